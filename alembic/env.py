@@ -1,0 +1,52 @@
+"""How Alembic reaches the database: the same URL as visitpay, an engine of its own."""
+
+import os
+from logging.config import fileConfig
+
+from alembic import context
+from sqlalchemy import Connection
+from visitpay.database import DEFAULT_URL, make_migration_engine
+from visitpay.models import Base, UTCDateTime
+
+URL = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
+
+
+def render_item(kind: str, thing: object, _context: object) -> str | bool:
+    """Write a moment as the plain type, so that revisions do not depend on the package."""
+    if kind == "type" and isinstance(thing, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def configure(**how: object) -> None:
+    """Set up Alembic alike for a connection and for SQL scripts."""
+    context.configure(
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        render_item=render_item,
+        transactional_ddl=True,
+        **how,
+    )
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations in one transaction, and check that no reference was lost."""
+    configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+        if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+            tables = ", ".join(sorted({row[0] for row in broken}))
+            message = f"the migration leaves rows without what they refer to in: {tables}"
+            raise RuntimeError(message)
+
+
+if context.config.config_file_name is not None:
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+
+if context.is_offline_mode():
+    configure(url=URL, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    with make_migration_engine(URL).connect() as database:
+        migrate(database)

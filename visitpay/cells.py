@@ -1,0 +1,143 @@
+"""What one cell may say: whole numbers, dates, money and text, for a whole column at a time.
+
+Each kind has a vectorised rule for the plain shape and, where the feed writes the same value in
+several ways, an exact one for what is left, asked once for each distinct cell.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Column
+
+NULL_MARKERS = ("", "NULL", r"\N")
+"""Cells that stand for no value at all."""
+
+YEARS = range(1900, 2101)
+"""The years a date of the feed may be in; outside it is a slip of the pen."""
+
+_MIDNIGHT = r"(?:[ T]+(?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM))?"
+_DATE = re.compile(
+    r"(?:(?P<us_month>[0-9]{1,2})/(?P<us_day>[0-9]{1,2})/(?P<us_year>[0-9]{4})"
+    r"|(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2}))" + _MIDNIGHT
+)
+_AMOUNT = re.compile(
+    r"(?P<open>\()?(?P<sign>[+-]?)\$?(?P<inner>[+-]?)"
+    r"(?P<whole>[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)?(?:\.(?P<fraction>[0-9]*))?(?P<close>\))?"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the cells of a column become values, and what to say of those that cannot."""
+
+    reason: str
+    dtype: pl.DataType
+    plain: Callable[[pl.Series], pl.Series]
+    exact: Callable[[str], Any] | None = None
+
+
+def kind_of(column: Column[Any]) -> Kind:
+    """Give the kind of a column of the model; raises KeyError for a type that no kind reads."""
+    return _KINDS[column.type.python_type](column.type)
+
+
+def convert(cells: pl.Series, kind: Kind) -> tuple[pl.Series, pl.Series]:
+    """Turn a column of trimmed cells into values, and say which cells hold something else.
+
+    The values are null where there is none; money is in whole cents (10^-scale of its column).
+    """
+    values = kind.plain(cells)
+    invalid = values.is_null() & cells.is_not_null()
+    if not invalid.any():
+        return values, invalid
+    invalid &= ~cells.is_in(NULL_MARKERS)
+    if kind.exact is not None and invalid.any():
+        distinct = cells.filter(invalid).unique()
+        known = pl.Series([kind.exact(cell) for cell in distinct], dtype=kind.dtype)
+        found = cells.replace_strict(distinct, known, default=None, return_dtype=kind.dtype)
+        values = values.fill_null(found)
+        invalid &= values.is_null()
+    return values, invalid
+
+
+def parse_date(cell: str) -> date | None:
+    """Read M/D/YYYY, YYYY-MM-DD or YYYYMMDD, each with an optional midnight; None if it is none."""
+    match = _DATE.fullmatch(cell)
+    if match is None:
+        return None
+    year, month, day = (
+        int(match[f"us_{part}"] or match[part]) for part in ("year", "month", "day")
+    )
+    if year not in YEARS:
+        return None
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def parse_amount(cell: str, scale: int = 2, whole_digits: int = 12) -> int | None:
+    """Read an amount in units of 10^-scale (cents), never rounding; None if it is none.
+
+    Takes a sign or the accountant's parentheses, a dollar sign, commas between thousands, and zeros
+    beyond the cents.
+    """
+    match = _AMOUNT.fullmatch(cell)
+    if match is None or bool(match["open"]) != bool(match["close"]):
+        return None
+    signs = match["sign"] + match["inner"]
+    whole = (match["whole"] or "").replace(",", "").lstrip("0")
+    fraction = match["fraction"] or ""
+    if not (match["whole"] or fraction) or len(signs) + bool(match["open"]) > 1:
+        return None
+    if len(whole) > whole_digits or fraction[scale:].strip("0"):
+        return None
+    units = int(whole + fraction[:scale].ljust(scale, "0"))
+    return -units if match["open"] or signs == "-" else units
+
+
+def _integer(_type: object) -> Kind:
+    # The cast takes an optional sign and ASCII digits within 64 bits, and nothing else.
+    return Kind("invalid_integer", pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False))
+
+
+def _date(_type: object) -> Kind:
+    def plain(cells: pl.Series) -> pl.Series:
+        return pl.Series([None], dtype=pl.Date).new_from_index(0, len(cells))
+
+    return Kind("invalid_date", pl.Date(), plain, parse_date)
+
+
+def _amount(numeric: Any) -> Kind:
+    scale, whole = numeric.scale, numeric.precision - numeric.scale
+    shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
+
+    def plain(cells: pl.Series) -> pl.Series:
+        good = cells.set(~cells.str.contains(shape), None)
+        # Exact: a double holds 15 digits, and the shape lets no more than the precision through.
+        return (good.cast(pl.Float64) * 10**scale).round().cast(pl.Int64)
+
+    def exact(cell: str) -> int | None:
+        return parse_amount(cell, scale, whole)
+
+    return Kind("invalid_amount", pl.Int64(), plain, exact)
+
+
+def _text(_type: object) -> Kind:
+    def plain(cells: pl.Series) -> pl.Series:
+        return cells.set(cells.is_in(NULL_MARKERS), None)
+
+    return Kind("invalid_text", pl.String(), plain)
+
+
+_KINDS: dict[type, Callable[[Any], Kind]] = {
+    int: _integer,
+    date: _date,
+    Decimal: _amount,
+    str: _text,
+}

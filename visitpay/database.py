@@ -1,0 +1,167 @@
+"""The database: engines, the check that its schema is at head, the one-load-at-a-time lock."""
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from visitpay.errors import ConfigurationError, DatabaseError
+
+DEFAULT_URL = "sqlite:///visitpay.db"
+
+MIGRATE = "run: alembic upgrade head"
+
+_BUSY_SECONDS = 30
+_POLL_SECONDS = 0.1
+
+
+def parse_url(url: str) -> URL:
+    """Read a database URL; raises ConfigurationError, without the URL's password, if it is none."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        message = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
+        raise ConfigurationError(message) from error
+    if parsed.get_backend_name() != "sqlite":
+        message = f"{parsed.get_backend_name()} is not supported; use a URL like {DEFAULT_URL}"
+        raise ConfigurationError(message)
+    if parsed.database in (None, "", ":memory:"):
+        message = f"a database in memory keeps nothing; use a URL like {DEFAULT_URL}"
+        raise ConfigurationError(message)
+    return parsed
+
+
+def make_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Make the engine for an existing database: foreign keys on, one transaction at a time.
+
+    `read_only` connections neither wait for a load nor hold one up. Raises DatabaseError when the
+    database is not there.
+    """
+    parsed = parse_url(url)
+    path = Path(str(parsed.database))
+    if not path.is_file():
+        message = f"there is no database {path}; {MIGRATE}"
+        raise DatabaseError(message)
+    return _sqlite_engine(parsed, foreign_keys=True, begin="" if read_only else "IMMEDIATE")
+
+
+def make_migration_engine(url: str) -> Engine:
+    """Make the engine for Alembic: creates the database, its owner's alone; foreign keys off.
+
+    With foreign keys on, a batch migration that rebuilds a parent table fails, or deletes rows.
+    """
+    parsed = parse_url(url)
+    os.close(_open_private(str(parsed.database)))
+    return _sqlite_engine(parsed, foreign_keys=False, begin="IMMEDIATE")
+
+
+def _sqlite_engine(url: URL, *, foreign_keys: bool, begin: str) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own transactions let DDL and savepoints escape a rollback.
+        connection.isolation_level = None
+        connection.execute("PRAGMA page_size = 16384")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
+        if connection.execute("PRAGMA foreign_keys").fetchone() != (int(foreign_keys),):
+            message = "this SQLite was built without foreign keys"
+            raise DatabaseError(message)
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {begin}")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def require_head(connection: Connection) -> None:
+    """Check that the schema is at Alembic's head; raises DatabaseError that says what to run."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    current = set(MigrationContext.configure(connection).get_current_heads())
+    heads = set(ScriptDirectory(str(_scripts())).get_heads())
+    if current == heads:
+        return
+    known = ", ".join(sorted(current)) or "empty"
+    message = f"the database's schema is {known}, not {', '.join(sorted(heads))}; {MIGRATE}"
+    raise DatabaseError(message)
+
+
+def _scripts() -> Path:
+    """Find the migrations: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "alembic"
+    return inside if inside.is_dir() else package.parent / "alembic"
+
+
+@contextmanager
+def run_lock(engine: Engine, wait_seconds: float) -> Iterator[None]:
+    """Hold the database for one load; the kernel lets go of it however the process ends.
+
+    The lock is on a file beside the database, since closing another handle of the database itself
+    would drop SQLite's own locks. Raises DatabaseError when another load still holds it after
+    `wait_seconds`.
+    """
+    handle = _open_private(f"{engine.url.database}-lock")
+    try:
+        deadline = time.monotonic() + wait_seconds
+        while not _locked(handle):
+            if time.monotonic() >= deadline:
+                message = f"another load holds {engine.url.database}; wait for it, or give --wait"
+                raise DatabaseError(message)
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open_private(path: str) -> int:
+    """Open a file that is made, if it is not there, for its owner only, whatever the umask."""
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"{path} cannot be opened: {error.strerror}; check the path and its permissions"
+        raise DatabaseError(message) from error
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into a DatabaseError that says what to do."""
+    try:
+        yield
+    except DBAPIError as error:
+        _fail(error.orig, error)
+    except sqlite3.Error as error:  # raised by a connect listener, which SQLAlchemy does not wrap
+        _fail(error, error)
+
+
+def _fail(what: Any, error: Exception) -> NoReturn:
+    message = (
+        f"the database cannot be used: {what}; nothing half-done is kept, mend it and run again"
+    )
+    raise DatabaseError(message) from error

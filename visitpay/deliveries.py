@@ -1,0 +1,88 @@
+"""Which delivery brought which keys, and so which rows are stale.
+
+A delivery is newer than another by (file datetime, ledger id). Whether a row is stale is decided by
+the keys that newer deliveries brought, not by the stored row: a newer file may have confirmed a
+value, and so left the row unwritten, and an older one must not overwrite what it confirmed.
+"""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select
+
+from visitpay.models import LOADED, DeliveredKeys, Entity, LoadFile
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery of a file, as the ledger knows it."""
+
+    file_id: int
+    entity: type[Entity]
+    file_datetime: datetime
+
+    def is_before(self) -> ColumnElement[bool]:
+        """Give the condition under which a row of the ledger is a newer delivery."""
+        same_time = LoadFile.file_datetime == self.file_datetime
+        return or_(
+            LoadFile.file_datetime > self.file_datetime,
+            and_(same_time, LoadFile.id > self.file_id),
+        )
+
+
+def pack(keys: pl.Series) -> bytes:
+    """Pack keys in ascending order: differences, compressed; a dense run takes next to nothing."""
+    packed = io.BytesIO()
+    keys.diff().fill_null(keys.first()).to_frame("keys").write_ipc(packed, compression="zstd")
+    return packed.getvalue()
+
+
+def unpack(packed: bytes) -> pl.Series:
+    """Give back what `pack` packed."""
+    return pl.read_ipc(io.BytesIO(packed), memory_map=False)["keys"].cum_sum()
+
+
+def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> None:
+    """Record that a delivery brought some keys (in ascending order) and that they were accepted."""
+    if keys.is_empty():
+        return
+    connection.execute(
+        insert(DeliveredKeys).values(
+            file_id=delivery.file_id, first_key=keys[0], last_key=keys[-1], keys=pack(keys)
+        )
+    )
+
+
+def newer_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+    """Give those of the keys that a newer delivery brought."""
+    newer = select(LoadFile.id).where(
+        LoadFile.entity == delivery.entity.__name__,
+        LoadFile.status == LOADED,
+        delivery.is_before(),
+    )
+    return _delivered(connection, DeliveredKeys.file_id.in_(newer), keys)
+
+
+def own_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+    """Give those of the keys that an earlier batch of the same delivery brought."""
+    return _delivered(connection, DeliveredKeys.file_id == delivery.file_id, keys)
+
+
+def _delivered(
+    connection: Connection, condition: ColumnElement[bool], keys: pl.Series
+) -> pl.Series:
+    if keys.null_count() == len(keys):
+        return keys.clear()
+    overlapping = select(DeliveredKeys.keys).where(
+        condition,
+        DeliveredKeys.first_key <= keys.max(),
+        DeliveredKeys.last_key >= keys.min(),
+    )
+    packed: Iterable[bytes] = connection.scalars(overlapping)
+    found = keys.clear()
+    for each in packed:
+        found.append(keys.filter(keys.is_in(unpack(each).implode())))
+    return found

@@ -1,0 +1,203 @@
+"""The landing directory: what lies in it, what the names say, and reading a file safely."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from visitpay.errors import ConfigurationError, FileChanged, FileError
+from visitpay.models import ENTITIES
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file of the feed as it lies in the landing directory; sizes in bytes, times in UTC."""
+
+    path: Path
+    hospital: str
+    entity: str
+    file_datetime: datetime
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def name(self) -> str:
+        """The file's name without its directory."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a landing directory holds: files of the feed in load order, and names that are none."""
+
+    files: tuple[LandedFile, ...]
+    unrecognised: tuple[str, ...]
+
+
+def scan(directory: Path, hospital: str) -> Landing:
+    """List a landing directory: type by type, each in ascending file datetime.
+
+    Hidden files are passed over: uploads in progress hide behind a dot. Raises ConfigurationError
+    when the directory cannot be read.
+    """
+    pattern = _name_pattern(hospital)
+    order = [entity.__name__ for entity in ENTITIES]
+    files: list[LandedFile] = []
+    unrecognised: list[str] = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                landed = _landed(entry, pattern, hospital)
+                if landed is None:
+                    unrecognised.append(entry.name)
+                else:
+                    files.append(landed)
+    except OSError as error:
+        message = (
+            f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
+        )
+        raise ConfigurationError(message) from error
+    files.sort(key=lambda file: (order.index(file.entity), file.file_datetime, file.name))
+    return Landing(tuple(files), tuple(sorted(unrecognised)))
+
+
+def _name_pattern(hospital: str) -> re.Pattern[str]:
+    entities = "|".join(entity.__name__ for entity in ENTITIES)
+    moment = "[0-9]{8}_[0-9]{6}"
+    return re.compile(
+        rf"{re.escape(hospital)}_VisitPay_(?P<entity>{entities})"
+        rf"_(?:\[(?P<bracketed>{moment})\]|(?P<bare>{moment}))\.txt"
+    )
+
+
+def _landed(entry: os.DirEntry[str], pattern: re.Pattern[str], hospital: str) -> LandedFile | None:
+    match = pattern.fullmatch(entry.name)
+    if match is None or not entry.is_file(follow_symlinks=False):
+        return None
+    try:
+        moment = datetime.strptime(match["bracketed"] or match["bare"], "%Y%m%d_%H%M%S").replace(
+            tzinfo=UTC
+        )
+        status = entry.stat(follow_symlinks=False)
+    except (ValueError, FileNotFoundError):
+        return None
+    return LandedFile(
+        path=Path(entry.path),
+        hospital=hospital,
+        entity=match["entity"],
+        file_datetime=moment,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+    )
+
+
+class Source(Protocol):
+    """Bytes to read, a block at a time; empty at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes."""
+        ...
+
+
+class Reading:
+    """A file that is being read: hashes what it gives, and knows whether it was changed meanwhile."""
+
+    def __init__(self, handle: int, file: LandedFile) -> None:
+        """Read from an open descriptor of a landed file."""
+        self._handle = handle
+        self._file = file
+        self._before = os.fstat(handle)
+        self._hash = hashlib.sha256()
+        self.bytes_read = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes, none at the end of the file; raises FileError if it cannot."""
+        try:
+            block = os.read(self._handle, size)
+        except OSError as error:
+            message = f"cannot be read: {error.strerror}"
+            raise FileError(message) from error
+        self._hash.update(block)
+        self.bytes_read += len(block)
+        return block
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes read so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file when it was opened, in bytes."""
+        return self._before.st_size
+
+    @property
+    def mtime_ns(self) -> int:
+        """When the file had last been written when it was opened, in nanoseconds."""
+        return self._before.st_mtime_ns
+
+    def require_unchanged(self) -> None:
+        """Raise FileChanged unless the name still stands for the same, whole, unwritten-to file."""
+        before = self._before
+        try:
+            now = os.stat(self._file.path, follow_symlinks=False)
+        except FileNotFoundError as error:
+            message = "went away while it was read"
+            raise FileChanged(message) from error
+        same = (now.st_ino, now.st_size, now.st_mtime_ns) == (
+            before.st_ino,
+            before.st_size,
+            before.st_mtime_ns,
+        )
+        if not same or self.bytes_read != before.st_size:
+            message = "changed while it was read"
+            raise FileChanged(message)
+
+
+@contextmanager
+def reading(file: LandedFile) -> Iterator[Reading]:
+    """Open a landed file, never a link or a device that took its place.
+
+    Raises FileChanged when it is gone, FileError when it cannot be opened.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(file.path, flags)
+    except FileNotFoundError as error:
+        message = "went away before it was read"
+        raise FileChanged(message) from error
+    except OSError as error:
+        message = f"cannot be opened: {error.strerror}"
+        raise FileError(message) from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            message = "is no longer a regular file"
+            raise FileError(message)
+        yield Reading(handle, file)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(file: LandedFile) -> str:
+    """Hash a landed file; raises what `reading` raises."""
+    with reading(file) as source:
+        while source.read(1 << 20):
+            pass
+        return source.sha256
+
+
+def printable(name: str) -> str:
+    """Give a text from outside with everything that a terminal could act on written out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in name
+    )

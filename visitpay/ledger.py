@@ -1,0 +1,197 @@
+"""The ledger: which files were consumed, what came of each, how far the feed has got."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from visitpay import __version__
+from visitpay.deliveries import Delivery
+from visitpay.errors import FileChanged, FileError
+from visitpay.landing import LandedFile, Reading, sha256_of
+from visitpay.models import FAILED, LOADED, LoadFile, LoadRun, entity_named
+
+RUNNING = "running"
+INTERRUPTED = "interrupted"
+
+
+@dataclass
+class Counts:
+    """How rows ended."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    stale: int = 0
+    superseded: int = 0
+    rejected: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Add another's rows to these."""
+        for field in fields(self):
+            name = field.name
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row that was read ended somewhere."""
+        ends = (self.inserted, self.updated, self.unchanged, self.stale, self.superseded)
+        return min(ends) >= 0 and self.read == sum(ends) + self.rejected
+
+    def columns(self) -> dict[str, int]:
+        """Give the counts under the names of the books' columns."""
+        return {f"rows_{name}": count for name, count in asdict(self).items()}
+
+
+class Known(NamedTuple):
+    """The newest loaded delivery of a name."""
+
+    id: int
+    name: str
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files to load, in order, and the known ones that were only touched."""
+
+    pending: tuple[LandedFile, ...]
+    redelivered: frozenset[str]
+    """Names among the pending that were loaded before with other content."""
+    touched: tuple[tuple[int, int], ...]
+    """Ledger id and new mtime of files that were written again with the same content."""
+
+
+def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
+    """Say which files were not consumed before.
+
+    Membership in the ledger decides, by name and content. A file whose size and mtime are those of
+    its delivery is not opened.
+    """
+    columns = (getattr(LoadFile, name) for name in Known._fields)
+    loaded = select(*columns).where(LoadFile.status == LOADED).order_by(LoadFile.id)
+    known = {row.name: Known(*row) for row in connection.execute(loaded)}
+    pending: list[LandedFile] = []
+    redelivered: set[str] = set()
+    touched: list[tuple[int, int]] = []
+    for file in files:
+        delivery = known.get(file.name)
+        if delivery is None:
+            pending.append(file)
+        elif (file.size_bytes, file.mtime_ns) == (delivery.size_bytes, delivery.mtime_ns):
+            continue
+        elif _same_content(file, delivery):
+            touched.append((delivery.id, file.mtime_ns))
+        else:
+            pending.append(file)
+            redelivered.add(file.name)
+    return Plan(tuple(pending), frozenset(redelivered), tuple(touched))
+
+
+def _same_content(file: LandedFile, delivery: Known) -> bool:
+    try:
+        return file.size_bytes == delivery.size_bytes and sha256_of(file) == delivery.sha256
+    except (FileError, FileChanged):
+        return False  # loading it will say what is wrong
+
+
+def touch(connection: Connection, touched: Iterable[tuple[int, int]]) -> None:
+    """Remember new mtimes, so that the files are not opened again."""
+    for file_id, mtime_ns in touched:
+        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(mtime_ns=mtime_ns))
+
+
+def open_run(connection: Connection) -> int:
+    """Open the book of a run and give its id; runs that were killed are marked interrupted."""
+    connection.execute(update(LoadRun).where(LoadRun.status == RUNNING).values(status=INTERRUPTED))
+    return _inserted_id(
+        connection,
+        LoadRun,
+        started_at=datetime.now(UTC),
+        status=RUNNING,
+        version=__version__,
+        host=socket.gethostname(),
+    )
+
+
+def close_run(connection: Connection, run_id: int, status: str, **counts: int) -> None:
+    """Close the book of a run."""
+    connection.execute(
+        update(LoadRun)
+        .where(LoadRun.id == run_id)
+        .values(status=status, finished_at=datetime.now(UTC), **counts)
+    )
+
+
+def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
+    """Enter a file into the ledger; a failed entry of the same name is taken up again."""
+    entry = _entry(run_id, file) | {"status": LOADED, "error": None}
+    file_id = _failed_id(connection, file)
+    if file_id is None:
+        file_id = _inserted_id(connection, LoadFile, **entry)
+    else:
+        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+    return Delivery(file_id, entity_named(file.entity), file.file_datetime)
+
+
+def close_delivery(
+    connection: Connection, delivery: Delivery, source: Reading, header: str, counts: Counts
+) -> None:
+    """Write down what a delivery held and what became of its rows."""
+    connection.execute(
+        update(LoadFile)
+        .where(LoadFile.id == delivery.file_id)
+        .values(
+            sha256=source.sha256,
+            size_bytes=source.size_bytes,
+            mtime_ns=source.mtime_ns,
+            header=header,
+            loaded_at=datetime.now(UTC),
+            **counts.columns(),
+        )
+    )
+
+
+def enter_failure(connection: Connection, run_id: int, file: LandedFile, error: str) -> None:
+    """Enter a file that could not be loaded; the next run tries it again."""
+    entry = _entry(run_id, file) | {"status": FAILED, "error": error}
+    file_id = _failed_id(connection, file)
+    if file_id is None:
+        _inserted_id(connection, LoadFile, **entry)
+    else:
+        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+
+
+def _entry(run_id: int, file: LandedFile) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "name": file.name,
+        "hospital": file.hospital,
+        "entity": file.entity,
+        "file_datetime": file.file_datetime,
+        "size_bytes": file.size_bytes,
+        "mtime_ns": file.mtime_ns,
+    }
+
+
+def _failed_id(connection: Connection, file: LandedFile) -> int | None:
+    return connection.scalar(
+        select(LoadFile.id).where(LoadFile.name == file.name, LoadFile.status == FAILED)
+    )
+
+
+def _inserted_id(connection: Connection, table: type[LoadRun | LoadFile], **values: object) -> int:
+    key: int = connection.execute(insert(table).values(**values)).inserted_primary_key[0]
+    return key
+
+
+def checkpoint(connection: Connection) -> datetime | None:
+    """Give the newest file datetime (UTC) among the loaded deliveries; None before the first."""
+    newest = select(func.max(LoadFile.file_datetime)).where(LoadFile.status == LOADED)
+    return connection.scalar(newest)

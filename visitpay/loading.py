@@ -1,0 +1,319 @@
+"""The run: plan, one transaction a file, and another try for rows that miss a reference."""
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, func, select
+
+from visitpay import landing, ledger, quarantine
+from visitpay.database import require_head, run_lock, translated
+from visitpay.errors import FileChanged, FileError
+from visitpay.intake import heal, take_in
+from visitpay.landing import LandedFile, printable
+from visitpay.ledger import Counts
+from visitpay.models import FAILED, LOADED, OPEN, RejectedRow, entity_named
+from visitpay.parsing import BLOCK_BYTES, Batch, Parser
+
+logger = logging.getLogger(__name__)
+
+OK = "ok"
+ATTENTION = "attention"
+
+CHANGED = "changed"
+
+BATCHES_AHEAD = 2
+
+
+class Progress(Protocol):
+    """Someone who wants to see how a run gets on."""
+
+    def begin(self, files: int, size_bytes: int) -> None:
+        """Hear how many files, and how many bytes, are to be loaded."""
+
+    def file(self, name: str) -> None:
+        """Hear which file comes next."""
+
+    def advance(self, size_bytes: int) -> None:
+        """Hear that so many bytes more were dealt with."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def begin(self, files: int, size_bytes: int) -> None:
+        """Do nothing."""
+
+    def file(self, name: str) -> None:
+        """Do nothing."""
+
+    def advance(self, size_bytes: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How many rejected rows a run may have before a person is needed."""
+
+    rows: float = 0
+    percent: bool = False
+
+    def exceeded(self, counts: Counts) -> bool:
+        """Say whether a run rejected more than that."""
+        return counts.rejected > (self.rows * counts.read / 100 if self.percent else self.rows)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is to be done."""
+
+    since: datetime | None = None
+    dry_run: bool = False
+    wait_seconds: float = 60
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    block_bytes: int = BLOCK_BYTES
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What came of one file."""
+
+    file: LandedFile
+    status: str
+    counts: Counts
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What came of a run."""
+
+    run_id: int
+    status: str
+    checkpoint: datetime | None
+    files: tuple[FileReport, ...]
+    unrecognised: tuple[str, ...]
+    rejects_open: int
+    rejects_resolved: int
+    dry_run: bool
+
+    @property
+    def counts(self) -> Counts:
+        """The rows of all its files."""
+        total = Counts()
+        for each in self.files:
+            total.add(each.counts)
+        return total
+
+
+def load(
+    engine: Engine,
+    directory: Path,
+    hospital: str,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Load what was not consumed before; every file is one transaction.
+
+    Raises DatabaseError when the database cannot be used or is held by another load, and
+    ConfigurationError when the landing directory cannot be read. With `dry_run` all is done, and
+    rolled back at the end.
+    """
+    options = options or Options()
+    landed = landing.scan(directory, hospital)
+    with translated(), run_lock(engine, options.wait_seconds), engine.connect() as connection:
+        with connection.begin():
+            require_head(connection)
+        run = _Run(connection, options, progress or Silent())
+        if options.dry_run:
+            with connection.begin() as everything:
+                report = run.load(landed)
+                everything.rollback()
+            return report
+        return run.load(landed)
+
+
+def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
+    """Try the rows again that miss a reference; gives how many closed, and how many rejects stay open.
+
+    Raises DatabaseError as `load` does.
+    """
+    with translated(), run_lock(engine, wait_seconds), engine.connect() as connection:
+        with connection.begin():
+            require_head(connection)
+        resolved = _Run(connection, Options(), Silent()).retry()
+        with connection.begin():
+            return resolved, _open_rejects(connection)
+
+
+class _Run:
+    """One run on one connection, which holds the database's run lock."""
+
+    def __init__(self, connection: Connection, options: Options, progress: Progress) -> None:
+        self._connection = connection
+        self._options = options
+        self._progress = progress
+
+    def _transaction(self) -> AbstractContextManager[Any]:
+        # Within a dry run, which is one transaction, a file is a savepoint.
+        nested = self._connection.in_transaction()
+        return self._connection.begin_nested() if nested else self._connection.begin()
+
+    def load(self, landed: landing.Landing) -> RunReport:
+        since = self._options.since
+        files = [file for file in landed.files if since is None or file.file_datetime >= since]
+        with self._transaction():
+            run_id = ledger.open_run(self._connection)
+            plan = ledger.plan(self._connection, files)
+            ledger.touch(self._connection, plan.touched)
+        _warn_of_names(landed.unrecognised)
+        self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
+        reports = tuple(
+            self._load_file(run_id, file, redelivered=file.name in plan.redelivered)
+            for file in plan.pending
+        )
+        resolved = self.retry()
+        with self._transaction():
+            return self._close(run_id, reports, landed.unrecognised, resolved)
+
+    def _close(
+        self,
+        run_id: int,
+        reports: tuple[FileReport, ...],
+        unrecognised: tuple[str, ...],
+        resolved: int,
+    ) -> RunReport:
+        failed = sum(report.status == FAILED for report in reports)
+        report = RunReport(
+            run_id=run_id,
+            status=OK,
+            checkpoint=ledger.checkpoint(self._connection),
+            files=reports,
+            unrecognised=unrecognised,
+            rejects_open=_open_rejects(self._connection),
+            rejects_resolved=resolved,
+            dry_run=self._options.dry_run,
+        )
+        if failed or self._options.tolerance.exceeded(report.counts):
+            report = replace(report, status=ATTENTION)
+        ledger.close_run(
+            self._connection,
+            run_id,
+            report.status,
+            files_loaded=sum(report.status == LOADED for report in reports),
+            files_failed=failed,
+            rejects_resolved=resolved,
+            **report.counts.columns(),
+        )
+        logger.info(
+            "run %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
+            run_id,
+            report.status,
+            len(reports),
+            failed,
+            report.counts.read,
+            report.counts.rejected,
+            report.rejects_open,
+            resolved,
+        )
+        return report
+
+    def _load_file(self, run_id: int, file: LandedFile, *, redelivered: bool) -> FileReport:
+        self._progress.file(file.name)
+        if redelivered:
+            logger.warning("%s: was loaded before with other content; loading it again", file.name)
+        try:
+            with self._transaction():
+                counts = self._consume(run_id, file)
+        except FileChanged as error:
+            logger.warning("%s: %s; left for the next run", file.name, error)
+            report = FileReport(file, CHANGED, Counts(), str(error))
+        except FileError as error:
+            logger.error("%s: %s", file.name, error)
+            with self._transaction():
+                ledger.enter_failure(self._connection, run_id, file, str(error))
+            report = FileReport(file, FAILED, Counts(), str(error))
+        else:
+            _log_loaded(file, counts)
+            report = FileReport(file, LOADED, counts)
+        return report
+
+    def _consume(self, run_id: int, file: LandedFile) -> Counts:
+        """Load one file, within a transaction of its own."""
+        counts = Counts()
+        with landing.reading(file) as source:
+            parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
+            if parser.layout.extra:
+                logger.warning("%s: unknown columns %s", file.name, ", ".join(parser.layout.extra))
+            delivery = ledger.open_delivery(self._connection, run_id, file)
+            done = 0
+            # Closed before the file is: the thread must not read from a closed descriptor.
+            with closing(ahead(parser.batches())) as batches:
+                for batch in batches:
+                    counts.add(take_in(self._connection, delivery, batch))
+                    logger.debug("%s: %d rows so far", file.name, counts.read)
+                    self._progress.advance(source.bytes_read - done)
+                    done = source.bytes_read
+            source.require_unchanged()
+            ledger.close_delivery(self._connection, delivery, source, parser.layout.header, counts)
+        if not counts.balanced:
+            message = f"its books do not balance ({counts}); nothing of it was kept, report this"
+            raise FileError(message)
+        if not counts.read:
+            logger.warning("%s: holds a header and no rows", file.name)
+        return counts
+
+    def retry(self) -> int:
+        """Try the rows again that miss a reference, a transaction a delivery; gives those closed."""
+        with self._transaction():
+            waiting = quarantine.waiting(self._connection)
+        resolved = 0
+        for each in waiting:
+            with self._transaction():
+                closed = self._heal(each)
+            if closed:
+                logger.info("%s: %d rows found what they refer to", each.name, closed)
+            resolved += closed
+        return resolved
+
+    def _heal(self, waiting: quarantine.Waiting) -> int:
+        try:
+            return heal(self._connection, waiting)
+        except FileError as error:
+            logger.warning("%s: its rejected rows cannot be tried again: %s", waiting.name, error)
+            return 0
+
+
+def _open_rejects(connection: Connection) -> int:
+    still_open = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
+    return connection.scalar(still_open) or 0
+
+
+def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
+    if unrecognised:
+        names = ", ".join(printable(name) for name in unrecognised)
+        logger.warning("not recognised in the landing directory, left alone: %s", names)
+
+
+def _log_loaded(file: LandedFile, counts: Counts) -> None:
+    logger.log(
+        logging.WARNING if counts.rejected else logging.INFO,
+        "%s: %d rows: %d inserted, %d updated, %d unchanged, %d stale, %d superseded, %d rejected",
+        file.name,
+        *astuple(counts),
+    )
+
+
+def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+    """Give batches that a thread of their own prepares, some ahead of their use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, batches, None) for _ in range(BATCHES_AHEAD))
+        while (batch := coming.popleft().result()) is not None:
+            coming.append(pool.submit(next, batches, None))
+            yield batch

@@ -1,0 +1,250 @@
+"""Visit, Procedure, Transaction and the loader's books: the one description of the data.
+
+Types, nullability, keys and header names stand here and nowhere else; the parser, the upserts, the
+quarantine and the migrations follow them.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+LOADED = "loaded"
+FAILED = "failed"
+
+OPEN = "open"
+RESOLVED = "resolved"
+SUPERSEDED = "superseded"
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: refuses naive datetimes, and gives the zone back that SQLite forgets."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Turn an aware datetime into UTC; raises ValueError for a naive one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a naive datetime has no place in the database: say which zone it is in"
+            raise ValueError(message)
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give the stored moment as an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# Only a column declared INTEGER becomes SQLite's rowid; BIGINT would cost a second index.
+Identifier = BigInteger().with_variant(Integer, "sqlite")
+
+BusinessKey = Annotated[int, mapped_column(Identifier, primary_key=True, autoincrement=False)]
+BookKey = Annotated[int, mapped_column(Identifier, primary_key=True)]
+Number = Annotated[int, mapped_column(BigInteger)]
+Count = Annotated[int, mapped_column(BigInteger, default=0)]
+Money = Annotated[Decimal, mapped_column(Numeric(14, 2))]
+Day = Annotated[date, mapped_column(Date)]
+Words = Annotated[str, mapped_column(Text)]
+Code = Annotated[str, mapped_column(String(32))]
+Moment = Annotated[datetime, mapped_column(UTCDateTime)]
+
+
+class Base(DeclarativeBase):
+    """Every table of visitpay, its constraints named so that they can be altered."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Entity(Base):
+    """A table that the hospital's files fill; its columns are the files' columns.
+
+    A column's header in the files is its name in CamelCase, or `info={"header": ...}`.
+    """
+
+    __abstract__ = True
+    __table__: ClassVar[Table]
+
+    source_file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"), sort_order=1)
+    """The delivery that last changed the row."""
+    source_line: Mapped[int] = mapped_column(BigInteger, sort_order=2)
+    """The physical line of it; the header is line 1."""
+
+
+SOURCE_COLUMNS = ("source_file_id", "source_line")
+"""The columns of an entity that its files do not fill."""
+
+
+class Procedure(Entity):
+    """Something that is done to a patient and billed."""
+
+    __tablename__ = "procedures"
+
+    procedure_id: Mapped[BusinessKey]
+    procedure_description: Mapped[Words]
+
+    transactions: Mapped[list["Transaction"]] = relationship(back_populates="procedure")
+
+
+class Visit(Entity):
+    """A stay of a patient, from admission to discharge, and what is owed for it."""
+
+    __tablename__ = "visits"
+
+    visit_identifier: Mapped[BusinessKey]
+    guarantor_identifier: Mapped[Number]
+    admit_date: Mapped[Day]
+    discharge_date: Mapped[Day | None]
+    visit_balance: Mapped[Money | None]
+    insurance_identifier: Mapped[Number | None]
+
+    transactions: Mapped[list["Transaction"]] = relationship(back_populates="visit")
+
+
+class Transaction(Entity):
+    """An amount charged, paid or adjusted for one procedure of one visit."""
+
+    __tablename__ = "transactions"
+
+    transaction_identifier: Mapped[BusinessKey]
+    visit_identifier: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("visits.visit_identifier"), index=True
+    )
+    procedure_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("procedures.procedure_id"))
+    amount: Mapped[Money]
+
+    visit: Mapped[Visit] = relationship(back_populates="transactions")
+    procedure: Mapped[Procedure] = relationship(back_populates="transactions")
+
+
+class RowCounts:
+    """How the rows of a file, or of a run, ended; the rest add up to `rows_read`."""
+
+    rows_read: Mapped[Count]
+    rows_inserted: Mapped[Count]
+    rows_updated: Mapped[Count]
+    rows_unchanged: Mapped[Count]
+    rows_stale: Mapped[Count]
+    rows_superseded: Mapped[Count]
+    rows_rejected: Mapped[Count]
+
+
+class LoadRun(RowCounts, Base):
+    """One run of `visitpay load`; status is running, ok, attention, failed or interrupted."""
+
+    __tablename__ = "load_runs"
+
+    id: Mapped[BookKey]
+    started_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+    status: Mapped[Code]
+    version: Mapped[Code]
+    host: Mapped[Words]
+    files_loaded: Mapped[Count]
+    files_failed: Mapped[Count]
+    rejects_resolved: Mapped[Count]
+
+
+class LoadFile(RowCounts, Base):
+    """One delivery of one file: the ledger; status is loaded or failed."""
+
+    __tablename__ = "load_files"
+    __table_args__ = (Index(None, "entity", "file_datetime"),)
+
+    id: Mapped[BookKey]
+    run_id: Mapped[int] = mapped_column(ForeignKey("load_runs.id"))
+    name: Mapped[Words] = mapped_column(index=True)
+    hospital: Mapped[Words]
+    entity: Mapped[Code]
+    file_datetime: Mapped[Moment]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    size_bytes: Mapped[Number]
+    mtime_ns: Mapped[Number]
+    header: Mapped[Words | None]
+    status: Mapped[Code]
+    error: Mapped[Words | None]
+    loaded_at: Mapped[Moment | None]
+
+
+class DeliveredKeys(Base):
+    """The keys that one batch of one delivery brought and that were accepted, packed."""
+
+    __tablename__ = "delivered_keys"
+
+    id: Mapped[BookKey]
+    file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"), index=True)
+    first_key: Mapped[Number]
+    last_key: Mapped[Number]
+    keys: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class RejectedRow(Base):
+    """One row that was thrown back: the quarantine; status is open, resolved or superseded."""
+
+    __tablename__ = "rejected_rows"
+    __table_args__ = (
+        UniqueConstraint("file_id", "line_number"),
+        Index(
+            "ix_rejected_rows_open",
+            "entity",
+            "record_key",
+            sqlite_where=text("status = 'open'"),
+            postgresql_where=text("status = 'open'"),
+        ),
+    )
+
+    id: Mapped[BookKey]
+    file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"))
+    line_number: Mapped[Number]
+    entity: Mapped[Code]
+    record_key: Mapped[Number | None]
+    reason: Mapped[Code]
+    column_name: Mapped[Words | None]
+    raw: Mapped[Words]
+    status: Mapped[Code]
+    created_at: Mapped[Moment]
+    closed_at: Mapped[Moment | None]
+
+
+ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
+"""In the order in which they are loaded: parents before children."""
+
+
+def entity_named(name: str) -> type[Entity]:
+    """Give the entity class of a name as it stands in file names and in the books."""
+    return next(entity for entity in ENTITIES if entity.__name__ == name)
+
+
+def fed_columns(entity: type[Entity]) -> list[Any]:
+    """Give the columns of an entity that its files fill, in the model's order."""
+    return [column for column in entity.__table__.columns if column.name not in SOURCE_COLUMNS]

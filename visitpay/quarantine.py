@@ -1,0 +1,128 @@
+"""The quarantine: rows that were thrown back, with their file, line and reason, until they close."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+from sqlalchemy import Connection, bindparam, select, update
+
+from visitpay.deliveries import Delivery
+from visitpay.models import (
+    OPEN,
+    SUPERSEDED,
+    LoadFile,
+    RejectedRow,
+    entity_named,
+)
+from visitpay.upserts import insert_rows
+
+ROWS_AT_ONCE = 50_000
+
+
+def put_aside(
+    connection: Connection, delivery: Delivery, rejects: pl.DataFrame, outdated: pl.Series
+) -> None:
+    """Put the rejects of a batch (parsing.REJECT_SCHEMA) aside.
+
+    Those with a key among `outdated` are superseded at once: a newer delivery brought a good row.
+    """
+    now = pl.lit(datetime.now(UTC))
+    closed = pl.col("record_key").is_in(outdated.implode()).fill_null(value=False)
+    insert_rows(
+        connection,
+        RejectedRow.__table__,
+        rejects.with_columns(
+            file_id=pl.lit(delivery.file_id),
+            entity=pl.lit(delivery.entity.__name__),
+            status=pl.when(closed).then(pl.lit(SUPERSEDED)).otherwise(pl.lit(OPEN)),
+            created_at=now,
+            closed_at=pl.when(closed).then(now),
+        ),
+    )
+
+
+def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame) -> None:
+    """Close the open rejects that a delivery's accepted rows replace.
+
+    `accepted` holds `key` and `source_line`. A reject is replaced by a good row of the same key
+    from a newer delivery, or from a later line of the same one.
+    """
+    candidates = connection.execute(
+        select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
+        .join(LoadFile)
+        .where(
+            RejectedRow.status == OPEN,
+            RejectedRow.entity == delivery.entity.__name__,
+            RejectedRow.record_key.between(accepted["key"].min(), accepted["key"].max()),
+            ~delivery.is_before(),
+        )
+    ).all()
+    if not candidates:
+        return
+    schema = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
+    rejects = pl.DataFrame(candidates, schema, orient="row").join(accepted, on="key")
+    replaced = rejects.filter(
+        (pl.col("file_id") != delivery.file_id) | (pl.col("line_number") < pl.col("source_line"))
+    )
+    close(connection, replaced["id"], SUPERSEDED)
+
+
+def close(connection: Connection, ids: pl.Series, status: str) -> None:
+    """Close open rejects by their ids, as resolved or superseded."""
+    if ids.is_empty():
+        return
+    connection.execute(
+        update(RejectedRow)
+        .where(RejectedRow.id == bindparam("reject"), RejectedRow.status == OPEN)
+        .values(status=status, closed_at=datetime.now(UTC)),
+        [{"reject": each} for each in ids],
+    )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A delivery of which rows wait for what they refer to."""
+
+    delivery: Delivery
+    name: str
+    header: str
+
+
+def waiting(connection: Connection) -> list[Waiting]:
+    """Give the deliveries of which rows wait for a reference, oldest first."""
+    files = connection.execute(
+        select(LoadFile)
+        .with_only_columns(
+            LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header
+        )
+        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*_WAITING)))
+        .order_by(LoadFile.file_datetime, LoadFile.id)
+    )
+    return [
+        Waiting(
+            Delivery(file.id, entity_named(file.entity), file.file_datetime), file.name, file.header
+        )
+        for file in files
+    ]
+
+
+_WAITING = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_reference")
+
+
+def waiting_rows(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
+    """Give a delivery's rows that wait for a reference: `id`, `source_line` and `raw`, by line."""
+    schema = {"id": pl.Int64, "source_line": pl.Int64, "raw": pl.String}
+    line = 0
+    while True:
+        rows = connection.execute(
+            select(RejectedRow.id, RejectedRow.line_number, RejectedRow.raw)
+            .where(*_WAITING, RejectedRow.file_id == delivery.file_id)
+            .where(RejectedRow.line_number > line)
+            .order_by(RejectedRow.line_number)
+            .limit(ROWS_AT_ONCE)
+        ).all()
+        if not rows:
+            return
+        line = rows[-1].line_number
+        yield pl.DataFrame(rows, schema, orient="row")
