@@ -5,6 +5,7 @@ from logging.config import fileConfig
 
 from alembic import context
 from sqlalchemy import Connection
+
 from visitpay.database import DEFAULT_URL, make_migration_engine
 from visitpay.models import Base, UTCDateTime
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Column
+from sqlalchemy import Column, Numeric
 
 NULL_MARKERS = ("", "NULL", r"\N")
 """Cells that stand for no value at all."""
@@ -113,14 +113,16 @@ def _date(_type: object) -> Kind:
     return Kind("invalid_date", pl.Date(), plain, parse_date)
 
 
-def _amount(numeric: Any) -> Kind:
-    scale, whole = numeric.scale, numeric.precision - numeric.scale
+def _amount(numeric: Numeric[Any]) -> Kind:
+    scale = numeric.scale or 0
+    whole = (numeric.precision or scale) - scale
     shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
 
     def plain(cells: pl.Series) -> pl.Series:
         good = cells.set(~cells.str.contains(shape), None)
         # Exact: a double holds 15 digits, and the shape lets no more than the precision through.
-        return (good.cast(pl.Float64) * 10**scale).round().cast(pl.Int64)
+        units = good.cast(pl.Float64) * float(10**scale)
+        return units.round().cast(pl.Int64)
 
     def exact(cell: str) -> int | None:
         return parse_amount(cell, scale, whole)

@@ -2,14 +2,25 @@
 
 import fcntl
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from visitpay.errors import ConfigurationError, DatabaseError
@@ -90,18 +101,39 @@ def _sqlite_engine(url: URL, *, foreign_keys: bool, begin: str) -> Engine:
     return engine
 
 
+@contextmanager
+def reading(url: str) -> Iterator[Connection]:
+    """Open a database at the schema's head to look at it; raises DatabaseError if it cannot be."""
+    with translated(), make_engine(url, read_only=True).connect() as connection:
+        require_head(connection)
+        yield connection
+
+
 def require_head(connection: Connection) -> None:
     """Check that the schema is at Alembic's head; raises DatabaseError that says what to run."""
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    current = set(MigrationContext.configure(connection).get_current_heads())
-    heads = set(ScriptDirectory(str(_scripts())).get_heads())
+    current: set[str] = set()
+    if inspect(connection).has_table("alembic_version"):
+        current = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+    heads = schema_heads()
     if current == heads:
         return
     known = ", ".join(sorted(current)) or "empty"
     message = f"the database's schema is {known}, not {', '.join(sorted(heads))}; {MIGRATE}"
     raise DatabaseError(message)
+
+
+def schema_heads() -> set[str]:
+    """Give the revisions that no other follows, read without Alembic: it takes 0.15 s to import."""
+    scripts = [path.read_text("utf-8") for path in (_scripts() / "versions").glob("*.py")]
+    revisions, followed = (
+        {
+            name
+            for script in scripts
+            for name in re.findall(rf'^{word} = "(.+)"$', script, re.MULTILINE)
+        }
+        for word in ("revision", "down_revision")
+    )
+    return revisions - followed
 
 
 def _scripts() -> Path:
@@ -160,7 +192,7 @@ def translated() -> Iterator[None]:
         _fail(error, error)
 
 
-def _fail(what: Any, error: Exception) -> NoReturn:
+def _fail(what: object, error: Exception) -> NoReturn:
     message = (
         f"the database cannot be used: {what}; nothing half-done is kept, mend it and run again"
     )

@@ -6,7 +6,6 @@ value, and so left the row unwritten, and an older one must not overwrite what i
 """
 
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,7 +41,7 @@ def pack(keys: pl.Series) -> bytes:
 
 def unpack(packed: bytes) -> pl.Series:
     """Give back what `pack` packed."""
-    return pl.read_ipc(io.BytesIO(packed), memory_map=False)["keys"].cum_sum()
+    return pl.read_ipc(io.BytesIO(packed))["keys"].cum_sum()
 
 
 def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> None:
@@ -56,8 +55,8 @@ def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> Non
     )
 
 
-def newer_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
-    """Give those of the keys that a newer delivery brought."""
+def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+    """Say of each key whether a newer delivery brought it."""
     newer = select(LoadFile.id).where(
         LoadFile.entity == delivery.entity.__name__,
         LoadFile.status == LOADED,
@@ -66,23 +65,22 @@ def newer_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> p
     return _delivered(connection, DeliveredKeys.file_id.in_(newer), keys)
 
 
-def own_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
-    """Give those of the keys that an earlier batch of the same delivery brought."""
+def is_repeated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+    """Say of each key whether an earlier batch of the same delivery brought it."""
     return _delivered(connection, DeliveredKeys.file_id == delivery.file_id, keys)
 
 
 def _delivered(
     connection: Connection, condition: ColumnElement[bool], keys: pl.Series
 ) -> pl.Series:
+    found = pl.repeat(value=False, n=len(keys), eager=True)
     if keys.null_count() == len(keys):
-        return keys.clear()
+        return found
     overlapping = select(DeliveredKeys.keys).where(
         condition,
         DeliveredKeys.first_key <= keys.max(),
         DeliveredKeys.last_key >= keys.min(),
     )
-    packed: Iterable[bytes] = connection.scalars(overlapping)
-    found = keys.clear()
-    for each in packed:
-        found.append(keys.filter(keys.is_in(unpack(each).implode())))
+    for packed in connection.scalars(overlapping):
+        found |= keys.is_in(unpack(packed).implode()).fill_null(value=False)
     return found

@@ -17,5 +17,5 @@ class FileError(VisitPayError):
     """One file cannot be loaded; nothing of it is kept, and the next run tries it again."""
 
 
-class FileChanged(VisitPayError):
+class FileChangedError(VisitPayError):
     """A file grew, changed or went away while it was read; it is left for the next run."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 from sqlalchemy import Column, Connection, select
 
-from visitpay.deliveries import Delivery, add_keys, newer_keys, own_keys
+from visitpay.deliveries import Delivery, add_keys, is_outdated, is_repeated
 from visitpay.ledger import Counts
 from visitpay.models import RESOLVED, Entity, fed_columns
 from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse
@@ -33,7 +33,7 @@ def take_in(connection: Connection, delivery: Delivery, batch: Batch) -> Counts:
     settled = settle(connection, delivery, batch.rows)
     rejects = batch.rejects.vstack(settled.orphans)
     if not rejects.is_empty():
-        outdated = newer_keys(connection, delivery, rejects["record_key"])
+        outdated = is_outdated(connection, delivery, rejects["record_key"])
         put_aside(connection, delivery, rejects, outdated)
     supersede(connection, delivery, settled.accepted)
     counts = settled.counts
@@ -65,8 +65,7 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
     The statement is tried as it is: only when a foreign key fails are the references looked at.
     """
     key = key_of(delivery.entity).name
-    is_stale = rows[key].is_in(newer_keys(connection, delivery, rows[key]).implode())
-    stale, fresh = rows.filter(is_stale), rows.filter(~is_stale)
+    stale, fresh = _parted(rows, is_outdated(connection, delivery, rows[key]))
     orphans = REJECT_SCHEMA.to_frame()
     try:
         counts = _write(connection, delivery, fresh)
@@ -76,28 +75,38 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
         fresh = fresh.filter(missing.is_null())
         counts = _write(connection, delivery, fresh)
     counts.stale = len(stale)
-    accepted = stale.vstack(fresh).select(pl.col(key).alias("key"), "source_line")
-    accepted = accepted.sort("key", "source_line").unique("key", keep="last", maintain_order=True)
+    both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
+    accepted = _latest(both.select("source_line", key=key))
     add_keys(connection, delivery, accepted["key"])
     return Settled(counts, accepted, orphans)
+
+
+def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give the rows that the mask marks, and the others; nearly always it marks none."""
+    if not mask.any():
+        return rows.clear(), rows
+    return rows.filter(mask), rows.filter(~mask)
+
+
+def _latest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give of rows sorted by `key` the last of each key."""
+    last = (rows["key"] != rows["key"].shift(-1)).fill_null(value=True)
+    return rows if last.all() else rows.filter(last)
 
 
 def _write(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Counts:
     """Upsert rows, of each key the last; raises OrphanError with nothing written."""
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name
-    latest = rows.unique(key, keep="last", maintain_order=True).select(
-        pl.lit(delivery.file_id, pl.Int64).alias(column.name)
-        if column.name == "source_file_id"
-        else column.name
-        for column in entity.__table__.columns
-    )
+    latest = _latest(rows.with_columns(pl.col(key).alias("key")))
+    latest = latest.with_columns(source_file_id=pl.lit(delivery.file_id, pl.Int64))
+    latest = latest.select(entity.__table__.columns.keys())
     counts.superseded = len(rows) - len(latest)
     # What an earlier batch of the same delivery brought is counted already.
-    again = latest[key].is_in(own_keys(connection, delivery, latest[key]).implode())
+    again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))
     with connection.begin_nested():
-        written = upsert(connection, entity, latest.filter(~again))
-        counts.superseded += upsert(connection, entity, latest.filter(again)).rows
+        written = upsert(connection, entity, first)
+        counts.superseded += upsert(connection, entity, again).rows
     counts.inserted, counts.updated = written.inserted, written.updated
     counts.unchanged = written.unchanged
     return counts

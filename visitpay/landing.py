@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from visitpay.errors import ConfigurationError, FileChanged, FileError
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.models import ENTITIES
 
 
@@ -108,7 +108,7 @@ class Source(Protocol):
 
 
 class Reading:
-    """A file that is being read: hashes what it gives, and knows whether it was changed meanwhile."""
+    """A file that is being read: hashes what it gives, and knows whether it changed meanwhile."""
 
     def __init__(self, handle: int, file: LandedFile) -> None:
         """Read from an open descriptor of a landed file."""
@@ -145,13 +145,13 @@ class Reading:
         return self._before.st_mtime_ns
 
     def require_unchanged(self) -> None:
-        """Raise FileChanged unless the name still stands for the same, whole, unwritten-to file."""
+        """Raise FileChangedError unless the name stands for the same file, whole and unwritten-to."""
         before = self._before
         try:
-            now = os.stat(self._file.path, follow_symlinks=False)
+            now = self._file.path.lstat()
         except FileNotFoundError as error:
             message = "went away while it was read"
-            raise FileChanged(message) from error
+            raise FileChangedError(message) from error
         same = (now.st_ino, now.st_size, now.st_mtime_ns) == (
             before.st_ino,
             before.st_size,
@@ -159,14 +159,14 @@ class Reading:
         )
         if not same or self.bytes_read != before.st_size:
             message = "changed while it was read"
-            raise FileChanged(message)
+            raise FileChangedError(message)
 
 
 @contextmanager
 def reading(file: LandedFile) -> Iterator[Reading]:
     """Open a landed file, never a link or a device that took its place.
 
-    Raises FileChanged when it is gone, FileError when it cannot be opened.
+    Raises FileChangedError when it is gone, FileError when it cannot be opened.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -174,7 +174,7 @@ def reading(file: LandedFile) -> Iterator[Reading]:
         handle = os.open(file.path, flags)
     except FileNotFoundError as error:
         message = "went away before it was read"
-        raise FileChanged(message) from error
+        raise FileChangedError(message) from error
     except OSError as error:
         message = f"cannot be opened: {error.strerror}"
         raise FileError(message) from error

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from visitpay import __version__
 from visitpay.deliveries import Delivery
-from visitpay.errors import FileChanged, FileError
+from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import FAILED, LOADED, LoadFile, LoadRun, entity_named
 
@@ -97,7 +97,7 @@ def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
 def _same_content(file: LandedFile, delivery: Known) -> bool:
     try:
         return file.size_bytes == delivery.size_bytes and sha256_of(file) == delivery.sha256
-    except (FileError, FileChanged):
+    except (FileError, FileChangedError):
         return False  # loading it will say what is wrong
 
 
@@ -187,11 +187,43 @@ def _failed_id(connection: Connection, file: LandedFile) -> int | None:
 
 
 def _inserted_id(connection: Connection, table: type[LoadRun | LoadFile], **values: object) -> int:
-    key: int = connection.execute(insert(table).values(**values)).inserted_primary_key[0]
-    return key
+    return connection.execute(insert(table).values(**values).returning(table.id)).scalar_one()
 
 
 def checkpoint(connection: Connection) -> datetime | None:
     """Give the newest file datetime (UTC) among the loaded deliveries; None before the first."""
     newest = select(func.max(LoadFile.file_datetime)).where(LoadFile.status == LOADED)
     return connection.scalar(newest)
+
+
+def last_run(connection: Connection) -> RowMapping | None:
+    """Give the book of the newest run; None before the first."""
+    newest = select(*LoadRun.__table__.columns).order_by(LoadRun.id.desc()).limit(1)
+    return connection.execute(newest).mappings().first()
+
+
+def progress(connection: Connection) -> list[RowMapping]:
+    """Give for each entity that was loaded `entity`, `files` and the `newest` file datetime."""
+    loaded = (
+        select(
+            LoadFile.entity,
+            func.count().label("files"),
+            func.max(LoadFile.file_datetime).label("newest"),
+        )
+        .where(LoadFile.status == LOADED)
+        .group_by(LoadFile.entity)
+        .order_by(LoadFile.entity)
+    )
+    return list(connection.execute(loaded).mappings())
+
+
+def entries(
+    connection: Connection, *, entity: str | None, status: str | None, limit: int
+) -> list[RowMapping]:
+    """Give the newest entries of the ledger, the newest first."""
+    query = select(*LoadFile.__table__.columns).order_by(LoadFile.id.desc()).limit(limit)
+    if entity is not None:
+        query = query.where(LoadFile.entity == entity)
+    if status is not None:
+        query = query.where(LoadFile.status == status)
+    return list(connection.execute(query).mappings())

@@ -10,15 +10,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
 from visitpay import landing, ledger, quarantine
 from visitpay.database import require_head, run_lock, translated
-from visitpay.errors import FileChanged, FileError
+from visitpay.errors import FileChangedError, FileError
 from visitpay.intake import heal, take_in
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
-from visitpay.models import FAILED, LOADED, OPEN, RejectedRow, entity_named
+from visitpay.models import FAILED, LOADED, entity_named
 from visitpay.parsing import BLOCK_BYTES, Batch, Parser
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class FileReport:
 class RunReport:
     """What came of a run."""
 
-    run_id: int
+    run_id: int | None
     status: str
     checkpoint: datetime | None
     files: tuple[FileReport, ...]
@@ -140,7 +140,7 @@ def load(
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
-    """Try the rows again that miss a reference; gives how many closed, and how many rejects stay open.
+    """Try the rows again that miss a reference; gives how many found it, and how many stay open.
 
     Raises DatabaseError as `load` does.
     """
@@ -149,7 +149,7 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
             require_head(connection)
         resolved = _Run(connection, Options(), Silent()).retry()
         with connection.begin():
-            return resolved, _open_rejects(connection)
+            return resolved, quarantine.count_open(connection)
 
 
 class _Run:
@@ -191,12 +191,12 @@ class _Run:
     ) -> RunReport:
         failed = sum(report.status == FAILED for report in reports)
         report = RunReport(
-            run_id=run_id,
+            run_id=None if self._options.dry_run else run_id,
             status=OK,
             checkpoint=ledger.checkpoint(self._connection),
             files=reports,
             unrecognised=unrecognised,
-            rejects_open=_open_rejects(self._connection),
+            rejects_open=quarantine.count_open(self._connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
@@ -231,11 +231,11 @@ class _Run:
         try:
             with self._transaction():
                 counts = self._consume(run_id, file)
-        except FileChanged as error:
+        except FileChangedError as error:
             logger.warning("%s: %s; left for the next run", file.name, error)
             report = FileReport(file, CHANGED, Counts(), str(error))
         except FileError as error:
-            logger.error("%s: %s", file.name, error)
+            logger.error("%s: %s", file.name, error)  # noqa: TRY400 - a bad file is no bug
             with self._transaction():
                 ledger.enter_failure(self._connection, run_id, file, str(error))
             report = FileReport(file, FAILED, Counts(), str(error))
@@ -270,7 +270,7 @@ class _Run:
         return counts
 
     def retry(self) -> int:
-        """Try the rows again that miss a reference, a transaction a delivery; gives those closed."""
+        """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
         with self._transaction():
             waiting = quarantine.waiting(self._connection)
         resolved = 0
@@ -288,11 +288,6 @@ class _Run:
         except FileError as error:
             logger.warning("%s: its rejected rows cannot be tried again: %s", waiting.name, error)
             return 0
-
-
-def _open_rejects(connection: Connection) -> int:
-    still_open = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
-    return connection.scalar(still_open) or 0
 
 
 def _warn_of_names(unrecognised: tuple[str, ...]) -> None:

@@ -75,6 +75,8 @@ Moment = Annotated[datetime, mapped_column(UTCDateTime)]
 class Base(DeclarativeBase):
     """Every table of visitpay, its constraints named so that they can be altered."""
 
+    __table__: ClassVar[Table]
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -93,7 +95,6 @@ class Entity(Base):
     """
 
     __abstract__ = True
-    __table__: ClassVar[Table]
 
     source_file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"), sort_order=1)
     """The delivery that last changed the row."""

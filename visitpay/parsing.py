@@ -5,6 +5,7 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 """
 
 import codecs
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Column
 
-from visitpay.cells import NULL_MARKERS, convert, kind_of
+from visitpay.cells import convert, kind_of
 from visitpay.errors import FileError
 from visitpay.landing import Source, printable
 from visitpay.models import Entity, fed_columns
@@ -181,12 +182,9 @@ def _blocks(source: Source, size: int) -> Iterator[bytes]:
 def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Drop a byte order mark, and turn UTF-16 into UTF-8; what is invalid stays so."""
     first = next(blocks, b"")
-    for bom, encoding in _BOMS:
-        if first.startswith(bom):
-            blocks = chain([first[len(bom) :]], blocks)
-            break
-    else:
-        encoding, blocks = "utf-8", chain([first], blocks)
+    boms = (each for each in _BOMS if first.startswith(each[0]))
+    bom, encoding = next(boms, (b"", "utf-8"))
+    blocks = chain([first[len(bom) :]], blocks)
     if encoding == "utf-8":
         yield from blocks
         return
@@ -231,23 +229,23 @@ def _unbroken(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
 
 
 def _lines(block: bytes, first_number: int) -> pl.DataFrame:
-    """Give a block's lines: `source_line`, `raw`, and `broken` where bytes had to be written out."""
-    clean = b"\0" not in block
-    if clean:
-        try:
-            raw = pl.Series("raw", block[:-1].decode().split("\n"), dtype=pl.String)
-        except UnicodeDecodeError:
-            clean = False
-    if not clean:
+    """Give a block's lines: `source_line`, `raw`, `broken` where bytes had to be written out."""
+    lines = None if b"\0" in block else _decoded(block)
+    if lines is None:
         pieces = block[:-1].split(b"\n")
         raw = pl.Series("raw", [_written_out(piece) for piece in pieces], dtype=pl.String)
-    numbers = pl.int_range(first_number, first_number + len(raw), eager=True, dtype=pl.Int64)
-    broken = (
-        pl.repeat(value=False, n=len(raw), eager=True)
-        if clean
-        else pl.Series([_is_broken(piece) for piece in pieces], dtype=pl.Boolean)
-    )
-    return pl.DataFrame([numbers.alias("source_line"), raw, broken.alias("broken")])
+        broken = pl.Series("broken", [_is_broken(piece) for piece in pieces], dtype=pl.Boolean)
+        lines = pl.DataFrame([raw, broken])
+    return lines.with_row_index("source_line", first_number).cast({"source_line": pl.Int64})
+
+
+def _decoded(block: bytes) -> pl.DataFrame | None:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return None
+    lines = pl.read_lines(io.BytesIO(block), name="raw")
+    return lines.with_columns(broken=pl.lit(value=False))
 
 
 def _written_out(line: bytes) -> str:

@@ -1,11 +1,11 @@
-"""The quarantine: rows that were thrown back, with their file, line and reason, until they close."""
+"""The quarantine: rows that were thrown back, with file, line and reason, until they close."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
 from visitpay.deliveries import Delivery
 from visitpay.models import (
@@ -25,19 +25,18 @@ def put_aside(
 ) -> None:
     """Put the rejects of a batch (parsing.REJECT_SCHEMA) aside.
 
-    Those with a key among `outdated` are superseded at once: a newer delivery brought a good row.
+    Those that are `outdated` are superseded at once: a newer delivery brought a good row.
     """
     now = pl.lit(datetime.now(UTC))
-    closed = pl.col("record_key").is_in(outdated.implode()).fill_null(value=False)
     insert_rows(
         connection,
         RejectedRow.__table__,
         rejects.with_columns(
             file_id=pl.lit(delivery.file_id),
             entity=pl.lit(delivery.entity.__name__),
-            status=pl.when(closed).then(pl.lit(SUPERSEDED)).otherwise(pl.lit(OPEN)),
+            status=pl.when(outdated).then(pl.lit(SUPERSEDED)).otherwise(pl.lit(OPEN)),
             created_at=now,
-            closed_at=pl.when(closed).then(now),
+            closed_at=pl.when(outdated).then(now),
         ),
     )
 
@@ -78,6 +77,27 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
         .values(status=status, closed_at=datetime.now(UTC)),
         [{"reject": each} for each in ids],
     )
+
+
+def count_open(connection: Connection) -> int:
+    """Count the rejects that are open."""
+    query = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
+    return connection.scalar(query) or 0
+
+
+def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMapping]:
+    """Give rejects, oldest first, with the `file` they came in.
+
+    `wanted` holds what columns (of the quarantine, or `name` of the file) must equal; None is any.
+    """
+    columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
+    query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
+    for name, value in wanted.items():
+        if value is not None:
+            column = LoadFile.name if name == "name" else getattr(RejectedRow, name)
+            query = query.where(column == value)
+    ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
+    return list(connection.execute(ordered).mappings())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
-from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -60,34 +59,39 @@ def upsert(connection: Connection, entity: type[Entity], rows: pl.DataFrame) -> 
 def _write(connection: Connection, table: Table, rows: pl.DataFrame) -> Written:
     inserted = updated = 0
     for count, flat in _slices(table, rows):
-        new = connection.exec_driver_sql(_repeated(_insert_new(table), count), flat).rowcount
+        new = connection.exec_driver_sql(_repeated(_insert_new(table), count), tuple(flat)).rowcount
         inserted += new
         if new < count:
             update = _repeated(_update_changed(table), count)
-            updated += connection.exec_driver_sql(update, flat).rowcount
+            updated += connection.exec_driver_sql(update, tuple(flat)).rowcount
     return Written(inserted, updated, len(rows) - inserted - updated)
 
 
 def insert_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> None:
     """Insert rows into a table of the books; the frame's columns are some of the table's."""
+    # SQLAlchemy writes the columns in the table's order, whatever the order of the values.
+    rows = rows.select(name for name in table.columns.keys() if name in rows.columns)
     statement = _compiled(sqlite.insert(table).values(dict.fromkeys(rows.columns)))
     for count, flat in _slices(table, rows):
-        connection.exec_driver_sql(_repeated(statement, count), flat)
+        connection.exec_driver_sql(_repeated(statement, count), tuple(flat))
 
 
-def _slices(table: Table, rows: pl.DataFrame) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Give some rows at a time as one flat sequence of what the driver binds, with their number."""
-    columns = [_bound(rows[name], table.columns[name]).to_list() for name in rows.columns]
+def _slices(table: Table, rows: pl.DataFrame) -> Iterator[tuple[int, list[Any]]]:
+    """Give some rows at a time as one flat list of what the driver binds, with their number."""
+    width = rows.width
+    flat: list[Any] = [None] * (len(rows) * width)
+    for place, name in enumerate(rows.columns):
+        flat[place::width] = _bound(rows[name], table.columns[name]).to_list()
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        parts = [column[start : start + ROWS_PER_STATEMENT] for column in columns]
-        yield len(parts[0]), tuple(chain.from_iterable(zip(*parts, strict=True)))
+        count = min(ROWS_PER_STATEMENT, len(rows) - start)
+        yield count, flat[start * width : (start + count) * width]
 
 
 def _bound(values: pl.Series, column: Column[Any]) -> pl.Series:
     """Turn values into what SQLite stores for SQLAlchemy's types."""
     python_type = column.type.python_type
     if python_type is Decimal:  # from units of 10^-scale; NUMERIC is kept as a double
-        return values / 10 ** getattr(column.type, "scale", 0)
+        return values / float(10 ** getattr(column.type, "scale", 0))
     if python_type is date:
         return values.dt.to_string("%Y-%m-%d")
     if python_type is datetime:

@@ -1,0 +1,35 @@
+# The verbs of this project; each makes the virtual environment that it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+
+export VISITPAY_DATABASE_URL ?= sqlite:///$(DEMO)/visitpay.db
+
+.PHONY: demo test lint format
+
+# pip reads the constraints for the build as well as for the packages.
+.venv/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: .venv/done
+	rm -rf $(DEMO) && mkdir $(DEMO)
+	$(BIN)/visitpay sample $(DEMO)/landing --visits 1000 --days 3 --dirt 1 --seed 7
+	$(BIN)/alembic upgrade head
+	$(BIN)/visitpay load $(DEMO)/landing --max-rejects 5%
+	$(BIN)/visitpay status $(DEMO)/landing
+	$(BIN)/visitpay rejects list --limit 5
+
+test: .venv/done
+	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
+
+lint: .venv/done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

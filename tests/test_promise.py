@@ -1,0 +1,157 @@
+"""The promise: the tables are a function of the set of files delivered."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from tests.conftest import HEADERS, Feed, start
+from visitpay.database import make_engine, reading
+from visitpay.loading import Options, load
+from visitpay.models import LoadFile, RejectedRow
+from visitpay.sample import write_sample
+
+KEYS = st.integers(1, 4)
+ODD_CELL = st.sampled_from(["", "x", "NULL"])
+
+
+def row(*cells: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+    """Give lines of a file, one in a while with something odd in it."""
+    good = st.tuples(*cells).map(lambda values: "\t".join(map(str, values)))
+    odd = st.tuples(*(cell | ODD_CELL for cell in cells)).map(
+        lambda values: "\t".join(map(str, values))
+    )
+    return good | good | odd | good.map(lambda line: line + "\t!")
+
+
+ROWS = {
+    "Procedure": row(KEYS, st.sampled_from("ab")),
+    "Visit": row(
+        KEYS,
+        st.just(9),
+        st.just("1/1/2021"),
+        st.just(""),
+        st.sampled_from(["", "1.5", "2"]),
+        st.just(""),
+    ),
+    "Transaction": row(KEYS, KEYS, KEYS, st.sampled_from(["1", "2.50"])),
+}
+
+
+@st.composite
+def files(draw: st.DrawFn) -> dict[str, bytes]:
+    """Give files of a feed: name and content, each of a time of its own."""
+    entities = draw(st.lists(st.sampled_from(list(ROWS)), min_size=1, max_size=7))
+    moments = draw(st.permutations(range(len(entities))))
+    return {
+        f"HospitalABC_VisitPay_{entity}_2021120{moment + 1}_223357.txt": "\n".join(
+            [HEADERS[entity], *draw(st.lists(ROWS[entity], max_size=6))]
+        ).encode()
+        for entity, moment in zip(entities, moments, strict=True)
+    }
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[dict[str, bytes], list[list[str]]]:
+    """Give files, and an order in which they arrive, split into runs, with repetitions."""
+    feed = draw(files())
+    order = draw(st.permutations(list(feed)))
+    again = draw(st.lists(st.sampled_from(order), max_size=3))
+    arrivals = [*order, *again]
+    cuts = sorted(draw(st.lists(st.integers(0, len(arrivals)), max_size=4)))
+    edges = [0, *cuts, len(arrivals)]
+    return feed, [arrivals[low:high] for low, high in pairwise(edges)]
+
+
+def end_state(
+    migrated: Path, feed: dict[str, bytes], runs: Sequence[Sequence[str]], block_bytes: int
+) -> tuple[Any, Any]:
+    """Deliver files run by run; give the entity tables and the open rejects."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Feed(Path(folder, "landing"), Path(folder, "visitpay.db"))
+        made.landing.mkdir()
+        shutil.copy(migrated, made.database)
+        for arrivals in runs:
+            for name in arrivals:
+                (made.landing / name).write_bytes(feed[name])
+            engine = make_engine(made.url)
+            load(engine, made.landing, "HospitalABC", Options(block_bytes=block_bytes))
+        check_books(made)
+        return made.tables(), made.rejects("open")
+
+
+def check_books(feed: Feed) -> None:
+    """See that the ledger balances and the quarantine holds what it says."""
+    with reading(feed.url) as connection:
+        for entry in connection.execute(select(*LoadFile.__table__.columns)).mappings():
+            ends = ["inserted", "updated", "unchanged", "stale", "superseded", "rejected"]
+            assert entry["rows_read"] == sum(entry[f"rows_{end}"] for end in ends)
+            held = select(func.count()).where(RejectedRow.file_id == entry["id"])
+            assert connection.scalar(held) == entry["rows_rejected"]
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(delivered=deliveries(), block_bytes=st.sampled_from([30, 100, 1 << 20]))
+def test_order_and_repetition_make_no_difference(
+    migrated: Path, delivered: tuple[dict[str, bytes], list[list[str]]], block_bytes: int
+) -> None:
+    """Any order, split into runs, repetition and block size end as one run over everything."""
+    feed, runs = delivered
+    assert end_state(migrated, feed, runs, block_bytes) == end_state(
+        migrated, feed, [list(feed)], 1 << 20
+    )
+
+
+def kill_after(feed: Feed, lines: int) -> None:
+    """Start a load and kill it once it has logged so many lines."""
+    with start(feed, ["load", "-v"]) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        for _ in range(lines):
+            process.stderr.readline()
+        process.kill()
+        process.stderr.read()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give some days of a feed with damage in it; loading it logs some forty lines."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder, visits=4000, days=6, dirt=2, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    landing: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Any]:
+    """Give the state after one load that nobody disturbed."""
+    database = tmp_path_factory.mktemp("undisturbed") / "visitpay.db"
+    shutil.copy(migrated, database)
+    feed = Feed(landing, database)
+    load(make_engine(feed.url), landing, "HospitalABC")
+    return feed.tables(), feed.rejects()
+
+
+@pytest.mark.parametrize("lines", range(1, 25))
+def test_a_killed_load_is_taken_up_again(
+    landing: Path, feed: Feed, undisturbed: tuple[Any, Any], lines: int
+) -> None:
+    """After `kill -9` at any step, another load ends as if nothing had happened."""
+    feed = Feed(landing, feed.database)
+    kill_after(feed, lines)
+    load(make_engine(feed.url), landing, "HospitalABC")
+    assert (feed.tables(), feed.rejects()) == undisturbed
+    check_books(feed)

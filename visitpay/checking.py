@@ -1,0 +1,56 @@
+"""Parsing and validating a landing directory without a database."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from visitpay import landing
+from visitpay.errors import FileChangedError, FileError
+from visitpay.landing import LandedFile
+from visitpay.models import entity_named
+from visitpay.parsing import Parser
+
+EXAMPLES = 20
+
+
+@dataclass
+class CheckedFile:
+    """What a file would bring; `examples` are the first rejects: line, reason, column."""
+
+    file: LandedFile
+    rows_read: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[tuple[int, str, str | None]] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Rows that would be put aside."""
+        return self.reasons.total()
+
+
+def check(directory: Path, hospital: str) -> Iterator[CheckedFile]:
+    """Read every file of a landing directory as a load would, in its order.
+
+    References between files are left to the load. Raises ConfigurationError when the directory
+    cannot be read.
+    """
+    for file in landing.scan(directory, hospital).files:
+        checked = CheckedFile(file)
+        try:
+            _read(checked)
+        except (FileError, FileChangedError) as error:
+            checked.error = str(error)
+        yield checked
+
+
+def _read(checked: CheckedFile) -> None:
+    with landing.reading(checked.file) as source:
+        for batch in Parser(source, entity_named(checked.file.entity)).batches():
+            checked.rows_read += batch.rows_read
+            checked.reasons.update(batch.rejects["reason"])
+            room = EXAMPLES - len(checked.examples)
+            first = batch.rejects.head(room).select("line_number", "reason", "column_name")
+            checked.examples.extend(first.rows())
+        source.require_unchanged()

@@ -1,0 +1,351 @@
+"""A synthetic landing directory: realistic, seeded, as large and as dirty as one asks for.
+
+What a visit holds follows from the seed and the visit's number alone, so that any row can be
+written again on a later day, and memory does not grow with the feed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import accumulate
+from os.path import lexists
+from pathlib import Path
+from random import Random
+from typing import TextIO
+
+from visitpay.errors import ConfigurationError
+
+HEADERS = {
+    "Procedure": "ProcedureId ProcedureDescription",
+    "Visit": "VisitIdentifier GuarantorIdentifier AdmitDate DischargeDate VisitBalance"
+    " InsuranceIdentifier",
+    "Transaction": "TransactionIdentifier VisitIdentifier ProcedureId Amount",
+}
+"""The model's headers; written out, since importing the model takes longer than a small sample."""
+
+FIRST_DAY = date(2021, 12, 1)
+_SENT_AT = {"Procedure": "223357", "Visit": "223005", "Transaction": "223133"}
+
+_FIRST_VISIT, _FIRST_GUARANTOR, _FIRST_TRANSACTION = 321_000_001, 9_870_001, 54_321_000_001
+_CHARGES = (5, 1, 9, 2, 6, 4, 8, 3, 7)
+"""How many transactions visits have, in turn: the first number of each is known without a count."""
+_CHARGES_BEFORE = tuple(accumulate(_CHARGES, initial=0))
+
+_DATES = [
+    f"{day.month}/{day.day}/{day.year}"
+    for day in (date(2020, 1, 1) + timedelta(days) for days in range(690))
+]
+_CENTS = ["", *(f".{cents:02}".rstrip("0") for cents in range(1, 100))]
+_WORDS = (
+    ("Extra special", "Gentle", "Routine", "Second", "Express", "Thorough", "Cautious", "Weekly"),
+    ("left", "right", "upper", "lower", "inner", "outer", "front", "rear"),
+    ("knee", "elbow", "beard", "ankle", "shoulder", "wrist", "thumb", "heel", "ear", "eyebrow"),
+    ("bandaid", "massage", "x-ray", "cast", "check", "trim", "brace", "pills", "scan", "ointment"),
+)
+
+_ODD_PER_DAMAGED = 0.25
+_LONGEST_LINE = 1 << 20
+
+_MISSING = ("", "NULL", r"\N")
+_NO_INTEGER = ("1_000", "9223372036854775808", "\uff11\uff12\uff13")
+_NO_DATE = ("2/30/2021", "1/1/21", "1/1/0021")
+_NO_AMOUNT = ("1e3", "NaN", "1.005")
+_WRONG: dict[str, tuple[tuple[tuple[int, ...], tuple[str, ...]], ...]] = {
+    "Procedure": (((0,), _NO_INTEGER), ((0, 1), _MISSING)),
+    "Visit": (
+        ((0, 1, 5), _NO_INTEGER),
+        ((2, 3), _NO_DATE),
+        ((4,), _NO_AMOUNT),
+        ((0, 1, 2), _MISSING),
+    ),
+    "Transaction": (((0, 1, 2), _NO_INTEGER), ((3,), _NO_AMOUNT), ((0, 1, 2, 3), _MISSING)),
+}
+"""For each type, places of a row and what must not stand there."""
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What is asked for, and which day brings what; days count from 0."""
+
+    directory: Path
+    hospital: str
+    visits: int
+    days: int
+    dirt: float
+    seed: int
+
+    def path(self, entity: str, day: int) -> Path:
+        sent = f"{FIRST_DAY + timedelta(day):%Y%m%d}_{_SENT_AT[entity]}"
+        return self.directory / f"{self.hospital}_VisitPay_{entity}_{sent}.txt"
+
+    def near_miss(self) -> Path:
+        name = f"{self.hospital}_VisitPay_Procedure_{FIRST_DAY:%Y%m%d}_223358.TXT"
+        return self.directory / name
+
+    def visits_of(self, day: int) -> range:
+        """Give the numbers, from 0, of the visits that are new on a day."""
+        each, rest = divmod(self.visits, self.days)
+        return range(rest + day * each if day else 0, rest + (day + 1) * each)
+
+    def procedures_by(self, day: int) -> int:
+        """Give how many procedures are known on a day: one more each of the last days."""
+        known = max(6, self.visits // 100)
+        return max(known // 2, known - (self.days - 1 - day))
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A visit and what was charged for it; dates are places in _DATES, money is in cents."""
+
+    number: int
+    admitted: int
+    discharged: int | None
+    balance: int | None
+    insurance: int | None
+    procedures: list[int]
+    amounts: list[int]
+
+    @property
+    def row(self) -> str:
+        cells = (
+            _FIRST_VISIT + self.number,
+            _FIRST_GUARANTOR + self.number * 4 // 5,
+            _DATES[self.admitted],
+            "" if self.discharged is None else _DATES[self.discharged],
+            "" if self.balance is None else _money(self.balance),
+            self.insurance or "",
+        )
+        return "\n" + "\t".join(map(str, cells))
+
+    def charges(self, which: Sequence[int]) -> list[str]:
+        """Give the rows of some of its transactions, by their places."""
+        rounds, turn = divmod(self.number, len(_CHARGES))
+        first = _FIRST_TRANSACTION + rounds * sum(_CHARGES) + _CHARGES_BEFORE[turn]
+        visit = _FIRST_VISIT + self.number
+        return [
+            f"\n{first + place}\t{visit}\t{self.procedures[place]}\t{_money(self.amounts[place])}"
+            for place in which
+        ]
+
+
+def write_sample(
+    directory: Path,
+    *,
+    visits: int,
+    days: int = 1,
+    dirt: float = 0.0,
+    seed: int = 0,
+    hospital: str = "HospitalABC",
+) -> list[Path]:
+    """Write a feed of so many visits, spread over consecutive days from 2021-12-01 on.
+
+    A visit has 1 to 9 transactions, 5 on average. Later days also correct 2 % of the day before.
+    `dirt` is the share of rows that cannot be loaded, in percent (0 to 100); a quarter as many are
+    written oddly but can, one line is longer than 1 MiB, and one file's name is almost right. What
+    is damaged in a Visit or Procedure file follows its whole row, so that nothing else is lost.
+
+    The same arguments give the same bytes, in constant memory. A file appears under its name when
+    it is complete; the directory is made if need be. Returns what was written, day by day, the
+    misnamed file last. Raises ConfigurationError when writing fails, and with nothing written when
+    an argument is out of range or one of the files is there already.
+    """
+    feed = _Feed(directory, hospital, visits, days, dirt, seed)
+    paths = [feed.path(entity, day) for day in range(days) for entity in HEADERS]
+    if dirt:
+        paths.append(feed.near_miss())
+    _require_usable(feed, paths)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for day in range(days):
+            _write_procedures(feed, day)
+            _write_visits(feed, day)
+        if dirt:
+            feed.near_miss().write_text(HEADERS["Procedure"].replace(" ", "\t"))
+    except OSError as error:
+        message = f"{directory} cannot be written to: {error.strerror}; choose another directory"
+        raise ConfigurationError(message) from error
+    return paths
+
+
+def _require_usable(feed: _Feed, paths: list[Path]) -> None:
+    message = ""
+    if feed.visits < 0 or feed.days < 1 or not 0 <= feed.dirt <= 100:  # noqa: PLR2004 - percent
+        message = "a sample takes 0 visits or more, 1 day or more, and dirt from 0 to 100 percent"
+    elif there := [path for path in paths if lexists(path)]:
+        message = f"{there[0]} exists already; give a directory without a sample"
+    if message:
+        raise ConfigurationError(message)
+
+
+def _write_procedures(feed: _Feed, day: int) -> None:
+    before = feed.procedures_by(day - 1) if day else 0
+    with _sheet(feed, "Procedure", day) as write:
+        if day:
+            revised = day % before + 1
+            write([f"\n{revised}\t{_description(feed, revised)}, revised"])
+        for number in range(before + 1, feed.procedures_by(day) + 1):
+            write([f"\n{number}\t{_description(feed, number)}"])
+
+
+def _write_visits(feed: _Feed, day: int) -> None:
+    known = feed.procedures_by(day)
+    with (
+        _sheet(feed, "Visit", day) as write_visit,
+        _sheet(feed, "Transaction", day) as write_charges,
+    ):
+        for visit, charges in _sent_again(feed, day):
+            write_visit([visit.row])
+            write_charges(visit.charges(charges))
+        for number in feed.visits_of(day):
+            visit = _drawn(feed, number, known)
+            write_visit([visit.row])
+            write_charges(visit.charges(range(len(visit.amounts))))
+
+
+def _sent_again(feed: _Feed, day: int) -> Iterator[tuple[_Visit, range]]:
+    """Give some visits of the day before, with the places of the transactions to send with them.
+
+    Of five, two have other amounts, two are discharged at another date, one is as it was.
+    """
+    if not day:
+        return
+    known = feed.procedures_by(day - 1)
+    for turn, number in enumerate(feed.visits_of(day - 1)[::40]):
+        visit = _drawn(feed, number, known)
+        if turn % 5 == 4:  # noqa: PLR2004
+            yield visit, range(len(visit.amounts))
+        elif turn % 2:
+            yield replace(visit, discharged=(visit.discharged or visit.admitted) + 1), range(0)
+        else:
+            corrected = range(0, len(visit.amounts), 2)
+            amounts = [
+                cents + 1999 * (place in corrected) for place, cents in enumerate(visit.amounts)
+            ]
+            yield replace(visit, amounts=amounts, balance=sum(amounts)), corrected
+
+
+def _drawn(feed: _Feed, number: int, known: int) -> _Visit:
+    """Draw a visit that refers to the procedures known."""
+    bits = _random((feed.seed << 40) + number).getrandbits
+    count = _CHARGES[number % len(_CHARGES)]
+    amounts = [bits(17) + 1 if bits(3) else -bits(15) - 1 for _ in range(count)]
+    luck, admitted = bits(5), bits(16) % 670
+    return _Visit(
+        number=number,
+        admitted=admitted,
+        discharged=admitted + bits(4) if bits(4) else None,
+        balance=None if luck == 0 else sum(amounts) + (bits(12) + 1 if luck in {1, 2} else 0),
+        insurance=bits(2) + 1 if bits(4) else None,
+        procedures=[bits(32) % known + 1 for _ in range(count)],
+        amounts=amounts,
+    )
+
+
+def _description(feed: _Feed, number: int) -> str:
+    return " ".join(map(_random(f"{feed.seed} Procedure {number}").choice, _WORDS))
+
+
+def _money(cents: int) -> str:
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{whole}{_CENTS[rest]}"
+
+
+def _random(seed: int | str) -> Random:
+    return Random(seed)  # noqa: S311 - a sample must be repeatable, and has no secrets
+
+
+@contextmanager
+def _sheet(feed: _Feed, entity: str, day: int) -> Iterator[Callable[[list[str]], object]]:
+    """Open a file of the feed, hidden until it is complete; gives what writes rows to it.
+
+    A row starts with its line end: of the real files, too, few end with one.
+    """
+    path = feed.path(entity, day)
+    hidden = path.with_name(f".{path.name}.part")
+    try:
+        with hidden.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(HEADERS[entity].replace(" ", "\t"))
+            yield _Soiler(feed, entity, day, file).write if feed.dirt else file.writelines
+            if entity == "Transaction":
+                file.write(_too_long() if feed.dirt and day == feed.days - 1 else "\n")
+        hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _too_long() -> str:
+    return f"\n{_FIRST_TRANSACTION - 1}\t{_FIRST_VISIT}\t1\t{'9' * _LONGEST_LINE}\n"
+
+
+class _Soiler:
+    """Writes the rows of a file, some of them damaged, some of them odd."""
+
+    def __init__(self, feed: _Feed, entity: str, day: int, file: TextIO) -> None:
+        self._entity = entity
+        self._file = file
+        self._dirt = feed.dirt / 100
+        self._random = _random(f"{feed.seed} {entity} {day} dirt")
+        tomorrow = _FIRST_VISIT + feed.visits_of(day).stop
+        self._not_yet = range(tomorrow, tomorrow + max(1, feed.visits // feed.days))
+
+    def write(self, rows: list[str]) -> None:
+        for row in rows:
+            draw = self._random.random()
+            if draw < self._dirt:
+                if self._entity != "Transaction":
+                    self._file.write(row)
+                self._file.write("\n" + "\t".join(self._damaged(row[1:].split("\t"))))
+            elif draw < self._dirt * (1 + _ODD_PER_DAMAGED):
+                self._file.write(self._odd(row))
+            else:
+                self._file.write(row)
+
+    def _damaged(self, cells: list[str]) -> list[str]:
+        """Make a row one that cannot be loaded."""
+        place = self._random.randrange(len(cells))
+        match self._random.randrange(10):
+            case 0:
+                return cells[:-1]
+            case 1:
+                return [*cells, "7"]
+            case 2:
+                cells[place] = f'"{cells[place][:2]}\n{cells[place][2:]}"'
+            case 3:
+                cells[place] += self._random.choice(("\udcff", "\0"))  # written as 0xFF, and NUL
+            case 4 if self._entity == "Transaction":
+                cells[1] = str(self._random.choice(self._not_yet))
+            case _:
+                places, wrong = self._random.choice(_WRONG[self._entity])
+                cells[self._random.choice(places)] = self._random.choice(wrong)
+        return cells
+
+    def _odd(self, row: str) -> str:
+        """Write a row as few do; it can be loaded all the same."""
+        match self._random.randrange(5):
+            case 0:
+                return row + "\t\t"
+            case 1:
+                return "\n" + row
+            case 2:
+                return row + row
+            case 3:
+                first, tab, rest = row[1:].partition("\t")
+                return f'\n"{first}"{tab}{rest}'
+            case _:
+                return self._rewritten(row)
+
+    def _rewritten(self, row: str) -> str:
+        """Write a row's text, date or amount in another way."""
+        cells = row.split("\t")
+        if self._entity == "Procedure":
+            lone, doubled = f'5" {cells[1]}', f'"{cells[1]} ""soft"""'
+            cells[1] = self._random.choice((lone, doubled))
+        elif self._entity == "Visit":
+            month, day, year = cells[2].split("/")
+            cells[2] = f"{year}-{month:0>2}-{day:0>2} 00:00:00"
+        else:
+            amount = Decimal(cells[3])
+            cells[3] = f"${amount:,.2f}" if amount > 0 else f"({-amount:,.2f})"
+        return "\t".join(cells)

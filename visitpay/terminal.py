@@ -1,0 +1,122 @@
+"""What people see: tables and lines on a terminal, the progress bar, the log."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from visitpay.landing import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as BarProgress
+
+    from visitpay.loading import Progress
+
+_WIDTH_WITHOUT_TERMINAL = 240
+
+err = Console(stderr=True)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Write a moment as `2021-12-01T22:33:57Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def dumps(document: object) -> str:
+    """Write a document as JSON, ASCII only."""
+    return json.dumps(document, indent=2, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def show(*tables: Table) -> None:
+    """Print tables on standard output; wide where there is no terminal to fit."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+    for table in tables:
+        console.print(table)
+
+
+def table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Make a table: numbers to the right, everything from outside printed harmlessly."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for place, header in enumerate(headers):
+        number = bool(rows) and all(isinstance(row[place], int | Decimal) for row in rows)
+        drawn.add_column(header, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(_shown(cell)) for cell in row))
+    return drawn
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, datetime):
+        return iso(cell) or ""
+    return "" if cell is None else printable(str(cell))
+
+
+def start_log(log_format: str, *, verbose: bool) -> None:
+    """Send the log to standard error; on a terminal, where a table follows, warnings only."""
+    logger = logging.getLogger("visitpay")
+    logger.handlers[:] = [_Handler(log_format)]
+    usual = logging.WARNING if err.is_terminal and log_format == "text" else logging.INFO
+    logger.setLevel(logging.DEBUG if verbose else usual)
+    logger.propagate = False
+
+
+class _Handler(logging.Handler):
+    """Writes past the progress bar, never wrapping, never taking a name for markup."""
+
+    def __init__(self, log_format: str) -> None:
+        super().__init__()
+        self._json = log_format == "json"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = datetime.fromtimestamp(record.created, UTC)
+        level, message = record.levelname, record.getMessage()
+        line = f"{iso(moment)} {level.lower()}: {message}"
+        if self._json:
+            line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
+        err.out(line, highlight=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator["Progress"]:
+    """Show a progress bar on standard error while the block runs; nothing off a terminal."""
+    from visitpay.loading import Silent
+
+    if not err.is_terminal:
+        yield Silent()
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    def __init__(self, bar: "BarProgress") -> None:
+        self._bar = bar
+        self._task = bar.add_task("")
+
+    def begin(self, files: int, size_bytes: int) -> None:
+        self._bar.update(self._task, total=size_bytes, description=f"{files} files")
+
+    def file(self, name: str) -> None:
+        self._bar.update(self._task, description=name)
+
+    def advance(self, size_bytes: int) -> None:
+        self._bar.update(self._task, advance=size_bytes)
