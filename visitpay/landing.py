@@ -145,7 +145,7 @@ class Reading:
         return self._before.st_mtime_ns
 
     def require_unchanged(self) -> None:
-        """Raise FileChangedError unless the name stands for the same file, whole and unwritten-to."""
+        """Raise FileChangedError unless the name stands for the same file, whole and unwritten."""
         before = self._before
         try:
             now = self._file.path.lstat()

@@ -20,7 +20,7 @@ from visitpay.errors import FileError
 from visitpay.landing import Source, printable
 from visitpay.models import Entity, fed_columns
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 MAX_LINE_BYTES = 1 << 20
 KEPT_OF_LONG_LINE = 1 << 10
 

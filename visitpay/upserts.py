@@ -70,7 +70,7 @@ def _write(connection: Connection, table: Table, rows: pl.DataFrame) -> Written:
 def insert_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> None:
     """Insert rows into a table of the books; the frame's columns are some of the table's."""
     # SQLAlchemy writes the columns in the table's order, whatever the order of the values.
-    rows = rows.select(name for name in table.columns.keys() if name in rows.columns)
+    rows = rows.select(column.name for column in table.columns if column.name in rows.columns)
     statement = _compiled(sqlite.insert(table).values(dict.fromkeys(rows.columns)))
     for count, flat in _slices(table, rows):
         connection.exec_driver_sql(_repeated(statement, count), tuple(flat))
