@@ -4,8 +4,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-export VISITPAY_DATABASE_URL ?= sqlite:///$(DEMO)/visitpay.db
-
 .PHONY: demo test lint format
 
 # pip reads the constraints for the build as well as for the packages.
@@ -14,13 +12,15 @@ export VISITPAY_DATABASE_URL ?= sqlite:///$(DEMO)/visitpay.db
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+# Never the database that the caller's environment may name.
+demo: export VISITPAY_DATABASE_URL := sqlite:///$(DEMO)/visitpay.db
 demo: .venv/done
 	rm -rf $(DEMO) && mkdir $(DEMO)
 	$(BIN)/visitpay sample $(DEMO)/landing --visits 1000 --days 3 --dirt 1 --seed 7
 	$(BIN)/alembic upgrade head
 	$(BIN)/visitpay load $(DEMO)/landing --max-rejects 5%
 	$(BIN)/visitpay status $(DEMO)/landing
-	$(BIN)/visitpay rejects list --limit 5
+	$(BIN)/visitpay rejects list --entity Visit --limit 3
 
 test: .venv/done
 	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)

@@ -1,7 +1,8 @@
 """The commands: arguments in, tables or JSON out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,9 @@ from visitpay import __version__
 from visitpay.errors import ConfigurationError, VisitPayError
 
 if TYPE_CHECKING:
-    from visitpay.loading import RunReport, Tolerance
+    from visitpay.loading import FileReport, RunReport, Tolerance
+
+ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
 
 ATTENTION_STATUS = 1
 CONFIGURATION_STATUS = 2
@@ -190,53 +193,44 @@ def _run_document(report: "RunReport") -> dict[str, Any]:
         "status": report.status,
         "dry_run": report.dry_run,
         "checkpoint": report.checkpoint,
-        "files": [
-            {
-                "name": each.file.name,
-                "entity": each.file.entity,
-                "status": each.status,
-                "rows_read": each.counts.read,
-                "inserted": each.counts.inserted,
-                "updated": each.counts.updated,
-                "unchanged": each.counts.unchanged,
-                "stale": each.counts.stale,
-                "superseded": each.counts.superseded,
-                "rejected": each.counts.rejected,
-                "error": each.error,
-            }
-            for each in report.files
-        ],
+        "files": [_file_document(each) for each in report.files],
         "unrecognised": report.unrecognised,
         "rejects_open": report.rejects_open,
         "rejects_resolved": report.rejects_resolved,
     }
 
 
-def _show_run(report: "RunReport") -> None:
-    from visitpay.terminal import iso, show, table
+def _file_document(report: "FileReport") -> dict[str, Any]:
+    counts = asdict(report.counts)
+    return {
+        "name": report.file.name,
+        "entity": report.file.entity,
+        "status": report.status,
+        "rows_read": counts.pop("read"),
+        **counts,
+        "error": report.error,
+    }
 
-    headers = "file status rows inserted updated unchanged stale superseded rejected"
-    rows = [
-        (
-            each.file.name,
-            each.error or each.status,
-            each.counts.read,
-            each.counts.inserted,
-            each.counts.updated,
-            each.counts.unchanged,
-            each.counts.stale,
-            each.counts.superseded,
-            each.counts.rejected,
-        )
-        for each in report.files
-    ]
+
+def _show_run(report: "RunReport") -> None:
+    from visitpay.terminal import iso, show
+
+    rows = [_file_row(_file_document(each), each.counts.read) for each in report.files]
     if rows:
-        show(table(None, headers.split(), rows))
+        show(("file", "status", "rows", *ENDS), rows)
     typer.echo(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
         f"{len(rows) or 'no new'} files; checkpoint {iso(report.checkpoint) or 'none'}; "
         f"rejects open {report.rejects_open}, resolved {report.rejects_resolved}"
     )
+
+
+def _file_row(file: Mapping[str, Any], rows: int, prefix: str = "") -> tuple[object, ...]:
+    from visitpay.terminal import short
+
+    # Nearly always all are loaded, and the column is then left out.
+    status = None if file["status"] == "loaded" else file["status"]
+    return (short(file["name"]), status, rows, *(file[prefix + end] for end in ENDS))
 
 
 @app.command()
@@ -274,8 +268,8 @@ def status(
         (each["entity"], each["files"], each["newest"], f"{(now - each['newest']).days} days")
         for each in seen.entities
     ]
-    terminal.show(terminal.table(None, ("", ""), facts))
-    terminal.show(terminal.table(None, ("entity", "files", "newest", "age"), newest))
+    terminal.show(("", ""), facts)
+    terminal.show(("entity", "files", "newest", "age"), newest)
 
 
 @app.command()
@@ -299,32 +293,20 @@ def files(
     if as_json:
         typer.echo(terminal.dumps({"files": entries}))
         return
-    counted = ("read", "inserted", "updated", "unchanged", "stale", "superseded", "rejected")
-    headers = ["id", "run", "file", "status", *counted, "error"]
-    terminal.show(
-        terminal.table(
-            None,
-            headers,
-            [
-                (
-                    each["id"],
-                    each["run_id"],
-                    each["name"],
-                    each["status"],
-                    *(each[f"rows_{name}"] for name in counted),
-                    each["error"],
-                )
-                for each in entries
-            ],
-        )
-    )
+    rows = [
+        (each["id"], *_file_row(dict(each), each["rows_read"], "rows_"), each["error"])
+        for each in entries
+    ]
+    terminal.show(("id", "file", "status", "rows", *ENDS, "error"), rows)
 
 
 @rejects_app.command("list")
 def list_rejects(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
-    file: Annotated[str | None, typer.Option(help="Only rows of the file of this name.")] = None,
+    file: Annotated[
+        str | None, typer.Option(help="Only rows of files whose names hold this.")
+    ] = None,
     entity: Annotated[Entities | None, typer.Option(help="Only rows of this type.")] = None,
     reason: Annotated[
         str | None, typer.Option(help="Only rows with this reason, such as invalid_date.")
@@ -358,11 +340,9 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         typer.echo(terminal.dumps({"rejects": rejects}))
         return
-    headers = ("file", "line_number", "record_key", "reason", "column_name", "status", "raw")
-    rows = [[each[name] for name in headers] for each in rejects]
-    terminal.show(
-        terminal.table(None, ("file", "line", "key", "reason", "column", "status", "row"), rows)
-    )
+    names = ("line_number", "record_key", "reason", "column_name", "status", "raw")
+    rows = [[terminal.short(each["file"]), *(each[name] for name in names)] for each in rejects]
+    terminal.show(("file", "line", "key", "reason", "column", "status", "row"), rows)
 
 
 @rejects_app.command("retry")
@@ -418,12 +398,17 @@ def check(
         ]
         typer.echo(terminal.dumps({"status": "attention" if bad else "ok", "files": documents}))
     else:
-        summary = [(each.file.name, each.rows_read, each.rejected, each.error) for each in checked]
-        terminal.show(terminal.table(None, ("file", "rows", "rejected", "error"), summary))
-        examples = [(each.file.name, *example) for each in checked for example in each.examples]
+        short = terminal.short
+        summary = [
+            (short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked
+        ]
+        terminal.show(("file", "rows", "rejected", "error"), summary)
+        examples = [
+            (short(each.file.name), *example) for each in checked for example in each.examples
+        ]
         if examples:
             headers = ("file", "line", "reason", "column")
-            terminal.show(terminal.table("the first rejects of each", headers, examples))
+            terminal.show(headers, examples, "the first rejects of each")
     if bad:
         raise typer.Exit(ATTENTION_STATUS)
 

@@ -88,14 +88,15 @@ def count_open(connection: Connection) -> int:
 def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMapping]:
     """Give rejects, oldest first, with the `file` they came in.
 
-    `wanted` holds what columns (of the quarantine, or `name` of the file) must equal; None is any.
+    `wanted` holds what columns must equal, and `name` what the file's name must hold; None is any.
     """
     columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
     query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
     for name, value in wanted.items():
-        if value is not None:
-            column = LoadFile.name if name == "name" else getattr(RejectedRow, name)
-            query = query.where(column == value)
+        if name == "name" and value is not None:
+            query = query.where(LoadFile.name.contains(value, autoescape=True))
+        elif value is not None:
+            query = query.where(getattr(RejectedRow, name) == value)
     ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
     return list(connection.execute(ordered).mappings())
 

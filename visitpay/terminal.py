@@ -5,9 +5,9 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from visitpay.loading import Progress
 
 _WIDTH_WITHOUT_TERMINAL = 240
+_WIDTH_TO_FOLD_IN = 20
 
 err = Console(stderr=True)
 
@@ -40,24 +41,38 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def show(*tables: Table) -> None:
-    """Print tables on standard output; wide where there is no terminal to fit."""
+def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """Print a table on standard output, everything from outside harmlessly.
+
+    Numbers stand to the right, columns without anything in them are left out, and only the last
+    column is folded where the terminal is narrow.
+    """
+    columns = [
+        [header, *column]
+        for header, *column in zip(headers, *rows, strict=True)
+        if any(column) or not rows
+    ]
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.show_header = any(headers)
+    for header, *column in columns:
+        number = bool(column) and all(isinstance(cell, int) for cell in column)
+        last = header == columns[-1][0]
+        table.add_column(
+            str(header), justify="right" if number else "left", no_wrap=not last, overflow="fold"
+        )
+    for row in zip(*(column for _, *column in columns), strict=True):
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    fixed = sum(1 + max(cell_len(_shown(cell)) for cell in column) for column in columns[:-1])
     console = Console()
+    console.width = max(console.width, fixed + _WIDTH_TO_FOLD_IN)
     if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    for table in tables:
-        console.print(table)
+        console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
+    console.print(table)
 
 
-def table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Make a table: numbers to the right, everything from outside printed harmlessly."""
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for place, header in enumerate(headers):
-        number = bool(rows) and all(isinstance(row[place], int | Decimal) for row in rows)
-        drawn.add_column(header, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_shown(cell)) for cell in row))
-    return drawn
+def short(name: str) -> str:
+    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
+    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
 
 
 def _shown(cell: object) -> str:
