@@ -6,7 +6,8 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import Connection
 
-from visitpay.database import DEFAULT_URL, make_migration_engine
+from visitpay import DEFAULT_URL
+from visitpay.database import make_migration_engine
 from visitpay.models import Base, UTCDateTime
 
 URL = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)

@@ -18,6 +18,10 @@ from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Transaction
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
+LACKS_COLUMNS = (
+    "line 1 lacks the columns ProcedureId, ProcedureDescription; ask for the whole file again"
+)
+
 PROCEDURES = ("1\tACL thing", "2\tBeard amputation")
 VISITS = ("11\t91\t1/1/2021\t1/4/2021\t30.5\t1", "12\t92\t5/10/2020\t\t\t")
 TRANSACTIONS = ("101\t11\t1\t10", "102\t11\t2\t20.5", "103\t12\t1\t-7.25")
@@ -65,7 +69,7 @@ def test_a_day_of_files_fills_the_three_tables(feed: Feed, visitpay: Visitpay) -
 
 
 def test_every_row_says_where_it_came_from(feed: Feed, visitpay: Visitpay) -> None:
-    """The source is the delivery and the line that last changed the row, not the last to bring it."""
+    """The source is the delivery and line that last changed the row, not the last to bring it."""
     deliver_day(feed)
     feed.deliver("Transaction", DAY_2, "101\t11\t1\t10", "102\t11\t2\t21")
     visitpay("load")
@@ -179,7 +183,7 @@ def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -
         (b"\n1\tx\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
         (
             b"1\tsecret\n2\tx\n",
-            "line 1 lacks the columns ProcedureId, ProcedureDescription; ask for the whole file again",
+            LACKS_COLUMNS,
         ),
         (
             b"ProcedureId\tProcedureId\tProcedureDescription\n1\t1\tx\n",
@@ -223,7 +227,7 @@ def test_an_unknown_column_is_recorded_and_warned_about(feed: Feed, visitpay: Vi
     header = "Note\tProcedureDescription\tPROCEDUREID"
     name = feed.deliver("Procedure", DAY_1, "hm\tx\t1", header=header).name
     outcome = visitpay("load", "--json")
-    assert f"{name}: unknown columns note" in outcome.err
+    assert f"{name}: 1 unknown columns: note" in outcome.err
     with reading(feed.url) as connection:
         assert connection.scalars(select(LoadFile.header)).all() == [header]
     assert feed.tables()["Procedure"] == [(1, "x")]

@@ -35,7 +35,7 @@ _AMOUNT = re.compile(
 class Kind:
     """How the cells of a column become values, and what to say of those that cannot."""
 
-    reason: str
+    reason: str | None
     dtype: pl.DataType
     plain: Callable[[pl.Series], pl.Series]
     exact: Callable[[str], Any] | None = None
@@ -134,7 +134,7 @@ def _text(_type: object) -> Kind:
     def plain(cells: pl.Series) -> pl.Series:
         return cells.set(cells.is_in(NULL_MARKERS), None)
 
-    return Kind("invalid_text", pl.String(), plain)
+    return Kind(None, pl.String(), plain)
 
 
 _KINDS: dict[type, Callable[[Any], Kind]] = {

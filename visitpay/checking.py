@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from visitpay import landing
 from visitpay.errors import FileChangedError, FileError
-from visitpay.landing import LandedFile
+from visitpay.landing import LandedFile, Landing
 from visitpay.models import entity_named
 from visitpay.parsing import Parser
 
@@ -30,13 +29,12 @@ class CheckedFile:
         return self.reasons.total()
 
 
-def check(directory: Path, hospital: str) -> Iterator[CheckedFile]:
+def check(landed: Landing) -> Iterator[CheckedFile]:
     """Read every file of a landing directory as a load would, in its order.
 
-    References between files are left to the load. Raises ConfigurationError when the directory
-    cannot be read.
+    References between files are left to the load.
     """
-    for file in landing.scan(directory, hospital).files:
+    for file in landed.files:
         checked = CheckedFile(file)
         try:
             _read(checked)

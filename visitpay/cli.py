@@ -1,5 +1,6 @@
 """The commands: arguments in, tables or JSON out."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from visitpay import __version__
+from visitpay import DEFAULT_URL, __version__
 from visitpay.errors import ConfigurationError, VisitPayError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _tolerance(text: str) -> "Tolerance":
 Landing = Annotated[
     Path,
     typer.Argument(
-        metavar="[LANDING]",
+        metavar="LANDING",
         envvar="VISITPAY_LANDING",
         help="The directory in which the hospital's files arrive.",
         show_default=True,
@@ -104,13 +105,12 @@ Hospital = Annotated[
     typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Limit = Annotated[int, typer.Option(min=1, help="Show so many at the most.")]
+Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 Wait = Annotated[
     float, typer.Option(min=0, help="Seconds to wait while another load holds the database.")
 ]
 
 DEFAULT_LANDING = Path("landing")
-DEFAULT_URL = "sqlite:///visitpay.db"
 DEFAULT_HOSPITAL = "HospitalABC"
 
 
@@ -166,7 +166,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     Exit status: 0 all loaded or nothing to do; 1 a file failed, or more rows were rejected than
     --max-rejects allows; 2 unusable arguments; 3 the database cannot be used.
 
-    Example: visitpay load /srv/landing --database-url sqlite:////var/lib/visitpay/visitpay.db
+    Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
     from visitpay import terminal
     from visitpay.database import make_engine
@@ -311,7 +311,10 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     reason: Annotated[
         str | None, typer.Option(help="Only rows with this reason, such as invalid_date.")
     ] = None,
-    key: Annotated[int | None, typer.Option(help="Only rows with this identifier.")] = None,
+    key: Annotated[
+        int | None,
+        typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
+    ] = None,
     status: Annotated[
         RejectStatus, typer.Option(help="Only rows that stand so.")
     ] = RejectStatus.OPEN,
@@ -326,7 +329,11 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay import quarantine, terminal
     from visitpay.database import reading
+    from visitpay.parsing import REASONS
 
+    if reason is not None and reason not in REASONS:
+        message = f"{reason!r} is none of {', '.join(REASONS)}"
+        raise typer.BadParameter(message, param_hint="--reason")
     with reading(database_url) as connection:
         rejects = quarantine.listing(
             connection,
@@ -381,8 +388,10 @@ def check(
     Example: visitpay check /srv/landing
     """
     from visitpay import checking, terminal
+    from visitpay.landing import scan
 
-    checked = list(checking.check(landing, hospital))
+    landed = scan(landing, hospital)
+    checked = list(checking.check(landed))
     bad = any(each.error or each.rejected for each in checked)
     if as_json:
         documents = [
@@ -396,7 +405,12 @@ def check(
             }
             for each in checked
         ]
-        typer.echo(terminal.dumps({"status": "attention" if bad else "ok", "files": documents}))
+        verdict = "attention" if bad else "ok"
+        typer.echo(
+            terminal.dumps(
+                {"status": verdict, "files": documents, "unrecognised": landed.unrecognised}
+            )
+        )
     else:
         short = terminal.short
         summary = [
@@ -409,6 +423,8 @@ def check(
         if examples:
             headers = ("file", "line", "reason", "column")
             terminal.show(headers, examples, "the first rejects of each")
+        if landed.unrecognised:
+            terminal.show(("not recognised",), [(name,) for name in landed.unrecognised])
     if bad:
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -436,6 +452,15 @@ def sample(
         typer.echo(path)
 
 
+def _log_failure(error: VisitPayError) -> None:
+    logger = logging.getLogger("visitpay")
+    logger.debug("traceback", exc_info=error)
+    if any(getattr(handler, "as_json", False) for handler in logger.handlers):
+        logger.error("%s", error)
+    else:
+        typer.echo(f"visitpay: {error}", err=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; the exit status says how it went."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -446,6 +471,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from visitpay.terminal import dumps
 
             typer.echo(dumps({"status": "failed", "error": str(error)}))
-        typer.echo(f"visitpay: {error}", err=True)
+        _log_failure(error)
         usage = isinstance(error, ConfigurationError)
         sys.exit(CONFIGURATION_STATUS if usage else DATABASE_STATUS)

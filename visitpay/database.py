@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from sqlalchemy import (
     URL,
@@ -23,9 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from visitpay import DEFAULT_URL
 from visitpay.errors import ConfigurationError, DatabaseError
-
-DEFAULT_URL = "sqlite:///visitpay.db"
 
 MIGRATE = "run: alembic upgrade head"
 
@@ -37,14 +35,17 @@ def parse_url(url: str) -> URL:
     """Read a database URL; raises ConfigurationError, without the URL's password, if it is none."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         message = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
         raise ConfigurationError(message) from error
-    if parsed.get_backend_name() != "sqlite":
-        message = f"{parsed.get_backend_name()} is not supported; use a URL like {DEFAULT_URL}"
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        message = f"{parsed.drivername} is not supported; use a URL like {DEFAULT_URL}"
         raise ConfigurationError(message)
     if parsed.database in (None, "", ":memory:"):
         message = f"a database in memory keeps nothing; use a URL like {DEFAULT_URL}"
+        raise ConfigurationError(message)
+    if parsed.host or parsed.query:
+        message = f"a database URL has a path and nothing else; use one like {DEFAULT_URL}"
         raise ConfigurationError(message)
     return parsed
 
@@ -60,7 +61,9 @@ def make_engine(url: str, *, read_only: bool = False) -> Engine:
     if not path.is_file():
         message = f"there is no database {path}; {MIGRATE}"
         raise DatabaseError(message)
-    return _sqlite_engine(parsed, foreign_keys=True, begin="" if read_only else "IMMEDIATE")
+    if read_only:
+        return _sqlite_engine(parsed, "PRAGMA foreign_keys = ON", "PRAGMA query_only = ON")
+    return _sqlite_engine(parsed, "PRAGMA foreign_keys = ON", begin="BEGIN IMMEDIATE")
 
 
 def make_migration_engine(url: str) -> Engine:
@@ -70,10 +73,11 @@ def make_migration_engine(url: str) -> Engine:
     """
     parsed = parse_url(url)
     os.close(_open_private(str(parsed.database)))
-    return _sqlite_engine(parsed, foreign_keys=False, begin="IMMEDIATE")
+    lasting = ("PRAGMA page_size = 16384", "PRAGMA journal_mode = WAL")
+    return _sqlite_engine(parsed, *lasting, begin="BEGIN IMMEDIATE")
 
 
-def _sqlite_engine(url: URL, *, foreign_keys: bool, begin: str) -> Engine:
+def _sqlite_engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -84,17 +88,11 @@ def _sqlite_engine(url: URL, *, foreign_keys: bool, begin: str) -> Engine:
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own transactions let DDL and savepoints escape a rollback.
         connection.isolation_level = None
-        connection.execute("PRAGMA page_size = 16384")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
-        if connection.execute("PRAGMA foreign_keys").fetchone() != (int(foreign_keys),):
-            message = "this SQLite was built without foreign keys"
-            raise DatabaseError(message)
+        for pragma in ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536", *pragmas):
+            connection.execute(pragma)
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(f"BEGIN {begin}")
+        connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
@@ -114,18 +112,24 @@ def require_head(connection: Connection) -> None:
     current: set[str] = set()
     if inspect(connection).has_table("alembic_version"):
         current = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
-    heads = schema_heads()
+    known, heads = revisions()
     if current == heads:
         return
-    known = ", ".join(sorted(current)) or "empty"
-    message = f"the database's schema is {known}, not {', '.join(sorted(heads))}; {MIGRATE}"
+    if current - known:
+        message = "the database is newer than this visitpay; install the one that migrated it"
+        raise DatabaseError(message)
+    found = ", ".join(sorted(current)) or "empty"
+    message = f"the database's schema is {found}, not {', '.join(sorted(heads))}; {MIGRATE}"
     raise DatabaseError(message)
 
 
-def schema_heads() -> set[str]:
-    """Give the revisions that no other follows, read without Alembic: it takes 0.15 s to import."""
+def revisions() -> tuple[set[str], set[str]]:
+    """Give all revisions of the schema, and those that no other follows.
+
+    They are read without Alembic, which takes 0.15 s to import.
+    """
     scripts = [path.read_text("utf-8") for path in (_scripts() / "versions").glob("*.py")]
-    revisions, followed = (
+    known, followed = (
         {
             name
             for script in scripts
@@ -133,7 +137,7 @@ def schema_heads() -> set[str]:
         }
         for word in ("revision", "down_revision")
     )
-    return revisions - followed
+    return known, known - followed
 
 
 def _scripts() -> Path:
@@ -151,7 +155,8 @@ def run_lock(engine: Engine, wait_seconds: float) -> Iterator[None]:
     would drop SQLite's own locks. Raises DatabaseError when another load still holds it after
     `wait_seconds`.
     """
-    handle = _open_private(f"{engine.url.database}-lock")
+    # One database has one lock, by whatever link it is reached.
+    handle = _open_private(f"{os.path.realpath(str(engine.url.database))}-lock")
     try:
         deadline = time.monotonic() + wait_seconds
         while not _locked(handle):
@@ -187,13 +192,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        _fail(error.orig, error)
-    except sqlite3.Error as error:  # raised by a connect listener, which SQLAlchemy does not wrap
-        _fail(error, error)
-
-
-def _fail(what: object, error: Exception) -> NoReturn:
-    message = (
-        f"the database cannot be used: {what}; nothing half-done is kept, mend it and run again"
-    )
-    raise DatabaseError(message) from error
+        message = (
+            f"the database cannot be used: {error.orig}; "
+            "nothing half-done is kept, mend it and run again"
+        )
+        raise DatabaseError(message) from error

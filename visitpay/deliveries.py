@@ -23,7 +23,7 @@ class Delivery:
     entity: type[Entity]
     file_datetime: datetime
 
-    def is_before(self) -> ColumnElement[bool]:
+    def newer(self) -> ColumnElement[bool]:
         """Give the condition under which a row of the ledger is a newer delivery."""
         same_time = LoadFile.file_datetime == self.file_datetime
         return or_(
@@ -60,7 +60,7 @@ def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> 
     newer = select(LoadFile.id).where(
         LoadFile.entity == delivery.entity.__name__,
         LoadFile.status == LOADED,
-        delivery.is_before(),
+        delivery.newer(),
     )
     return _delivered(connection, DeliveredKeys.file_id.in_(newer), keys)
 

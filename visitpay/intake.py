@@ -8,11 +8,9 @@ from sqlalchemy import Column, Connection, select
 from visitpay.deliveries import Delivery, add_keys, is_outdated, is_repeated
 from visitpay.ledger import Counts
 from visitpay.models import RESOLVED, Entity, fed_columns
-from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse
+from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse_again
 from visitpay.quarantine import Waiting, close, put_aside, supersede, waiting_rows
-from visitpay.upserts import OrphanError, upsert
-
-_KEYS_PER_QUERY = 10_000
+from visitpay.upserts import KEYS_PER_STATEMENT, OrphanError, upsert
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,7 @@ def heal(connection: Connection, waiting: Waiting) -> int:
     layout = Layout.of(delivery.entity, waiting.header)
     healed = 0
     for rows in waiting_rows(connection, delivery):
-        lines = rows.select("source_line", "raw", broken=pl.lit(value=False))
-        accepted = settle(connection, delivery, parse(lines, layout).rows).accepted
+        accepted = settle(connection, delivery, parse_again(rows, layout).rows).accepted
         found = rows.join(accepted, on="source_line", how="semi")
         close(connection, found["id"], RESOLVED)
         supersede(connection, delivery, accepted)
@@ -128,7 +125,7 @@ def _missing_reference(
 
 def _existing(connection: Connection, parent: Column[int], keys: pl.Series) -> pl.Series:
     found = keys.clear()
-    for part in keys.to_frame().iter_slices(_KEYS_PER_QUERY):
+    for part in keys.to_frame().iter_slices(KEYS_PER_STATEMENT):
         there = connection.scalars(select(parent).where(parent.in_(part.to_series().to_list())))
         found.append(pl.Series(there.all(), dtype=keys.dtype))
     return found

@@ -46,6 +46,9 @@ def scan(directory: Path, hospital: str) -> Landing:
     Hidden files are passed over: uploads in progress hide behind a dot. Raises ConfigurationError
     when the directory cannot be read.
     """
+    if not (hospital and hospital.isprintable()):
+        message = "the hospital's name must be printable: files' names begin with it"
+        raise ConfigurationError(message)
     pattern = _name_pattern(hospital)
     order = [entity.__name__ for entity in ENTITIES]
     files: list[LandedFile] = []
@@ -152,14 +155,14 @@ class Reading:
         except FileNotFoundError as error:
             message = "went away while it was read"
             raise FileChangedError(message) from error
-        same = (now.st_ino, now.st_size, now.st_mtime_ns) == (
-            before.st_ino,
-            before.st_size,
-            before.st_mtime_ns,
-        )
-        if not same or self.bytes_read != before.st_size:
+        if _identity(now) != _identity(before) or self.bytes_read != before.st_size:
             message = "changed while it was read"
             raise FileChangedError(message)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    # The mtime can be set back; the ctime cannot.
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @contextmanager

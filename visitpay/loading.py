@@ -30,6 +30,8 @@ CHANGED = "changed"
 
 BATCHES_AHEAD = 2
 
+_NAMES_TO_LOG = 10
+
 
 class Progress(Protocol):
     """Someone who wants to see how a run gets on."""
@@ -212,7 +214,8 @@ class _Run:
             **report.counts.columns(),
         )
         logger.info(
-            "run %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
+            "%s %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
+            "dry run" if report.dry_run else "run",
             run_id,
             report.status,
             len(reports),
@@ -249,8 +252,7 @@ class _Run:
         counts = Counts()
         with landing.reading(file) as source:
             parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
-            if parser.layout.extra:
-                logger.warning("%s: unknown columns %s", file.name, ", ".join(parser.layout.extra))
+            _warn_of_columns(file, parser.layout.extra)
             delivery = ledger.open_delivery(self._connection, run_id, file)
             done = 0
             # Closed before the file is: the thread must not read from a closed descriptor.
@@ -294,6 +296,12 @@ def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
     if unrecognised:
         names = ", ".join(printable(name) for name in unrecognised)
         logger.warning("not recognised in the landing directory, left alone: %s", names)
+
+
+def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
+    if extra:
+        names = ", ".join(extra[:_NAMES_TO_LOG])
+        logger.warning("%s: %d unknown columns: %s", file.name, len(extra), names)
 
 
 def _log_loaded(file: LandedFile, counts: Counts) -> None:

@@ -7,9 +7,12 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 import codecs
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, reduce
 from itertools import chain
+from operator import or_
 from typing import Any
 
 import polars as pl
@@ -23,6 +26,7 @@ from visitpay.models import Entity, fed_columns
 BLOCK_BYTES = 2 << 20
 MAX_LINE_BYTES = 1 << 20
 KEPT_OF_LONG_LINE = 1 << 10
+MAX_CELL_ACROSS_LINES = 1 << 16
 
 DELIMITERS = "\t,|;"
 
@@ -47,8 +51,6 @@ REJECT_SCHEMA = pl.Schema(
         "raw": pl.String,
     }
 )
-
-_LONGEST_CELL_ACROSS_LINES = 1 << 16
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -98,19 +100,19 @@ class Layout:
             message = f"line 1 is empty; it must name {_listed(entity)}"
             raise FileError(message)
         delimiter = min(DELIMITERS, key=lambda candidate: len(_missing(entity, header, candidate)))
-        names = _names(header, delimiter)
-        width = max((place for place, name in enumerate(names, 1) if name), default=0)
         if missing := _missing(entity, header, delimiter):
             message = f"line 1 lacks the columns {', '.join(missing)}; ask for the whole file again"
             raise FileError(message)
+        names = _names(header, delimiter)
         wanted = [header_of(column) for column in fed_columns(entity)]
-        if doubled := [name for name in wanted if names.count(name.lower()) > 1]:
-            message = f"line 1 names {', '.join(doubled)} more than once; one of them must go"
+        doubled = [name for name, count in Counter(names).items() if name and count > 1]
+        if doubled:
+            known = [name for name in wanted if name.lower() in doubled]
+            which = ", ".join(known) or "a column"
+            message = f"line 1 names {which} more than once; one of them must go"
             raise FileError(message)
-        others = [name for name in names if name not in {each.lower() for each in wanted}]
-        if len(set(others) - {""}) != len([name for name in others if name]):
-            message = "line 1 names a column more than once; one of them must go"
-            raise FileError(message)
+        width = max(place for place, name in enumerate(names, 1) if name)
+        extra = [name for name in names if name and name not in {each.lower() for each in wanted}]
         return cls(
             entity=entity,
             header=header,
@@ -118,7 +120,7 @@ class Layout:
             width=width,
             trailer=delimiter * (len(names) - width),
             positions=tuple(names.index(name.lower()) for name in wanted),
-            extra=tuple(printable(name[:64]) for name in others if name),
+            extra=tuple(printable(name[:64]) for name in extra),
         )
 
 
@@ -181,7 +183,9 @@ def _blocks(source: Source, size: int) -> Iterator[bytes]:
 
 def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Drop a byte order mark, and turn UTF-16 into UTF-8; what is invalid stays so."""
-    first = next(blocks, b"")
+    first = b""
+    while len(first) < len(codecs.BOM_UTF8) and (more := next(blocks, b"")):
+        first += more
     boms = (each for each in _BOMS if first.startswith(each[0]))
     bom, encoding = next(boms, (b"", "utf-8"))
     blocks = chain([first[len(bom) :]], blocks)
@@ -217,25 +221,45 @@ def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 def _unbroken(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
     """Move the block ends so that the pieces of a quoted cell that spans lines stay together."""
     opening = re.compile(_opening(delimiter).encode())
+    closing = re.compile(_closing(delimiter).encode())
     held = b""
     for block in chain(blocks, [b""]):
         text = held + block
-        start = text.rfind(b"\n", 0, max(text.rfind(b'"'), 0)) + 1
-        line = text[start : text.find(b"\n", start)]
-        near = len(text) - start <= _LONGEST_CELL_ACROSS_LINES
-        held = text[start:] if block and near and opening.search(line) else b""
-        if whole := text[: len(text) - len(held)]:
-            yield whole
+        end = _safe_end(text, opening, closing) if block else len(text)
+        held = text[end:]
+        if end:
+            yield text[:end]
+
+
+def _safe_end(text: bytes, opening: re.Pattern[bytes], closing: re.Pattern[bytes]) -> int:
+    """Find where the last line starts that opens a cell that may go on, if it is near the end."""
+    end = start = len(text)
+    near = max(end - MAX_CELL_ACROSS_LINES, 0)
+    if text.find(b'"', near) < 0:
+        return end
+    while start > near:
+        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
+        if opening.fullmatch(text, start, stop - 1):
+            end = start
+            if not closing.match(text, start, stop - 1):
+                break  # else it may end a cell that an earlier line opens
+    return end
 
 
 def _lines(block: bytes, first_number: int) -> pl.DataFrame:
-    """Give a block's lines: `source_line`, `raw`, `broken` where bytes had to be written out."""
+    """Give a block's lines: `source_line`, `raw`, `broken` (raw is written out), `long` (cut)."""
     lines = None if b"\0" in block else _decoded(block)
     if lines is None:
         pieces = block[:-1].split(b"\n")
-        raw = pl.Series("raw", [_written_out(piece) for piece in pieces], dtype=pl.String)
-        broken = pl.Series("broken", [_is_broken(piece) for piece in pieces], dtype=pl.Boolean)
-        lines = pl.DataFrame([raw, broken])
+        columns = {
+            "raw": [_written_out(piece) for piece in pieces],
+            "broken": [not _is_long(piece) and _is_broken(piece) for piece in pieces],
+            "long": [_is_long(piece) for piece in pieces],
+        }
+        lines = pl.DataFrame(columns)
+    if lines["long"].any():
+        short = pl.col("raw").str.head(KEPT_OF_LONG_LINE)
+        lines = lines.with_columns(raw=pl.when("long").then(short).otherwise("raw"))
     return lines.with_row_index("source_line", first_number).cast({"source_line": pl.Int64})
 
 
@@ -244,12 +268,19 @@ def _decoded(block: bytes) -> pl.DataFrame | None:
         block.decode()
     except UnicodeDecodeError:
         return None
-    lines = pl.read_lines(io.BytesIO(block), name="raw")
-    return lines.with_columns(broken=pl.lit(value=False))
+    # An empty line ahead: polars would take a first line like "x^" for compressed data.
+    lines = pl.read_lines(io.BytesIO(b"\n" + block), name="raw").slice(1)
+    return lines.with_columns(
+        broken=pl.lit(value=False), long=pl.col("raw").str.len_bytes() > MAX_LINE_BYTES
+    )
 
 
 def _written_out(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace").replace("\0", r"\x00")
+
+
+def _is_long(line: bytes) -> bool:
+    return len(line) > MAX_LINE_BYTES
 
 
 def _is_broken(line: bytes) -> bool:
@@ -259,8 +290,14 @@ def _is_broken(line: bytes) -> bool:
         return True
 
 
+def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
+    """Take lines apart (`source_line`, `raw`) that were good but for what they refer to."""
+    none = pl.lit(value=False)
+    return parse(rows.select("source_line", "raw", broken=none, long=none), layout)
+
+
 def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
-    """Take lines apart (columns `source_line`, `raw`, `broken`) as the layout says."""
+    """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says."""
     cells = _split(lines, layout)
     faults: list[tuple[str, str | None, pl.Series]] = [
         ("malformed", None, cells["malformed"]),
@@ -268,17 +305,20 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
         ("line_too_long", None, cells["long"]),
     ]
     frame = cells.select("source_line", "raw")
-    for column, position in zip(fed_columns(layout.entity), layout.positions, strict=True):
+    for column in fed_columns(layout.entity):
         kind, header = kind_of(column), header_of(column)
-        values, invalid = convert(_trimmed(cells[f"field_{position}"]), kind)
+        values, invalid = convert(_trimmed(cells[column.name]), kind)
         frame = frame.with_columns(values.alias(column.name))
-        faults.append((kind.reason, header, invalid))
+        if kind.reason is not None:
+            faults.append((kind.reason, header, invalid))
         if not column.nullable:
             faults.append(("missing_value", header, values.is_null() & ~invalid))
     faults = [fault for fault in faults if fault[2].any()]
     key = key_of(layout.entity).name
     if not faults:
         return Batch(frame.sort(key, "source_line"), REJECT_SCHEMA.to_frame(), len(frame))
+    bad = reduce(or_, (mask for _, _, mask in faults))
+    faults.append(("malformed", None, _pieces(cells["raw"], bad, layout.delimiter)))
     judged = frame.with_columns(_verdict(faults))
     good = pl.col("reason").is_null()
     rows = judged.filter(good).select(frame.columns).sort(key, "source_line")
@@ -299,36 +339,50 @@ def _verdict(faults: list[tuple[str, str | None, pl.Series]]) -> list[pl.Expr]:
 
 
 def _split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Cut lines into `field_0`, `field_1`, ...; adds `malformed` and `long`, drops blank lines."""
-    width = layout.width
+    """Cut lines into the model's columns, as text; adds `malformed`, drops blank lines.
+
+    Lines that do not split evenly go one by one, and are not cut before they are counted: a short
+    line under a wide header must not cost memory for every column.
+    """
     raw = lines["raw"]
     body = raw.str.strip_suffix(layout.trailer) if layout.trailer else raw
-    fields = body.str.split_exact(layout.delimiter, width).struct.unnest()
-    uneven = fields[f"field_{width - 1}"].is_null() | fields[f"field_{width}"].is_not_null()
-    long = raw.str.len_bytes() > MAX_LINE_BYTES
-    cells = lines.hstack(fields.get_columns()[:width]).with_columns(
-        malformed=pl.lit(value=False),
-        long=long,
-        broken=pl.col("broken") & ~long,
-        raw=pl.when(long).then(pl.col("raw").str.head(KEPT_OF_LONG_LINE)).otherwise("raw"),
+    even = body.str.count_matches(layout.delimiter, literal=True) == layout.width - 1
+    even &= ~lines["long"]
+    every = even.all()
+    fields = (body if every else body.filter(even)).str.split_exact(
+        layout.delimiter, layout.width - 1
     )
-    if uneven.any():
-        blank = raw.str.strip_chars(" ") == ""
-        doubtful = cells.filter(uneven & ~blank & ~long)
-        mended = [_mended(row, layout) for row in doubtful.iter_rows(named=True)]
-        even = cells.filter(~uneven | long)
-        cells = even.vstack(pl.DataFrame(mended, cells.schema)).sort("source_line")
-    return cells.with_columns(_across_lines(cells, layout.delimiter))
+    cut = fields.struct.unnest().get_columns()
+    names = [column.name for column in fed_columns(layout.entity)]
+    cells = (lines if every else lines.filter(even)).hstack(
+        [cut[place].alias(name) for name, place in zip(names, layout.positions, strict=True)]
+    )
+    cells = cells.with_columns(malformed=pl.lit(value=False))
+    if not every:
+        odd = lines.filter(~even & (raw.str.strip_chars(" ") != ""))
+        schema = dict.fromkeys(names, pl.String()) | {"malformed": pl.Boolean()}
+        mended = pl.DataFrame([_mended(line, layout) for line in odd["raw"]], schema, orient="row")
+        odd = odd.hstack(mended).with_columns(pl.col("malformed") & ~pl.col("long"))
+        cells = cells.vstack(odd).sort("source_line")
+    return cells
 
 
-def _mended(row: dict[str, Any], layout: Layout) -> dict[str, Any]:
-    """Cut one line that does not split evenly, honouring quotes if that helps."""
-    width = layout.width
-    for cells in (row["raw"].split(layout.delimiter), _csv_cells(row["raw"], layout)):
-        beyond = "".join(cells[width:]).replace(layout.delimiter, "")
-        if len(cells) >= width and not beyond.strip(" "):
-            return row | {f"field_{place}": cell for place, cell in enumerate(cells[:width])}
-    return row | {"malformed": True}
+def _mended(line: str, layout: Layout) -> tuple[str | bool | None, ...]:
+    """Cut one line that does not split evenly, honouring quotes if that helps.
+
+    Gives the model's columns and whether the line is malformed; then only the key is kept, so that
+    a good row of the same key can supersede it.
+    """
+    plain = line.split(layout.delimiter)
+    for cells in (plain, _csv_cells(line, layout)):
+        beyond = "".join(cells[layout.width :]).replace(layout.delimiter, "")
+        if len(cells) >= layout.width and not beyond.strip(" "):
+            return *(cells[place] for place in layout.positions), False
+    key = key_of(layout.entity)
+    return *(
+        plain[place] if column is key and place < len(plain) else None
+        for column, place in zip(fed_columns(layout.entity), layout.positions, strict=True)
+    ), True
 
 
 def _csv_cells(line: str, layout: Layout) -> list[str]:
@@ -336,41 +390,59 @@ def _csv_cells(line: str, layout: Layout) -> list[str]:
 
     Once there are cells enough, what is left of the line is one more.
     """
-    delimiter = layout.delimiter
-    cell = re.compile(rf' *"(?:[^"]|"")*+" *(?=[{delimiter}]|\Z)|[^{delimiter}]*')
+    pattern = _csv_cell(layout.delimiter)
     cells: list[str] = []
     place = 0
     while place <= len(line) and len(cells) < layout.width:
-        match = cell.match(line, place)
+        match = pattern.match(line, place)
         cells.append(match[0] if match else "")
         place += len(cells[-1]) + 1
     return [*cells, line[place:]] if place <= len(line) else cells
 
 
-def _across_lines(cells: pl.DataFrame, delimiter: str) -> pl.Series:
-    """Say which rows are malformed, the pieces of a quoted cell that spans lines included.
+@cache
+def _csv_cell(delimiter: str) -> re.Pattern[str]:
+    return re.compile(rf' *"(?:[^"]|"")*+" *(?=[{delimiter}]|\Z)|[^{delimiter}]*')
 
-    A piece may split evenly by chance. It is one if it stands at an end of a stretch of lines in
-    which a quote opens in the first and closes in the last, and something does not split evenly.
+
+def _pieces(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series:
+    """Say which lines are pieces of a quoted cell that spans lines.
+
+    A piece may be a good row by chance. It is one if it stands at an end of a stretch of lines in
+    which a quote opens in the first and closes in the last, all between are bad, and so is an end.
     """
-    malformed = cells["malformed"]
-    opens = cells["raw"].str.contains(_opening(delimiter))
+    pieces = pl.repeat(value=False, n=len(raw), eager=True)
+    opens = raw.str.contains(rf"^{_opening(delimiter)}$")
     if not opens.any():
-        return malformed
-    closes = cells["raw"].str.contains(rf'^(?:[^"]|"")*" *(?:[{delimiter}]|$)')
-    uneven, pieces = malformed.to_list(), list[int]()
+        return pieces
+    closes = raw.str.contains(f"^{_closing(delimiter)}").to_list()
+    inner = (bad & ~opens).to_list()
+    sizes = (raw.str.len_bytes() + 1).to_list()
+    found: list[int] = []
     for first in opens.arg_true():
-        last = first + 1
-        while last < len(uneven) and uneven[last] and not closes[last] and not opens[last]:
+        last, size = first + 1, sizes[first]
+        while last < len(inner) and inner[last] and not closes[last]:
+            size += sizes[last]
             last += 1
-        if last < len(uneven) and closes[last] and any(uneven[first : last + 1]):
-            pieces.extend(range(first, last + 1))
-    return malformed.clone().scatter(pieces, values=True)
+        if last == len(inner) or not closes[last]:
+            continue
+        near = size + sizes[last] <= MAX_CELL_ACROSS_LINES
+        if near and bad[first : last + 1].any():
+            found.extend(range(first, last + 1))
+    return pieces.scatter(found, values=True)
 
 
 def _opening(delimiter: str) -> str:
-    """Give the pattern of a line at whose end a quoted cell is still open."""
-    return rf'(?:^|[{delimiter}]) *"(?:[^"]|"")*$'
+    """Give the pattern of a whole line at whose end a quoted cell is still open."""
+    quoted = r' *"(?:[^"]|"")*" *'
+    text = rf'[^" {delimiter}][^{delimiter}]*'
+    cell = rf"(?:{quoted}|{quoted}{text}| *{text}| *)"
+    return rf'(?:{cell}[{delimiter}])* *"(?:[^"]|"")*'
+
+
+def _closing(delimiter: str) -> str:
+    """Give the pattern of a line's start if it starts in a quoted cell, up to that cell's end."""
+    return rf'(?:[^"]|"")*" *(?:[{delimiter}]|$)'
 
 
 _WHOLE_QUOTED = r'^"(?:[^"]|"")*"$'

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, func, or_, select, update
 
 from visitpay.deliveries import Delivery
 from visitpay.models import (
@@ -15,7 +15,7 @@ from visitpay.models import (
     RejectedRow,
     entity_named,
 )
-from visitpay.upserts import insert_rows
+from visitpay.upserts import KEYS_PER_STATEMENT, insert_rows
 
 ROWS_AT_ONCE = 50_000
 
@@ -47,6 +47,9 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
     `accepted` holds `key` and `source_line`. A reject is replaced by a good row of the same key
     from a newer delivery, or from a later line of the same one.
     """
+    if accepted.is_empty():
+        return
+    earlier_line = RejectedRow.line_number < accepted["source_line"].max()
     candidates = connection.execute(
         select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
         .join(LoadFile)
@@ -54,7 +57,8 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
             RejectedRow.status == OPEN,
             RejectedRow.entity == delivery.entity.__name__,
             RejectedRow.record_key.between(accepted["key"].min(), accepted["key"].max()),
-            ~delivery.is_before(),
+            ~delivery.newer(),
+            or_(RejectedRow.file_id != delivery.file_id, earlier_line),
         )
     ).all()
     if not candidates:
@@ -69,14 +73,10 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
 
 def close(connection: Connection, ids: pl.Series, status: str) -> None:
     """Close open rejects by their ids, as resolved or superseded."""
-    if ids.is_empty():
-        return
-    connection.execute(
-        update(RejectedRow)
-        .where(RejectedRow.id == bindparam("reject"), RejectedRow.status == OPEN)
-        .values(status=status, closed_at=datetime.now(UTC)),
-        [{"reject": each} for each in ids],
-    )
+    closing = update(RejectedRow).values(status=status, closed_at=datetime.now(UTC))
+    for part in ids.to_frame().iter_slices(KEYS_PER_STATEMENT):
+        chosen = RejectedRow.id.in_(part.to_series().to_list())
+        connection.execute(closing.where(chosen, RejectedRow.status == OPEN))
 
 
 def count_open(connection: Connection) -> int:

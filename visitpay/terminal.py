@@ -95,13 +95,15 @@ class _Handler(logging.Handler):
 
     def __init__(self, log_format: str) -> None:
         super().__init__()
-        self._json = log_format == "json"
+        self.as_json = log_format == "json"
 
     def emit(self, record: logging.LogRecord) -> None:
         moment = datetime.fromtimestamp(record.created, UTC)
         level, message = record.levelname, record.getMessage()
+        if record.exc_info:
+            message = logging.Formatter().formatException(record.exc_info)
         line = f"{iso(moment)} {level.lower()}: {message}"
-        if self._json:
+        if self.as_json:
             line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
         err.out(line, highlight=False)
 

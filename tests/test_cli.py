@@ -1,0 +1,631 @@
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Feed, Outcome, Visitpay
+from visitpay import __version__, database
+from visitpay.database import make_engine, run_lock
+from visitpay.terminal import short
+
+PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
+VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
+TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
+MIGRATE = "run: alembic upgrade head"
+FAILED = PROCEDURES.replace("1201", "1202")
+NOTHING = "none: nothing was loaded yet"
+URL_HINT = "use a URL like sqlite:///visitpay.db"
+
+USERS_OF_DATABASE = [["load"], ["status"], ["files"], ["rejects", "list"], ["rejects", "retry"]]
+WRITERS = [["load", "--wait", "0"], ["load", "--wait", "0.15"], ["rejects", "retry", "--wait", "0"]]
+
+
+def deliver_day(feed: Feed) -> None:
+    """Deliver a procedure, a visit, a transaction of both, and one that refers to no visit."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
+    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "101\t11\t1\t9")
+
+
+def dump(feed: Feed) -> list[str]:
+    """Give everything that the database holds, as statements."""
+    with closing(sqlite3.connect(feed.database)) as connection:
+        return list(connection.iterdump())
+
+
+def execute(feed: Feed, *statements: str) -> None:
+    """Do something to the database behind visitpay's back."""
+    with closing(sqlite3.connect(feed.database, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def without_times(log: str) -> list[str]:
+    """Give the lines of a log, each without the moment at its start."""
+    moment = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z ")
+    lines = log.splitlines()
+    assert all(moment.match(line) for line in lines)
+    return [moment.sub("", line, count=1) for line in lines]
+
+
+def cells(printed: str) -> list[list[str]]:
+    """Give the words of each line of a table that is not blank."""
+    return [line.split() for line in printed.splitlines() if line.strip()]
+
+
+def entry(name: str, **counts: object) -> dict[str, object]:
+    """Give what `load --json` says of a file."""
+    ends = ("rows_read", "inserted", "updated", "unchanged", "stale", "superseded", "rejected")
+    plain = {"name": name, "entity": name.split("_")[2], "status": "loaded", "error": None}
+    return plain | dict.fromkeys(ends, 0) | counts
+
+
+def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
+    """`load --json` prints one document that accounts for every file and row."""
+    deliver_day(feed)
+    (feed.landing / "readme.md").touch()
+    outcome = visitpay("load", "--json")
+    assert outcome.status == 1
+    assert outcome.document == {
+        "run_id": 1,
+        "status": "attention",
+        "dry_run": False,
+        "checkpoint": "2021-12-01T22:33:57Z",
+        "files": [
+            entry(PROCEDURES, rows_read=1, inserted=1),
+            entry(VISITS, rows_read=1, inserted=1),
+            entry(TRANSACTIONS, rows_read=2, inserted=1, rejected=1),
+        ],
+        "unrecognised": ["readme.md"],
+        "rejects_open": 1,
+        "rejects_resolved": 0,
+    }
+
+
+def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
+    """Without a terminal `load` prints nothing on stdout and logs a line a file and one a run."""
+    deliver_day(feed)
+    (feed.landing / "readme.md").touch()
+    outcome = visitpay("load")
+    assert (outcome.status, outcome.out) == (1, "")
+    rest = "0 updated, 0 unchanged, 0 stale, 0 superseded"
+    assert without_times(outcome.err) == [
+        "warning: not recognised in the landing directory, left alone: readme.md",
+        f"info: {PROCEDURES}: 1 rows: 1 inserted, {rest}, 0 rejected",
+        f"info: {VISITS}: 1 rows: 1 inserted, {rest}, 0 rejected",
+        f"warning: {TRANSACTIONS}: 2 rows: 1 inserted, {rest}, 1 rejected",
+        "info: run 1: attention, 3 files, 0 failed, 4 rows, 1 rejected, 1 rejects open, 0 resolved",
+    ]
+
+
+@pytest.mark.parametrize("limit", ["0", "100%"])
+def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
+    """A failed file gives exit status 1 whatever is tolerated, and the others are loaded."""
+    deliver_day(feed)
+    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    outcome = visitpay("load", "--json", "--max-rejects", limit)
+    assert outcome.status == 1
+    error = (
+        "is empty; its first line must name VisitIdentifier, GuarantorIdentifier, AdmitDate,"
+        " DischargeDate, VisitBalance, InsuranceIdentifier"
+    )
+    failed = entry(VISITS.replace("1201", "1202"), status="failed", error=error)
+    assert outcome.document["files"][2] == failed
+    assert [each["status"] for each in outcome.document["files"]].count("loaded") == 3
+    assert outcome.document["checkpoint"] == "2021-12-01T22:33:57Z"
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [("0", 1), ("1", 1), ("2", 0), ("3", 0), ("19.9%", 1), ("20%", 0), ("100%", 0)],
+)
+def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) -> None:
+    """Two bad rows of ten are tolerated from a limit of 2, or of 20 percent, on."""
+    rows = [f"{number}\tbandaid" for number in range(8)]
+    feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
+    outcome = visitpay("load", "--json", "--max-rejects", limit)
+    assert outcome.status == status
+    assert outcome.document["status"] == ("attention" if status else "ok")
+
+
+@pytest.mark.parametrize(
+    ("since", "loaded"),
+    [
+        ("2021-12-02", ["02", "03"]),
+        ("2021-12-02T22:33:57", ["02", "03"]),
+        ("2021-12-02T22:33:58Z", ["03"]),
+        ("2021-12-03T00:33:57+02:00", ["02", "03"]),
+        ("2022-01-01", []),
+    ],
+)
+def test_since(feed: Feed, visitpay: Visitpay, since: str, loaded: list[str]) -> None:
+    """`--since` leaves files with an older time in their name, and a later load takes them."""
+    for day in ("01", "02", "03"):
+        feed.deliver("Procedure", f"202112{day}_223357", f"{day}\tbandaid")
+    names = [
+        each["name"] for each in visitpay("load", "--json", "--since", since).document["files"]
+    ]
+    assert [name[-13:-11] for name in names] == loaded
+    assert len(visitpay("load", "--json").document["files"]) == 3 - len(loaded)
+
+
+def test_dry_run(feed: Feed, visitpay: Visitpay) -> None:
+    """`--dry-run` says what a load would do, over dependent files, and keeps nothing."""
+    deliver_day(feed)
+    visitpay("load")
+    feed.deliver("Procedure", "20211201_223357", "1\tcorrected")
+    feed.deliver("Procedure", "20211202_223357", "1\tnewer", "2\tcast", "2\tcast again")
+    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t", "12\t7\tsome day\t\t\t")
+    feed.deliver("Transaction", "20211202_223133", "102\t11\t2\t1", "103\t12\t2\t1", "x")
+    feed.deliver("Transaction", "20211203_223133", header="no header")
+    os.utime(feed.landing / VISITS)
+    before = dump(feed)
+    dry = visitpay("load", "--json", "--dry-run")
+    assert dump(feed) == before
+    wet = visitpay("load", "--json")
+    assert dump(feed) != before
+    assert dry.status == wet.status == 1
+    assert dry.document == wet.document | {"run_id": None, "dry_run": True}
+    assert wet.document["rejects_resolved"] == 1
+    assert wet.document["files"][3] == entry(
+        TRANSACTIONS.replace("1201", "1202"), rows_read=3, inserted=1, rejected=2
+    )
+
+
+def test_status(feed: Feed, visitpay: Visitpay) -> None:
+    """`status` shows the checkpoint, the last run, what waits and what is rejected."""
+    fresh = visitpay("status", "--json").document
+    assert set(map(str, fresh.values())) == {"None", "[]", "0"}
+    assert cells(visitpay("status").out)[0] == ["checkpoint", *NOTHING.split()]
+    deliver_day(feed)
+    visitpay("load")
+    waiting = feed.deliver("Visit", "20211202_223005")
+    (feed.landing / "readme.md").touch()
+    document = visitpay("status", "--json").document
+    run = document.pop("last_run")
+    assert (run["id"], run["status"], run["rows_read"]) == (1, "attention", 4)
+    newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
+    assert document == {
+        "checkpoint": "2021-12-01T22:33:57Z",
+        "files_waiting": [waiting.name],
+        "unrecognised": ["readme.md"],
+        "rejects_open": 1,
+        "entities": [
+            {"entity": entity, "files": 1, "newest": f"2021-12-01T{hour}Z"}
+            for entity, hour in newest.items()
+        ],
+    }
+    printed = cells(visitpay("status").out)
+    assert printed[:5] == [
+        ["checkpoint", "2021-12-01T22:33:57Z"],
+        ["last", "run", "1:", "attention,", run["started_at"]],
+        ["files", "waiting", "1"],
+        ["not", "recognised", "1"],
+        ["rejects", "open", "1"],
+    ]
+    assert [line[:3] for line in printed[5:]] == [
+        ["entity", "files", "newest"],
+        *([entity, "1", f"2021-12-01T{hour}Z"] for entity, hour in newest.items()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "headers"),
+    [
+        ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], "status rows inserted rejected error"),
+        ("--entity Procedure", [FAILED, PROCEDURES], "status rows inserted error"),
+        ("--status failed", [FAILED], "status error"),
+        ("--status loaded --limit 1", [TRANSACTIONS], "rows inserted rejected"),
+    ],
+)
+def test_files(
+    feed: Feed, visitpay: Visitpay, options: str, names: list[str], headers: str
+) -> None:
+    """`files` shows the ledger, the newest first, and only what is asked for."""
+    deliver_day(feed)
+    visitpay("load")
+    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    visitpay("load")
+    header, *rows = cells(visitpay("files", *options.split()).out)
+    assert header == ["id", "file", *headers.split()]
+    assert [row[1] for row in rows] == [short(name) for name in names]
+    listed = visitpay("files", *options.split(), "--json").document["files"]
+    assert [each["name"] for each in listed] == names
+    assert [str(each["id"]) for each in listed] == [row[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ([], [2, 3, 4]),
+        (["--status", "superseded"], [5]),
+        (["--status", "all"], [2, 3, 4, 5]),
+        (["--reason", "invalid_integer"], [3, 4]),
+        (["--key", "101"], [2]),
+        (["--entity", "Visit"], []),
+        (["--file", TRANSACTIONS, "--limit", "2"], [2, 3]),
+        (["--file", "Transaction_20211201"], [2, 3, 4]),
+        (["--file", "%"], []),
+    ],
+)
+def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines: list[int]) -> None:
+    """`rejects list` shows file, line, key, reason, column and row, and only what is asked for."""
+    deliver_day(feed)
+    rows = ("101\t11\t1\t9", "102\t10\t[red]\t9", "x\t10\t1\t9", "104\t10\t1\t", "104\t10\t1\t1")
+    feed.deliver("Transaction", "20211201_223133", *rows)
+    visitpay("load")
+    listed = visitpay("rejects", "list", *options, "--json").document["rejects"]
+    assert [each["line_number"] for each in listed] == lines
+    _, *printed = cells(visitpay("rejects", "list", *options).out)
+    assert [int(row[1]) for row in printed] == lines
+    if lines and lines[0] == 2:
+        first = [short(TRANSACTIONS), "2", "101", "missing_reference", "VisitIdentifier", "open"]
+        assert printed[0][:6] == first
+        assert listed[0]["raw"] == "101\t11\t1\t9"
+        assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
+
+
+def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
+    """`rejects retry` resolves the rows whose parent has come, and says how many stay open."""
+    deliver_day(feed)
+    feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9", "102\t12\t1\t9")
+    visitpay("load")
+    assert visitpay("rejects", "retry").out == "rejects resolved 0, open 2\n"
+    execute(feed, "INSERT INTO visits SELECT 11, 7, admit_date, NULL, NULL, NULL, 2, 2 FROM visits")
+    document = visitpay("rejects", "retry", "--json").document
+    assert document == {"rejects_resolved": 1, "rejects_open": 1}
+    assert [each[2] for each in feed.rejects("resolved")] == [101]
+    assert visitpay("rejects", "retry", "--json").document["rejects_resolved"] == 0
+
+
+def test_check(feed: Feed, visitpay: Visitpay) -> None:
+    """`check` exits with 0 where all is good and with 1 where a row or a file is bad."""
+    deliver_day(feed)
+    assert visitpay("check").status == 0
+    assert visitpay("check", "--json").document["status"] == "ok"
+    feed.deliver("Visit", "20211201_223005", "10\t7\tsome day\t\t\t")
+    feed.deliver_bytes("Procedure", "20211201_223357", b"")
+    outcome = visitpay("check", "--json")
+    assert (outcome.status, outcome.document["status"]) == (1, "attention")
+    failed, bad, good = outcome.document["files"]
+    error = "is empty; its first line must name ProcedureId, ProcedureDescription"
+    plain = {"name": PROCEDURES, "entity": "Procedure", "rows_read": 0, "rejected": 0}
+    assert failed == plain | {"reasons": {}, "error": error}
+    assert (bad["rows_read"], bad["rejected"]) == (1, 1)
+    assert bad["reasons"] == {"invalid_date": 1}
+    assert (good["name"], good["rows_read"], good["rejected"]) == (TRANSACTIONS, 2, 0)
+    outcome = visitpay("check")
+    assert outcome.status == 1
+    assert cells(outcome.out) == [
+        ["file", "rows", "rejected", "error"],
+        [short(PROCEDURES), "0", "0", *error.split()],
+        [short(VISITS), "1", "1"],
+        [short(TRANSACTIONS), "2", "0"],
+        ["the", "first", "rejects", "of", "each"],
+        ["file", "line", "reason", "column"],
+        [short(VISITS), "2", "invalid_date", "AdmitDate"],
+    ]
+
+
+def test_sample(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """`sample` prints what it wrote, a feed that loads without a reject, and does so once."""
+    directory = tmp_path / "sample"
+    arguments = ("sample", directory, "--visits", 20, "--days", 2, "--seed", 1)
+    outcome = visitpay(*arguments)
+    assert outcome.status == 0
+    written = outcome.out.splitlines()
+    assert sorted(written) == sorted(str(path) for path in directory.iterdir())
+    loaded = visitpay("load", directory, "--json")
+    assert loaded.status == 0
+    assert len(loaded.document["files"]) == len(written) == 6
+    assert len(feed.tables()["Visit"]) == 20
+    outcome = visitpay(*arguments)
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+def missing(feed: Feed) -> str:
+    """Remove the database."""
+    feed.database.unlink()
+    return f"there is no database {feed.database}; {MIGRATE}"
+
+
+def behind(feed: Feed) -> str:
+    """Set the schema's revision back."""
+    execute(feed, "DELETE FROM alembic_version")
+    return f"the database's schema is empty, not 0001; {MIGRATE}"
+
+
+def ahead(feed: Feed) -> str:
+    """Let a newer visitpay have migrated the database."""
+    execute(feed, "UPDATE alembic_version SET version_num = 'newer'")
+    return "the database is newer than this visitpay; install the one that migrated it"
+
+
+def garbage(feed: Feed) -> str:
+    """Write something else over the database."""
+    feed.database.write_bytes(b"no database at all" * 1000)
+    return (
+        "the database cannot be used: file is not a database; nothing half-done is kept, mend it"
+        " and run again"
+    )
+
+
+@pytest.mark.parametrize("command", USERS_OF_DATABASE, ids=" ".join)
+@pytest.mark.parametrize("harm", [missing, behind, ahead, garbage])
+def test_unusable_database(
+    feed: Feed, visitpay: Visitpay, harm: Callable[[Feed], str], command: list[str]
+) -> None:
+    """A database that cannot be used gives exit status 3 and one line that says what to do."""
+    message = harm(feed)
+    outcome = visitpay(*command)
+    assert outcome == Outcome(3, "", f"visitpay: {message}\n")
+    outcome = visitpay(*command, "--json")
+    assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
+    assert outcome.document == {"status": "failed", "error": message}
+    assert feed.database.exists() == (harm is not missing)
+
+
+@pytest.mark.parametrize("command", WRITERS, ids=" ".join)
+def test_held(feed: Feed, visitpay: Visitpay, command: list[str]) -> None:
+    """A database that another load holds gives exit status 3 after the wait, and no change."""
+    deliver_day(feed)
+    before = dump(feed)
+    message = f"another load holds {feed.database}; wait for it, or give --wait"
+    with run_lock(make_engine(feed.url), 0):
+        outcome = visitpay(*command, "--json")
+        assert visitpay("status").status == visitpay("files").status == 0
+    assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
+    assert outcome.document == {"status": "failed", "error": message}
+    assert dump(feed) == before
+
+
+def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database into which another program writes stops a load with 3, but no one who looks."""
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0)
+    with closing(sqlite3.connect(feed.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outcome = visitpay("load")
+        assert visitpay("status").status == 0
+    assert outcome == Outcome(
+        3,
+        "",
+        "visitpay: the database cannot be used: database is locked; nothing half-done is kept,"
+        " mend it and run again\n",
+    )
+
+
+def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
+    """A run that the database stops keeps its whole files, tells no cell, and the next goes on."""
+    deliver_day(feed)
+    trigger = "CREATE TRIGGER no BEFORE INSERT ON visits BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    execute(feed, trigger)
+    outcome = visitpay("load", "--json", "-v")
+    assert outcome.status == 3
+    assert outcome.document["error"].startswith("the database cannot be used: no room; ")
+    assert "20.5" not in outcome.err
+    assert {name: len(rows) for name, rows in feed.tables().items()} == {
+        "Procedure": 1,
+        "Visit": 0,
+        "Transaction": 0,
+    }
+    execute(feed, "DROP TRIGGER no")
+    document = visitpay("load", "--json").document
+    assert [each["name"] for each in document["files"]] == [VISITS, TRANSACTIONS]
+    with closing(sqlite3.connect(feed.database)) as connection:
+        runs = connection.execute("SELECT id, status FROM load_runs").fetchall()
+    assert runs == [(1, "interrupted"), (2, "attention")]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://me:secret@host/db", f"postgresql is not supported; {URL_HINT}"),
+        ("sqlite://", f"a database in memory keeps nothing; {URL_HINT}"),
+        ("sqlite:///:memory:", f"a database in memory keeps nothing; {URL_HINT}"),
+        ("secret", "the database URL cannot be read; it looks like sqlite:///visitpay.db"),
+    ],
+)
+@pytest.mark.parametrize("command", USERS_OF_DATABASE, ids=" ".join)
+def test_unusable_url(visitpay: Visitpay, command: list[str], url: str, message: str) -> None:
+    """A URL of no use gives exit status 2 and one line, without the password."""
+    outcome = visitpay(*command, "--json", "--database-url", url)
+    assert (outcome.status, outcome.err) == (2, f"visitpay: {message}\n")
+    assert outcome.document == {"status": "failed", "error": message}
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite+pysqlcipher:///{}", "sqlite://host/{}"], ids=["driver", "host"]
+)
+def test_unusable_sqlite_url(feed: Feed, visitpay: Visitpay, url: str) -> None:
+    """An SQLite URL with a driver that is not there, or with a host, gives exit status 2."""
+    outcome = visitpay("status", "--database-url", url.format(feed.database))
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("command", ["load", "status", "check"])
+def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
+    """A landing directory that is not there gives exit status 2 and one line."""
+    path = feed.landing / "no\nsuch"
+    escaped = f"{feed.landing}/no\\nsuch"
+    message = f"the landing directory {escaped} cannot be read: No such file or directory"
+    assert visitpay(command, path) == Outcome(2, "", f"visitpay: {message}\n")
+    outcome = visitpay(command, path, "--json")
+    assert (outcome.status, outcome.err) == (2, f"visitpay: {message}\n")
+    assert outcome.document == {"status": "failed", "error": message}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("load --max-rejects x", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --max-rejects %", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --since today", "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"),
+        ("load --wait -1", "--wait"),
+        ("load --wait nan", "--wait"),
+        ("load --log-format xml", "--log-format"),
+        ("load --nonsense", "--nonsense"),
+        ("files --limit 0", "--limit"),
+        ("files --entity Guarantor", "--entity"),
+        ("files --status gone", "--status"),
+        ("rejects list --key x", "--key"),
+        ("rejects list --status gone", "--status"),
+        ("sample out --dirt 101", "--dirt"),
+        ("sample", "DIR"),
+        ("nonsense", "No such command 'nonsense'."),
+    ],
+)
+def test_unusable_arguments(feed: Feed, visitpay: Visitpay, arguments: str, message: str) -> None:
+    """An argument of no use gives exit status 2, and a last line that names it."""
+    before = dump(feed)
+    with run_lock(make_engine(feed.url), 0):
+        outcome = visitpay(*arguments.split())
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.splitlines()[-1].startswith("Error: ")
+    assert message in outcome.err.splitlines()[-1]
+    assert dump(feed) == before
+
+
+def deliver_secrets(feed: Feed) -> None:
+    """Deliver cells that hold SECRET or 31337, with everything wrong that can be."""
+    row = "31337001\t31337002\t1/1/2021\t\t313.37\t"
+    wrong = (
+        "31337001\tSECRET\t1/1/2021\t\t\t",
+        "SECRET\t1\tSECRET\tSECRET\tSECRET\tSECRET",
+        "SECRET",
+    )
+    feed.deliver("Procedure", "20211201_223357", '1\t"SECRET', "SECRET\t31337", '2\tSECRET"')
+    feed.deliver("Procedure", "20211202_223357", header="31337\tSECRET")
+    feed.deliver("Visit", "20211201_223005", row, *wrong, f"{row}\tSECRET", row)
+    feed.deliver_bytes("Visit", "20211202_223005", b"SECRET\xff\0\n31337\n")
+    feed.deliver_bytes("Transaction", "20211201_223133", "SECRET".encode("utf-16"))
+    feed.deliver("Transaction", "20211202_223133", "31337003\t31337004\t31337005\t313.37", "\xff\0")
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["usual", "verbose"])
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["kept", "dry"])
+def test_log(
+    feed: Feed, visitpay: Visitpay, log_format: str, verbose: list[str], dry: list[str]
+) -> None:
+    """The log, in text or JSON, holds more with -v, but no cell; nor does an error of a file."""
+    deliver_secrets(feed)
+    outcome = visitpay("load", "--json", "--log-format", log_format, *verbose, *dry)
+    assert outcome.status == 1
+    assert [each["status"] for each in outcome.document["files"]].count("failed") == 3
+    told = outcome.out + outcome.err + visitpay("check", "--json").out + visitpay("check").out
+    assert not re.search("SECRET|31337|313.37", told)
+    if log_format == "text":
+        assert (" debug: " in outcome.err) == bool(verbose)
+        return
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    assert {tuple(line) for line in lines} == {("time", "level", "message")}
+    levels = {"warning", "error", "info", *(["debug"] if verbose else [])}
+    assert {line["level"] for line in lines} == levels
+    assert all(re.fullmatch("[0-9-]{10}T[0-9:]{8}Z", line["time"]) for line in lines)
+
+
+def test_json_log_of_a_failure(feed: Feed, visitpay: Visitpay) -> None:
+    """With `--log-format json` the line that says why nothing could be done is a document too."""
+    message = missing(feed)
+    outcome = visitpay("load", "--log-format", "json")
+    assert outcome.status == 3
+    (line,) = (json.loads(line) for line in outcome.err.splitlines())
+    assert (line["level"], line["message"]) == ("error", message)
+
+
+@pytest.mark.parametrize("command", ["load", "status", "files"])
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_harmful_names(
+    feed: Feed,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    options: list[str],
+) -> None:
+    """Of names, control and bidi characters and strange bytes are written out, markup stays."""
+    monkeypatch.setenv("VISITPAY_HOSPITAL", "[red]Hospital")
+    good = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    good = good.rename(feed.landing / good.name.replace("HospitalABC", "[red]Hospital"))
+    harmful = b"\x1b[31m\x07\r\n[red]\xe2\x80\xae\xff\x7f.txt"
+    (feed.landing / os.fsdecode(harmful)).touch()
+    loaded = visitpay("load", "--dry-run" if command == "load" else "--wait=0")
+    harmless = r"\x1b[31m\x07\r\n[red]\u202e\udcff\x7f.txt"
+    lines = without_times(loaded.err)
+    assert lines[0] == f"warning: not recognised in the landing directory, left alone: {harmless}"
+    assert lines[1].startswith(f"info: {good.name}: 1 rows: 1 inserted")
+    outcome = visitpay(command, *options)
+    assert outcome.status == 0
+    printed = outcome.out + outcome.err
+    assert all(letter == "\n" or letter.isprintable() for letter in printed)
+    assert (short(good.name) in printed) == (command != "status")
+
+
+OPTIONS = {
+    "load": "--database-url --hospital --since --max-rejects --wait --dry-run --json --log-format"
+    " --verbose --help",
+    "status": "--database-url --hospital --json --help",
+    "files": "--database-url --entity --status --limit --json --help",
+    "rejects list": "--database-url --file --entity --reason --key --status --limit --json --help",
+    "rejects retry": "--database-url --wait --json --help",
+    "check": "--hospital --json --help",
+    "sample": "--visits --days --dirt --seed --hospital --help",
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help(visitpay: Visitpay, command: str) -> None:
+    """A command's help names its options, and an example that stands whole on one line."""
+    outcome = visitpay(*command.split(), "--help")
+    assert (outcome.status, outcome.err) == (0, "")
+    named = re.findall("^  (?:-., )?(--[a-z-]+)", outcome.out, re.MULTILINE)
+    assert named == OPTIONS[command].split()
+    assert "[[" not in outcome.out
+    assert re.search(rf"^  Example: visitpay {command}(?: .*)?\n\n", outcome.out, re.MULTILINE)
+    assert visitpay(*command.split(), "-h").out == outcome.out
+
+
+def test_version(visitpay: Visitpay) -> None:
+    """`--version` prints the version."""
+    assert visitpay("--version") == Outcome(0, f"visitpay {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("visitpay l", {"load"}),
+        ("visitpay load --d", {"--database-url", "--dry-run"}),
+        ("visitpay files --status ", {"loaded", "failed"}),
+        ("visitpay rejects ", {"list", "retry"}),
+    ],
+)
+def test_completion(
+    visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, words: str, offered: set[str]
+) -> None:
+    """The shell is offered commands, options and their values."""
+    monkeypatch.setenv("_VISITPAY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert set(visitpay().out.split()) == offered
+
+
+def test_completion_in_bash(feed: Feed) -> None:
+    """The script that bash is given completes `visitpay lo`."""
+    script = (
+        'eval "$(_VISITPAY_COMPLETE=source_bash visitpay)"; COMP_WORDS=(visitpay lo); COMP_CWORD=1;'
+        ' _visitpay_completion visitpay; echo "${COMPREPLY[@]}"'
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "VISITPAY_DATABASE_URL": feed.url}
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("load\n", "")

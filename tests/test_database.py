@@ -1,0 +1,234 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, func, insert, inspect, select, text
+from sqlalchemy.exc import StatementError
+
+from tests.conftest import Feed, alembic_config
+from visitpay.database import (
+    make_engine,
+    make_migration_engine,
+    reading,
+    require_head,
+    revisions,
+    run_lock,
+    translated,
+)
+from visitpay.errors import DatabaseError
+from visitpay.models import LoadRun
+
+MOMENT = datetime.fromisoformat("2021-12-01T23:33:57.123456+01:00")
+
+
+def run_of(moment: datetime) -> dict[str, object]:
+    """Give a row for the book of runs."""
+    return {"started_at": moment, "status": "running", "version": "0", "host": "here"}
+
+
+@pytest.mark.parametrize(("kind", "foreign_keys"), [("load", 1), ("reading", 1), ("migration", 0)])
+def test_pragmas(feed: Feed, kind: str, foreign_keys: int) -> None:
+    """An engine's connections keep foreign keys as they should, and are durable."""
+    make = make_migration_engine if kind == "migration" else make_engine
+    options = {"read_only": True} if kind == "reading" else {}
+    expected = {"foreign_keys": foreign_keys, "journal_mode": "wal", "synchronous": 2}
+    expected |= {"cache_size": -65536, "page_size": 16384}
+    with make(feed.url, **options).connect() as connection:
+        pragmas = {name: connection.scalar(text(f"PRAGMA {name}")) for name in expected}
+    assert pragmas == expected
+
+
+@pytest.mark.parametrize("make", [make_engine, make_migration_engine])
+def test_rollback(feed: Feed, make: Callable[[str], Engine]) -> None:
+    """A rollback takes back tables, rows, and savepoints that were released, and no more."""
+    count = select(func.count()).select_from(LoadRun)
+    row = insert(LoadRun).values(run_of(MOMENT))
+    with make(feed.url).connect() as connection:
+        with connection.begin() as transaction:
+            connection.execute(text("CREATE TABLE made (id INTEGER)"))
+            with connection.begin_nested():
+                connection.execute(row)
+            with connection.begin_nested() as savepoint:
+                connection.execute(row)
+                savepoint.rollback()
+            assert connection.scalar(count) == 1
+            transaction.rollback()
+        assert connection.scalar(count) == 0
+        assert not inspect(connection).has_table("made")
+
+
+def test_reading_while_writing(feed: Feed) -> None:
+    """Who reads neither waits for a writer nor holds one up, and sees what was committed."""
+    count = select(func.count()).select_from(LoadRun)
+    with reading(feed.url) as reader, make_engine(feed.url).connect() as writer:
+        with writer.begin():
+            writer.execute(insert(LoadRun).values(run_of(MOMENT)))
+            with reading(feed.url) as another:
+                assert (reader.scalar(count), another.scalar(count)) == (0, 0)
+        with reading(feed.url) as later:
+            assert (reader.scalar(count), later.scalar(count)) == (0, 1)
+
+
+@contextmanager
+def held(feed: Feed) -> Iterator[subprocess.Popen[str]]:
+    """Have another process hold the database until its input ends."""
+    program = (
+        "import sys; from visitpay.database import make_engine, run_lock\n"
+        "with run_lock(make_engine(sys.argv[1]), 0): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, feed.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_run_lock_outlives_no_process(feed: Feed) -> None:
+    """The lock keeps a second holder out, and is gone when its holder is killed."""
+    engine = make_engine(feed.url)
+    with held(feed) as process:
+        with pytest.raises(DatabaseError) as caught, run_lock(engine, 0):
+            pass
+        process.kill()
+        process.wait()
+        with run_lock(engine, 0):
+            pass
+    message = f"another load holds {feed.database}; wait for it, or give --wait"
+    assert str(caught.value) == message
+
+
+def test_run_lock_waits(feed: Feed) -> None:
+    """Who waits long enough gets the lock when its holder ends, and can take it once."""
+    engine = make_engine(feed.url)
+    with held(feed) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        with (
+            run_lock(engine, 60),
+            pytest.raises(DatabaseError, match="another load holds"),
+            run_lock(engine, 0),
+        ):
+            pass
+    with run_lock(engine, 0):
+        pass
+
+
+def test_permissions(tmp_path: Path) -> None:
+    """The database and the files beside it are their owner's alone, whatever the umask."""
+    program = """
+import os, sys
+from sqlalchemy import text
+from visitpay.database import make_engine, make_migration_engine, run_lock
+os.umask(0)
+url = f"sqlite:///{sys.argv[1]}/visitpay.db"
+with make_migration_engine(url).connect() as connection:
+    with connection.begin():
+        connection.execute(text("CREATE TABLE made (id INTEGER)"))
+    with run_lock(make_engine(url), 0):
+        for entry in sorted(os.scandir(sys.argv[1]), key=lambda entry: entry.name):
+            print(entry.name, oct(entry.stat().st_mode & 0o777))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert printed.splitlines() == [
+        "visitpay.db 0o600",
+        "visitpay.db-lock 0o600",
+        "visitpay.db-shm 0o600",
+        "visitpay.db-wal 0o600",
+    ]
+
+
+def test_unusable_place(tmp_path: Path) -> None:
+    """A database that cannot be made is refused with its path and the reason."""
+    path = tmp_path / "no" / "visitpay.db"
+    with pytest.raises(DatabaseError) as caught:
+        make_migration_engine(f"sqlite:///{path}")
+    message = f"{path} cannot be opened: No such file or directory"
+    assert str(caught.value) == f"{message}; check the path and its permissions"
+
+
+def test_heads() -> None:
+    """The heads that are read from the scripts are the ones that Alembic finds."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    known = {each.revision for each in scripts.walk_revisions()}
+    assert revisions() == (known, set(scripts.get_heads()))
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("DROP TABLE alembic_version", "empty"),
+        ("DELETE FROM alembic_version", "empty"),
+        ("UPDATE alembic_version SET version_num = 'older'", "older"),
+        ("INSERT INTO alembic_version VALUES ('0000')", "0000, 0001"),
+    ],
+)
+def test_require_head(feed: Feed, statement: str, found: str) -> None:
+    """A schema that is not at the head is refused with what it is and what to run."""
+    with make_engine(feed.url).begin() as connection:
+        require_head(connection)
+        connection.execute(text(statement))
+    with pytest.raises(DatabaseError) as caught, reading(feed.url):
+        pass
+    message = f"the database's schema is {found}, not 0001; run: alembic upgrade head"
+    assert str(caught.value) == message
+
+
+def test_moments(feed: Feed) -> None:
+    """A moment comes back as it was, to the microsecond, in UTC."""
+    with make_engine(feed.url).begin() as connection:
+        connection.execute(insert(LoadRun).values(run_of(MOMENT)))
+    with reading(feed.url) as connection:
+        moment, none = connection.execute(select(LoadRun.started_at, LoadRun.finished_at)).one()
+    assert (moment, moment.tzinfo, none) == (MOMENT, UTC, None)
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_naive_moments(feed: Feed, *, condition: bool) -> None:
+    """A moment without a zone is refused, in a row as in a condition."""
+    naive = MOMENT.replace(tzinfo=None)
+    row, rows = insert(LoadRun).values(run_of(naive)), select(LoadRun)
+    statement = rows.where(LoadRun.started_at > naive) if condition else row
+    with (
+        make_engine(feed.url).connect() as connection,
+        pytest.raises(StatementError, match="a naive datetime has no place in the database"),
+    ):
+        connection.execute(statement)
+
+
+def test_translated(feed: Feed) -> None:
+    """What the driver says becomes a DatabaseError that tells no value, nor does its cause."""
+    row = run_of(MOMENT) | {"id": 31337, "host": "secret"}
+    with (
+        pytest.raises(DatabaseError) as caught,
+        translated(),
+        make_engine(feed.url).begin() as connection,
+    ):
+        connection.execute(insert(LoadRun), [row] * 2)
+    assert str(caught.value) == (
+        "the database cannot be used: UNIQUE constraint failed: load_runs.id; nothing half-done is"
+        " kept, mend it and run again"
+    )
+    told = str(caught.value.__cause__)
+    assert "parameters hidden" in told
+    assert not re.search("secret|31337", told)
+
+
+def test_unusable_lock(feed: Feed) -> None:
+    """A lock that cannot be opened is refused with its path and the reason."""
+    Path(f"{feed.database}-lock").mkdir()
+    with (
+        pytest.raises(DatabaseError, match="-lock cannot be opened: Is a directory; check the"),
+        run_lock(make_engine(feed.url), 0),
+    ):
+        pass

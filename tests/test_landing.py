@@ -1,0 +1,248 @@
+import hashlib
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
+from visitpay.landing import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
+
+VISIT = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
+CONTENT = b"VisitIdentifier\n1\n"
+
+
+def landed(directory: Path, name: str = VISIT, content: bytes = CONTENT) -> LandedFile:
+    """Put a file of the feed into the landing directory and give it as scanned."""
+    (directory / name).write_bytes(content)
+    return next(file for file in scan(directory, "HospitalABC").files if file.name == name)
+
+
+NAMES = {
+    "bare": ("HospitalABC", "Visit", "20211201_223005", (2021, 12, 1, 22, 30, 5)),
+    "in brackets": ("HospitalABC", "Transaction", "[20200229_000000]", (2020, 2, 29)),
+    "regex": ("St. M's (W)+[1]*", "Procedure", "20211231_235959", (2021, 12, 31, 23, 59, 59)),
+}
+
+
+@pytest.mark.parametrize(("hospital", "entity", "stamp", "moment"), NAMES.values(), ids=NAMES)
+def test_names(
+    tmp_path: Path, hospital: str, entity: str, stamp: str, moment: tuple[int, int, int]
+) -> None:
+    """A name of the feed says hospital, type and UTC datetime."""
+    path = tmp_path / f"{hospital}_VisitPay_{entity}_{stamp}.txt"
+    path.write_bytes(CONTENT)
+    mtime = path.stat().st_mtime_ns
+    file = LandedFile(path, hospital, entity, datetime(*moment, tzinfo=UTC), len(CONTENT), mtime)
+    assert scan(tmp_path, hospital) == Landing((file,), ())
+    assert file.name == path.name
+
+
+ALMOST = {
+    "opening bracket only": "HospitalABC_VisitPay_Visit_[20211201_223005.txt",
+    "closing bracket only": "HospitalABC_VisitPay_Visit_20211201_223005].txt",
+    "wrong case of the type": "HospitalABC_VisitPay_visit_20211201_223005.txt",
+    "wrong case of the hospital": "hospitalabc_VisitPay_Visit_20211201_223005.txt",
+    "wrong case of the feed": "HospitalABC_Visitpay_Visit_20211201_223005.txt",
+    ".TXT": "HospitalABC_VisitPay_Visit_20211201_223005.TXT",
+    ".csv": "HospitalABC_VisitPay_Visit_20211201_223005.csv",
+    ".txt.gz": f"{VISIT}.gz",
+    "no extension": "HospitalABC_VisitPay_Visit_20211201_223005",
+    "an upload in progress": f"{VISIT}.part",
+    "30 February": "HospitalABC_VisitPay_Visit_20210230_223005.txt",
+    "the year 0": "HospitalABC_VisitPay_Visit_00001201_223005.txt",
+    "246060": "HospitalABC_VisitPay_Visit_20211201_246060.txt",
+    "a leap second": "HospitalABC_VisitPay_Visit_20211231_235960.txt",
+    "digits missing": "HospitalABC_VisitPay_Visit_2021121_22335.txt",
+    "digits too many": "HospitalABC_VisitPay_Visit_20211201_2230050.txt",
+    "Arabic digits": "HospitalABC_VisitPay_Visit_2021120\u0661_223005.txt",
+    "full-width digits": "HospitalABC_VisitPay_Visit_20211201_22300\uff15.txt",
+    "another hospital": "HospitalXYZ_VisitPay_Visit_20211201_223005.txt",
+    "more before": f"copy of {VISIT}",
+    "unknown type": "HospitalABC_VisitPay_Guarantor_20211201_223005.txt",
+    "types": "HospitalABC_VisitPay_Visits_20211201_223005.txt",
+    "a newline at the end": f"{VISIT}\n",
+    "a space at the end": f"{VISIT} ",
+    "not UTF-8": os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"),
+    "something else": "README.txt",
+}
+
+
+@pytest.mark.parametrize("name", ALMOST.values(), ids=ALMOST)
+def test_unrecognised_names(tmp_path: Path, name: str) -> None:
+    """A name that is not quite one of the feed is listed as it is, and not loaded."""
+    (tmp_path / name).write_bytes(CONTENT)
+    assert scan(tmp_path, "HospitalABC") == Landing((), (name,))
+
+
+def test_regex_characters(tmp_path: Path) -> None:
+    """A hospital's name stands for itself and is no pattern."""
+    landed(tmp_path)
+    assert scan(tmp_path, "Hospital...") == Landing((), (VISIT,))
+    assert scan(tmp_path, "(") == Landing((), (VISIT,))
+
+
+def test_order(tmp_path: Path) -> None:
+    """Files come type by type, each in ascending datetime; what is hidden is passed over."""
+    stamps = {
+        "Procedure": ["20211202_000000", "20211231_000000"],
+        "Visit": ["20191201_000000", "20211201_000000", "[20211201_000000]", "20211201_000001"],
+        "Transaction": ["[20010101_000000]", "20020101_000000"],
+    }
+    names = [f"HospitalABC_VisitPay_{kind}_{at}.txt" for kind in stamps for at in stamps[kind]]
+    for name in (*reversed(names), "b.txt", "a.txt", f".{VISIT}", ".hidden"):
+        (tmp_path / name).touch()
+    landing = scan(tmp_path, "HospitalABC")
+    assert [file.name for file in landing.files] == names
+    assert landing.unrecognised == ("a.txt", "b.txt")
+
+
+def make_socket(path: Path) -> None:
+    """Put a socket there; its address must be short, its place need not."""
+    with socket.socket(socket.AF_UNIX) as server, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)
+        server.bind(path.name)
+
+
+IRREGULAR = "is no longer a regular file"
+LINK = "cannot be opened: Too many levels of symbolic links"
+SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
+    "directory": (Path.mkdir, IRREGULAR),
+    "FIFO": (os.mkfifo, IRREGULAR),
+    "link to a file": (lambda path: path.symlink_to(__file__), LINK),
+    "link to nothing": (lambda path: path.symlink_to("nowhere"), LINK),
+    "socket": (make_socket, "cannot be opened: No such device or address"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), SPECIAL.values(), ids=SPECIAL)
+def test_special_files(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    """What is not a regular file is unrecognised, and refused where it took a file's place."""
+    file = landed(tmp_path)
+    file.path.unlink()
+    make(file.path)
+    assert scan(tmp_path, "HospitalABC") == Landing((), (VISIT,))
+    with pytest.raises(FileError) as caught, reading(file):
+        pytest.fail("it was opened")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("missing\x1b", "No such file or directory"), ("a file", "Not a directory")],
+)
+def test_unusable_landing(tmp_path: Path, name: str, problem: str) -> None:
+    """A landing directory that cannot be listed is a matter of configuration."""
+    (tmp_path / "a file").touch()
+    with pytest.raises(ConfigurationError) as caught:
+        scan(tmp_path / name, "HospitalABC")
+    where = f"{tmp_path}/{name}".replace("\x1b", r"\x1b")
+    assert str(caught.value) == f"the landing directory {where} cannot be read: {problem}"
+
+
+@pytest.mark.parametrize("hospital", ["", "Hospital\nABC", "\u202e"])
+def test_unusable_hospital(tmp_path: Path, hospital: str) -> None:
+    """A hospital's name that nobody could see in a file's name is a matter of configuration."""
+    with pytest.raises(ConfigurationError) as caught:
+        scan(tmp_path, hospital)
+    message = "the hospital's name must be printable: files' names begin with it"
+    assert str(caught.value) == message
+
+
+def test_reading(tmp_path: Path) -> None:
+    """A file gives its bytes, their hash, its size and its time."""
+    file = landed(tmp_path)
+    with reading(file) as source:
+        assert source.sha256 == hashlib.sha256().hexdigest()
+        blocks = [source.read(10), source.read(100), source.read(1)]
+        assert blocks == [CONTENT[:10], CONTENT[10:], b""]
+        assert source.sha256 == hashlib.sha256(CONTENT).hexdigest() == sha256_of(file)
+        assert (source.size_bytes, source.mtime_ns) == (file.size_bytes, file.mtime_ns)
+        assert source.bytes_read == file.size_bytes == len(CONTENT)
+        source.require_unchanged()
+
+
+def write_again(path: Path) -> None:
+    """Write to the file and set its time back, until the system's clock has moved on."""
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_bytes(CONTENT)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGED = "changed while it was read"
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "appended to": (lambda path: path.write_bytes(CONTENT * 2), CHANGED),
+    "truncated": (lambda path: os.truncate(path, 3), CHANGED),
+    "replaced": (lambda path: Path(shutil.copy2(path, f"{path}~")).replace(path), CHANGED),
+    "written again": (lambda path: os.utime(path, ns=(1, 1)), CHANGED),
+    "written again, the time set back": (write_again, CHANGED),
+    "made a link": (lambda path: path.symlink_to(path.rename(f"{path}~")), CHANGED),
+    "gone": (Path.unlink, "went away while it was read"),
+}
+
+
+@pytest.mark.parametrize("first", [0, 5, len(CONTENT)])
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_changes(
+    tmp_path: Path, change: Callable[[Path], object], message: str, first: int
+) -> None:
+    """A file that changes while it is read is told from one that does not, at any point of it."""
+    file = landed(tmp_path)
+    with reading(file) as source:
+        source.read(first)
+        change(file.path)
+        while source.read(7):
+            pass
+        with pytest.raises(FileChangedError) as caught:
+            source.require_unchanged()
+    assert str(caught.value) == message
+
+
+def test_not_read_to_the_end(tmp_path: Path) -> None:
+    """A file of which a part was read does not count as read."""
+    with reading(landed(tmp_path)) as source:
+        source.read(len(CONTENT) - 1)
+        with pytest.raises(FileChangedError, match=CHANGED):
+            source.require_unchanged()
+
+
+def test_gone(tmp_path: Path) -> None:
+    """A file that is gone before it is read is left for the next run."""
+    file = landed(tmp_path)
+    file.path.unlink()
+    with pytest.raises(FileChangedError, match="went away before it was read"):
+        sha256_of(file)
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    """A descriptor that gives no bytes fails the file in words of the operating system."""
+    file = landed(tmp_path)
+    handle = os.open(file.path, os.O_WRONLY)
+    try:
+        with pytest.raises(FileError, match="cannot be read: Bad file descriptor"):
+            Reading(handle, file).read(1)
+    finally:
+        os.close(handle)
+
+
+PRINTABLE = {
+    "plain": ("caf\xe9 [red]x[/red] \U0001f9e8", "caf\xe9 [red]x[/red] \U0001f9e8"),
+    "ANSI": ("\x1b[31mred\x07\x9b", r"\x1b[31mred\x07\x9b"),
+    "newline": ("a\nb\r\tc\0", r"a\nb\r\tc\x00"),
+    "bidi override": ("\u202etxt.exe\u2066\u200b\ufeff", r"\u202etxt.exe\u2066\u200b\ufeff"),
+    "other line ends": ("\u2028\x85\xa0", r"\u2028\x85\xa0"),
+    "not UTF-8": (os.fsdecode(b"\xff"), r"\udcff"),
+    "lone surrogate": ("\ud83e", r"\ud83e"),
+    "nothing": ("", ""),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), PRINTABLE.values(), ids=PRINTABLE)
+def test_printable(name: str, expected: str) -> None:
+    """Nothing that a terminal would act on is left in a printable text, and it can be encoded."""
+    assert printable(name) == expected
+    assert printable(name).encode().decode() == expected
