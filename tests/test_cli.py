@@ -345,7 +345,8 @@ def behind(feed: Feed) -> str:
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
     execute(feed, "UPDATE alembic_version SET version_num = 'newer'")
-    return "the database is newer than this visitpay; install the one that migrated it"
+    unknown = "with the visitpay that knows this schema if it is a newer one"
+    return f"the database's schema is newer, not 0001; {MIGRATE}, {unknown}"
 
 
 def garbage(feed: Feed) -> str:

@@ -169,8 +169,6 @@ def test_heads() -> None:
     [
         ("DROP TABLE alembic_version", "empty"),
         ("DELETE FROM alembic_version", "empty"),
-        ("UPDATE alembic_version SET version_num = 'older'", "older"),
-        ("INSERT INTO alembic_version VALUES ('0000')", "0000, 0001"),
     ],
 )
 def test_require_head(feed: Feed, statement: str, found: str) -> None:

@@ -115,11 +115,10 @@ def require_head(connection: Connection) -> None:
     known, heads = revisions()
     if current == heads:
         return
-    if current - known:
-        message = "the database is newer than this visitpay; install the one that migrated it"
-        raise DatabaseError(message)
     found = ", ".join(sorted(current)) or "empty"
     message = f"the database's schema is {found}, not {', '.join(sorted(heads))}; {MIGRATE}"
+    if current - known:
+        message += ", with the visitpay that knows this schema if it is a newer one"
     raise DatabaseError(message)
 
 

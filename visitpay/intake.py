@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import polars as pl
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Connection, exists, select
 
 from visitpay.deliveries import Delivery, add_keys, is_outdated, is_repeated
 from visitpay.ledger import Counts
 from visitpay.models import RESOLVED, Entity, fed_columns
 from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse_again
-from visitpay.quarantine import Waiting, close, put_aside, supersede, waiting_rows
-from visitpay.upserts import KEYS_PER_STATEMENT, OrphanError, upsert
+from visitpay.quarantine import Waiting, close, put_aside, rename, supersede, waiting_rows
+from visitpay.upserts import OrphanError, table_of, upsert
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,15 @@ def heal(connection: Connection, waiting: Waiting) -> int:
     layout = Layout.of(delivery.entity, waiting.header)
     healed = 0
     for rows in waiting_rows(connection, delivery):
-        accepted = settle(connection, delivery, parse_again(rows, layout).rows).accepted
-        found = rows.join(accepted, on="source_line", how="semi")
+        settled = settle(connection, delivery, parse_again(rows, layout).rows)
+        found = rows.join(settled.accepted, on="source_line", how="semi")
         close(connection, found["id"], RESOLVED)
-        supersede(connection, delivery, accepted)
+        supersede(connection, delivery, settled.accepted)
+        still = rows.join(
+            settled.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
+        )
+        changed = still.filter(pl.col("column_name") != pl.col("column_name_now"))
+        rename(connection, changed.select("id", column_name="column_name_now"))
         healed += len(found)
     return healed
 
@@ -116,19 +121,11 @@ def _missing_reference(
     verdict = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
     for column in reversed(fed_columns(entity)):
         for key in column.foreign_keys:
-            keys = rows[column.name].drop_nulls().unique()
-            there = _existing(connection, key.column, keys)
-            lost = rows[column.name].is_not_null() & ~rows[column.name].is_in(there.implode())
-            verdict = verdict.set(lost, header_of(column))
+            wanted = table_of(rows[column.name].drop_nulls().unique()).c.value
+            lost = connection.scalars(select(wanted).where(~exists().where(key.column == wanted)))
+            gone = pl.Series(lost.all(), dtype=pl.Int64)
+            verdict = verdict.set(rows[column.name].is_in(gone.implode()), header_of(column))
     return verdict
-
-
-def _existing(connection: Connection, parent: Column[int], keys: pl.Series) -> pl.Series:
-    found = keys.clear()
-    for part in keys.to_frame().iter_slices(KEYS_PER_STATEMENT):
-        there = connection.scalars(select(parent).where(parent.in_(part.to_series().to_list())))
-        found.append(pl.Series(there.all(), dtype=keys.dtype))
-    return found
 
 
 def _as_rejects(rows: pl.DataFrame, key: str) -> pl.DataFrame:

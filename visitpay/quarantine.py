@@ -15,7 +15,7 @@ from visitpay.models import (
     RejectedRow,
     entity_named,
 )
-from visitpay.upserts import KEYS_PER_STATEMENT, insert_rows
+from visitpay.upserts import insert_rows, table_of
 
 ROWS_AT_ONCE = 50_000
 
@@ -71,12 +71,20 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
     close(connection, replaced["id"], SUPERSEDED)
 
 
+def rename(connection: Connection, orphans: pl.DataFrame) -> None:
+    """Note of orphans (`id`, `column_name`) what they miss now; before, it may have been more."""
+    for (name,), some in orphans.group_by("column_name"):
+        chosen = RejectedRow.id.in_(select(table_of(some["id"]).c.value))
+        connection.execute(update(RejectedRow).where(chosen).values(column_name=name))
+
+
 def close(connection: Connection, ids: pl.Series, status: str) -> None:
     """Close open rejects by their ids, as resolved or superseded."""
-    closing = update(RejectedRow).values(status=status, closed_at=datetime.now(UTC))
-    for part in ids.to_frame().iter_slices(KEYS_PER_STATEMENT):
-        chosen = RejectedRow.id.in_(part.to_series().to_list())
-        connection.execute(closing.where(chosen, RejectedRow.status == OPEN))
+    if ids.is_empty():
+        return
+    chosen = RejectedRow.id.in_(select(table_of(ids).c.value))
+    closing = update(RejectedRow).where(chosen, RejectedRow.status == OPEN)
+    connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
 
 def count_open(connection: Connection) -> int:
@@ -132,12 +140,17 @@ _WAITING = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_reference
 
 
 def waiting_rows(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
-    """Give a delivery's rows that wait for a reference: `id`, `source_line` and `raw`, by line."""
-    schema = {"id": pl.Int64, "source_line": pl.Int64, "raw": pl.String}
+    """Give a delivery's rows that wait for a reference, by line.
+
+    They hold `id`, `source_line`, `raw`, and the `column_name` that they were put aside for.
+    """
+    schema = {"id": pl.Int64, "source_line": pl.Int64, "raw": pl.String, "column_name": pl.String}
     line = 0
     while True:
         rows = connection.execute(
-            select(RejectedRow.id, RejectedRow.line_number, RejectedRow.raw)
+            select(
+                RejectedRow.id, RejectedRow.line_number, RejectedRow.raw, RejectedRow.column_name
+            )
             .where(*_WAITING, RejectedRow.file_id == delivery.file_id)
             .where(RejectedRow.line_number > line)
             .order_by(RejectedRow.line_number)

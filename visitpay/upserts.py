@@ -7,13 +7,11 @@ means that a row refers to something that is not there.
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Column, Connection, Table, or_
+from sqlalchemy import Column, Connection, FromClause, Numeric, Table, func, or_
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -21,9 +19,6 @@ from visitpay.models import SOURCE_COLUMNS, Entity
 
 ROWS_PER_STATEMENT = 1000
 """Rows in one multi-row VALUES; single rows cost twice as much."""
-
-KEYS_PER_STATEMENT = 10_000
-"""Keys in one IN; SQLite takes 32,766 parameters."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +87,18 @@ def _slices(table: Table, rows: pl.DataFrame) -> Iterator[tuple[int, list[Any]]]
 
 def _bound(values: pl.Series, column: Column[Any]) -> pl.Series:
     """Turn values into what SQLite stores for SQLAlchemy's types."""
-    python_type = column.type.python_type
-    if python_type is Decimal:  # from units of 10^-scale; NUMERIC is kept as a double
-        return values / float(10 ** getattr(column.type, "scale", 0))
-    if python_type is date:
+    if isinstance(column.type, Numeric):  # from units of 10^-scale; it is kept as a double
+        return values / float(10 ** (column.type.scale or 0))
+    if isinstance(values.dtype, pl.Date):
         return values.dt.to_string("%Y-%m-%d")
-    if python_type is datetime:
+    if isinstance(values.dtype, pl.Datetime):
         return values.dt.to_string("%Y-%m-%d %H:%M:%S%.6f")
     return values
+
+
+def table_of(keys: pl.Series) -> FromClause:
+    """Give any number of keys as a table with a column `value`, in one parameter."""
+    return func.json_each(f"[{','.join(map(str, keys))}]").table_valued("value")
 
 
 @cache
