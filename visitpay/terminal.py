@@ -105,7 +105,7 @@ class _Handler(logging.Handler):
         line = f"{iso(moment)} {level.lower()}: {message}"
         if self.as_json:
             line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
-        err.out(line, highlight=False)
+        err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""The README shows what the commands print."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.conftest import ROOT, Feed, Visitpay
+from tests.test_terminal import on_terminal
+from visitpay.cli import app
+from visitpay.parsing import REASONS
+
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def block(name: str) -> list[str]:
+    """Give the lines of a block of demo output."""
+    found = re.search(rf"<!-- demo: {name} -->\n```\n(.*?)```", README, re.DOTALL)
+    assert found is not None
+    return [line.rstrip() for line in found[1].splitlines()]
+
+
+def without_ages(lines: list[str]) -> list[str]:
+    """Leave out what changes from day to day."""
+    text = re.sub(r"(?<=ok, )\S+| *[0-9]+ days", "", "\n".join(lines))
+    return [line.rstrip() for line in text.splitlines()]
+
+
+@pytest.fixture
+def demo(feed: Feed, visitpay: Visitpay) -> Feed:
+    """Give the feed of `make demo`, made as the Makefile says."""
+    shutil.rmtree(feed.landing)
+    made = re.search(r"visitpay sample \S+ (.*)", MAKEFILE)
+    assert made is not None
+    assert visitpay("sample", feed.landing, *made[1].split()).status == 0
+    return feed
+
+
+def test_the_demo_prints_what_the_readme_shows(demo: Feed, visitpay: Visitpay) -> None:
+    """Load, status and rejects, with the arguments of the Makefile."""
+    _, lines = on_terminal(demo, 100, "load", "--max-rejects", "5%")
+    shown = block("load")
+    assert lines[-len(shown) :] == shown
+    seen = visitpay("status").out.splitlines()
+    assert without_ages(seen) == without_ages(block("status"))
+    listed = re.search(r"visitpay (rejects list .*)", MAKEFILE)
+    assert listed is not None
+    printed = visitpay(*listed[1].split()).out.splitlines()
+    assert [line.rstrip() for line in printed] == block("rejects")
+
+
+def test_the_readme_names_every_command_and_reason() -> None:
+    """Nothing that a user can run or meet is missing."""
+    callbacks = (command.callback for command in app.registered_commands)
+    names = [callback.__name__ for callback in callbacks if callback is not None]
+    assert {"load", "status", "files", "check", "sample"} == set(names)
+    for name in (*names, "rejects list", "rejects retry"):
+        assert f"    visitpay {name}" in README
+    assert all(f"`{reason}`" in README for reason in REASONS)
