@@ -4,10 +4,12 @@ import os
 from logging.config import fileConfig
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from visitpay import DEFAULT_URL
 from visitpay.database import make_migration_engine
+from visitpay.errors import VisitPayError
 from visitpay.models import Base, UTCDateTime
 
 URL = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
@@ -50,5 +52,9 @@ if context.is_offline_mode():
     with context.begin_transaction():
         context.run_migrations()
 else:
-    with make_migration_engine(URL).connect() as database:
+    try:
+        engine = make_migration_engine(URL)
+    except VisitPayError as error:
+        raise CommandError(str(error)) from error
+    with engine.connect() as database:
         migrate(database)

@@ -210,3 +210,12 @@ def test_one_rule_for_amounts(cells: list[str]) -> None:
     """The rule for whole columns and the exact one agree on every cell."""
     expected = [parse_amount(cell) for cell in cells]
     assert converted([*cells], AMOUNT) == [(value, value is None) for value in expected]
+
+
+@pytest.mark.parametrize(
+    "numeric", [Numeric(), Numeric(14, 0), Numeric(2, 2), Numeric(18, 2)], ids=repr
+)
+def test_amounts_that_cannot_be_kept_exactly(numeric: Numeric[Any]) -> None:
+    """A column of amounts without cents, or of more digits than a double holds, is refused."""
+    with pytest.raises(TypeError, match="an amount needs cents and at most 15 digits"):
+        kind_of(Column("amount", numeric))

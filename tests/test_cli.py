@@ -221,7 +221,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     [
         ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], "status rows inserted rejected error"),
         ("--entity Procedure", [FAILED, PROCEDURES], "status rows inserted error"),
-        ("--status failed", [FAILED], "status error"),
+        ("--status failed", [FAILED], "status rows error"),
         ("--status loaded --limit 1", [TRANSACTIONS], "rows inserted rejected"),
     ],
 )

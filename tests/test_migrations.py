@@ -1,6 +1,9 @@
 import os
 import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent, indent
@@ -12,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from tests.conftest import Feed, Visitpay, alembic_config
+from tests.conftest import HEADERS, ROOT, Feed, Visitpay, alembic_config
 from visitpay.database import make_migration_engine, revisions
 from visitpay.models import ENTITIES, Base, fed_columns
 from visitpay.parsing import header_of
@@ -193,3 +196,41 @@ def test_constraints_have_names(migrated: Path) -> None:
     ]
     assert len(constraints) == 7 + 8 + 1
     assert all(re.match("CONSTRAINT (pk|fk|uq|ck)_", line) for line in constraints)
+
+
+def test_a_developer_adds_a_column(tmp_path: Path) -> None:
+    """One edit of the model and one generated revision, and a load fills the new column."""
+    for name in ("visitpay", "alembic"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    model = tmp_path / "visitpay" / "models.py"
+    old = "    insurance_identifier: Mapped[Number | None]\n"
+    assert old in model.read_text()
+    model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[Words | None]\n"))
+    feed = Feed(tmp_path / "landing", tmp_path / "visitpay.db")
+    feed.landing.mkdir()
+    bin_folder = Path(sys.executable).parent
+    environment = os.environ | {
+        "PYTHONPATH": str(tmp_path),
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "VISITPAY_DATABASE_URL": feed.url,
+    }
+
+    def run(*command: str) -> None:
+        python = (sys.executable, "-m", *command)
+        done = subprocess.run(
+            python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    run("alembic.config", "upgrade", "head")
+    run("alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
+    run("alembic.config", "upgrade", "head")
+    header, row = f"{HEADERS['Visit']}\tWard", "1\t2\t1/1/2021\t\t\t\tnorth"
+    feed.deliver("Visit", "20211201_223005", row, header=header)
+    run("visitpay", "load", str(feed.landing))
+    with closing(sqlite3.connect(feed.database)) as connection:
+        assert connection.execute("SELECT ward FROM visits").fetchall() == [("north",)]
+    run("alembic.config", "downgrade", "-1")
+    run("alembic.config", "upgrade", "head")
+    run("alembic.config", "check")

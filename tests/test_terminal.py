@@ -109,9 +109,9 @@ def test_table(capfd: pytest.CaptureFixture[str]) -> None:
     show(("name", "n", "zero", "empty", "at", "note"), rows, "title")
     assert [line.rstrip() for line in capfd.readouterr().out.splitlines()] == [
         "title",
-        f"{'name':{len(HARMLESS)}}  n at                   note",
-        f"{'a':{len(HARMLESS)}}  1 2021-12-01T22:33:57Z",
-        f"{HARMLESS} 20                      x",
+        f"{'name':{len(HARMLESS)}}  n zero at                   note",
+        f"{'a':{len(HARMLESS)}}  1    0 2021-12-01T22:33:57Z",
+        f"{HARMLESS} 20    0                      x",
     ]
     show(("name", "n"), [])
     assert capfd.readouterr().out.rstrip() == "name n"

@@ -20,6 +20,8 @@ NULL_MARKERS = ("", "NULL", r"\N")
 YEARS = range(1900, 2101)
 """The years a date of the feed may be in; outside it is a slip of the pen."""
 
+_DIGITS_OF_A_DOUBLE = 15
+
 _MIDNIGHT = r"(?:[ T]+(?:0?0:00(?::00(?:\.0+)?)?|12:00(?::00)? ?AM))?"
 _DATE = re.compile(
     r"(?:(?P<us_month>[0-9]{1,2})/(?P<us_day>[0-9]{1,2})/(?P<us_year>[0-9]{4})"
@@ -114,13 +116,16 @@ def _date(_type: object) -> Kind:
 
 
 def _amount(numeric: Numeric[Any]) -> Kind:
-    scale = numeric.scale or 0
-    whole = (numeric.precision or scale) - scale
+    scale, precision = numeric.scale or 0, numeric.precision or 0
+    if not 0 < scale < precision <= _DIGITS_OF_A_DOUBLE:
+        message = f"an amount needs cents and at most {_DIGITS_OF_A_DOUBLE} digits: {numeric!r}"
+        raise TypeError(message)
+    whole = precision - scale
     shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
 
     def plain(cells: pl.Series) -> pl.Series:
         good = cells.set(~cells.str.contains(shape), None)
-        # Exact: a double holds 15 digits, and the shape lets no more than the precision through.
+        # Exact: the shape lets no more digits through than a double holds.
         units = good.cast(pl.Float64) * float(10**scale)
         return units.round().cast(pl.Int64)
 

@@ -228,9 +228,9 @@ def _show_run(report: "RunReport") -> None:
 def _file_row(file: Mapping[str, Any], rows: int, prefix: str = "") -> tuple[object, ...]:
     from visitpay.terminal import short
 
-    # Nearly always all are loaded, and the column is then left out.
+    # What is usual is left blank, and a column that is blank is left out.
     status = None if file["status"] == "loaded" else file["status"]
-    return (short(file["name"]), status, rows, *(file[prefix + end] for end in ENDS))
+    return (short(file["name"]), status, rows, *(file[prefix + end] or None for end in ENDS))
 
 
 @app.command()

@@ -132,7 +132,7 @@ def revisions() -> tuple[set[str], set[str]]:
         {
             name
             for script in scripts
-            for name in re.findall(rf'^{word} = "(.+)"$', script, re.MULTILINE)
+            for name in re.findall(rf"^{word} = ['\"](.+)['\"]$", script, re.MULTILINE)
         }
         for word in ("revision", "down_revision")
     )

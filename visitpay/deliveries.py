@@ -6,30 +6,12 @@ value, and so left the row unwritten, and an older one must not overwrite what i
 """
 
 import io
-from dataclasses import dataclass
-from datetime import datetime
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, insert, select
 
-from visitpay.models import LOADED, DeliveredKeys, Entity, LoadFile
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One delivery of a file, as the ledger knows it."""
-
-    file_id: int
-    entity: type[Entity]
-    file_datetime: datetime
-
-    def newer(self) -> ColumnElement[bool]:
-        """Give the condition under which a row of the ledger is a newer delivery."""
-        same_time = LoadFile.file_datetime == self.file_datetime
-        return or_(
-            LoadFile.file_datetime > self.file_datetime,
-            and_(same_time, LoadFile.id > self.file_id),
-        )
+from visitpay.ledger import Delivery
+from visitpay.models import LOADED, DeliveredKeys, LoadFile
 
 
 def pack(keys: pl.Series) -> bytes:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import polars as pl
 from sqlalchemy import Connection, exists, select
 
-from visitpay.deliveries import Delivery, add_keys, is_outdated, is_repeated
-from visitpay.ledger import Counts
+from visitpay.deliveries import add_keys, is_outdated, is_repeated
+from visitpay.ledger import Counts, Delivery, Orphanage
 from visitpay.models import RESOLVED, Entity, fed_columns
 from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse_again
-from visitpay.quarantine import Waiting, close, put_aside, rename, supersede, waiting_rows
+from visitpay.quarantine import close, orphans_of, put_aside, rename, supersede
 from visitpay.upserts import OrphanError, table_of, upsert
 
 
@@ -39,15 +39,15 @@ def take_in(connection: Connection, delivery: Delivery, batch: Batch) -> Counts:
     return counts
 
 
-def heal(connection: Connection, waiting: Waiting) -> int:
+def heal(connection: Connection, orphanage: Orphanage) -> int:
     """Try a delivery's rows again that miss a reference; gives how many found it.
 
     Raises FileError when the delivery's columns are no longer those of the entity.
     """
-    delivery = waiting.delivery
-    layout = Layout.of(delivery.entity, waiting.header)
+    delivery = orphanage.delivery
+    layout = Layout.of(delivery.entity, orphanage.header)
     healed = 0
-    for rows in waiting_rows(connection, delivery):
+    for rows in orphans_of(connection, delivery):
         settled = settle(connection, delivery, parse_again(rows, layout).rows)
         found = rows.join(settled.accepted, on="source_line", how="semi")
         close(connection, found["id"], RESOLVED)
@@ -70,12 +70,12 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
     stale, fresh = _parted(rows, is_outdated(connection, delivery, rows[key]))
     orphans = REJECT_SCHEMA.to_frame()
     try:
-        counts = _write(connection, delivery, fresh)
+        counts = _write_latest(connection, delivery, fresh)
     except OrphanError:
         missing = _missing_reference(connection, delivery.entity, fresh)
         orphans = _as_rejects(fresh.with_columns(column_name=missing), key)
         fresh = fresh.filter(missing.is_null())
-        counts = _write(connection, delivery, fresh)
+        counts = _write_latest(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
     accepted = _latest(both.select("source_line", key=key))
@@ -96,7 +96,7 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     return rows if last.all() else rows.filter(last)
 
 
-def _write(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Counts:
+def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Counts:
     """Upsert rows, of each key the last; raises OrphanError with nothing written."""
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name

@@ -6,16 +6,54 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from visitpay import __version__
-from visitpay.deliveries import Delivery
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
-from visitpay.models import FAILED, LOADED, LoadFile, LoadRun, entity_named
+from visitpay.models import (
+    FAILED,
+    LOADED,
+    OPEN,
+    Entity,
+    LoadFile,
+    LoadRun,
+    RejectedRow,
+    entity_named,
+)
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
+
+IS_ORPHAN = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_reference")
+"""The conditions under which a rejected row waits for what it refers to."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery of a file, as the ledger knows it."""
+
+    file_id: int
+    entity: type[Entity]
+    file_datetime: datetime
+
+    def newer(self) -> ColumnElement[bool]:
+        """Give the condition under which a row of the ledger is a newer delivery."""
+        same_time = LoadFile.file_datetime == self.file_datetime
+        return or_(
+            LoadFile.file_datetime > self.file_datetime,
+            and_(same_time, LoadFile.id > self.file_id),
+        )
 
 
 @dataclass
@@ -131,12 +169,7 @@ def close_run(connection: Connection, run_id: int, status: str, **counts: int) -
 
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
     """Enter a file into the ledger; a failed entry of the same name is taken up again."""
-    entry = _entry(run_id, file) | {"status": LOADED, "error": None}
-    file_id = _failed_id(connection, file)
-    if file_id is None:
-        file_id = _inserted_id(connection, LoadFile, **entry)
-    else:
-        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+    file_id = _enter(connection, run_id, file, LOADED, None)
     return Delivery(file_id, entity_named(file.entity), file.file_datetime)
 
 
@@ -160,16 +193,13 @@ def close_delivery(
 
 def enter_failure(connection: Connection, run_id: int, file: LandedFile, error: str) -> None:
     """Enter a file that could not be loaded; the next run tries it again."""
-    entry = _entry(run_id, file) | {"status": FAILED, "error": error}
-    file_id = _failed_id(connection, file)
-    if file_id is None:
-        _inserted_id(connection, LoadFile, **entry)
-    else:
-        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+    _enter(connection, run_id, file, FAILED, error)
 
 
-def _entry(run_id: int, file: LandedFile) -> dict[str, Any]:
-    return {
+def _enter(
+    connection: Connection, run_id: int, file: LandedFile, status: str, error: str | None
+) -> int:
+    entry: dict[str, Any] = {
         "run_id": run_id,
         "name": file.name,
         "hospital": file.hospital,
@@ -177,13 +207,15 @@ def _entry(run_id: int, file: LandedFile) -> dict[str, Any]:
         "file_datetime": file.file_datetime,
         "size_bytes": file.size_bytes,
         "mtime_ns": file.mtime_ns,
+        "status": status,
+        "error": error,
     }
-
-
-def _failed_id(connection: Connection, file: LandedFile) -> int | None:
-    return connection.scalar(
-        select(LoadFile.id).where(LoadFile.name == file.name, LoadFile.status == FAILED)
-    )
+    failed = select(LoadFile.id).where(LoadFile.name == file.name, LoadFile.status == FAILED)
+    file_id = connection.scalar(failed)
+    if file_id is None:
+        return _inserted_id(connection, LoadFile, **entry)
+    connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+    return file_id
 
 
 def _inserted_id(connection: Connection, table: type[LoadRun | LoadFile], **values: object) -> int:
@@ -194,6 +226,39 @@ def checkpoint(connection: Connection) -> datetime | None:
     """Give the newest file datetime (UTC) among the loaded deliveries; None before the first."""
     newest = select(func.max(LoadFile.file_datetime)).where(LoadFile.status == LOADED)
     return connection.scalar(newest)
+
+
+def open_rejects(connection: Connection) -> int:
+    """Count the rejects that are open."""
+    query = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
+    return connection.scalar(query) or 0
+
+
+@dataclass(frozen=True)
+class Orphanage:
+    """A delivery of which rows wait for what they refer to."""
+
+    delivery: Delivery
+    name: str
+    header: str
+
+
+def orphanages(connection: Connection) -> list[Orphanage]:
+    """Give the deliveries of which rows wait for a reference, oldest first."""
+    files = connection.execute(
+        select(LoadFile)
+        .with_only_columns(
+            LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header
+        )
+        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
+        .order_by(LoadFile.file_datetime, LoadFile.id)
+    )
+    return [
+        Orphanage(
+            Delivery(file.id, entity_named(file.entity), file.file_datetime), file.name, file.header
+        )
+        for file in files
+    ]
 
 
 def last_run(connection: Connection) -> RowMapping | None:

@@ -2,24 +2,25 @@
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from visitpay import landing, ledger, quarantine
+from visitpay import landing, ledger
 from visitpay.database import require_head, run_lock, translated
 from visitpay.errors import FileChangedError, FileError
-from visitpay.intake import heal, take_in
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.models import FAILED, LOADED, entity_named
-from visitpay.parsing import BLOCK_BYTES, Batch, Parser
+
+if TYPE_CHECKING:
+    from visitpay.parsing import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Options:
     dry_run: bool = False
     wait_seconds: float = 60
     tolerance: Tolerance = field(default_factory=Tolerance)
-    block_bytes: int = BLOCK_BYTES
+    block_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,15 @@ class RunReport:
     @property
     def counts(self) -> Counts:
         """The rows of all its files."""
-        total = Counts()
-        for each in self.files:
-            total.add(each.counts)
-        return total
+        return sum_of(self.files)
+
+
+def sum_of(reports: Iterable[FileReport]) -> Counts:
+    """Add up the rows of files."""
+    total = Counts()
+    for report in reports:
+        total.add(report.counts)
+    return total
 
 
 def load(
@@ -151,7 +157,7 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
             require_head(connection)
         resolved = _Run(connection, Options(), Silent()).retry()
         with connection.begin():
-            return resolved, quarantine.count_open(connection)
+            return resolved, ledger.open_rejects(connection)
 
 
 class _Run:
@@ -191,19 +197,19 @@ class _Run:
         unrecognised: tuple[str, ...],
         resolved: int,
     ) -> RunReport:
+        counts = sum_of(reports)
         failed = sum(report.status == FAILED for report in reports)
+        attention = failed or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
-            status=OK,
+            status=ATTENTION if attention else OK,
             checkpoint=ledger.checkpoint(self._connection),
             files=reports,
             unrecognised=unrecognised,
-            rejects_open=quarantine.count_open(self._connection),
+            rejects_open=ledger.open_rejects(self._connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
-        if failed or self._options.tolerance.exceeded(report.counts):
-            report = replace(report, status=ATTENTION)
         ledger.close_run(
             self._connection,
             run_id,
@@ -211,7 +217,7 @@ class _Run:
             files_loaded=sum(report.status == LOADED for report in reports),
             files_failed=failed,
             rejects_resolved=resolved,
-            **report.counts.columns(),
+            **counts.columns(),
         )
         logger.info(
             "%s %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
@@ -220,8 +226,8 @@ class _Run:
             report.status,
             len(reports),
             failed,
-            report.counts.read,
-            report.counts.rejected,
+            counts.read,
+            counts.rejected,
             report.rejects_open,
             resolved,
         )
@@ -249,6 +255,10 @@ class _Run:
 
     def _consume(self, run_id: int, file: LandedFile) -> Counts:
         """Load one file, within a transaction of its own."""
+        # A run that finds nothing to do, as most do, need not wait for polars.
+        from visitpay.intake import take_in
+        from visitpay.parsing import Parser
+
         counts = Counts()
         with landing.reading(file) as source:
             parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
@@ -274,7 +284,7 @@ class _Run:
     def retry(self) -> int:
         """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
         with self._transaction():
-            waiting = quarantine.waiting(self._connection)
+            waiting = ledger.orphanages(self._connection)
         resolved = 0
         for each in waiting:
             with self._transaction():
@@ -284,11 +294,13 @@ class _Run:
             resolved += closed
         return resolved
 
-    def _heal(self, waiting: quarantine.Waiting) -> int:
+    def _heal(self, orphanage: ledger.Orphanage) -> int:
+        from visitpay.intake import heal
+
         try:
-            return heal(self._connection, waiting)
+            return heal(self._connection, orphanage)
         except FileError as error:
-            logger.warning("%s: its rejected rows cannot be tried again: %s", waiting.name, error)
+            logger.warning("%s: its rejected rows cannot be tried again: %s", orphanage.name, error)
             return 0
 
 
@@ -313,7 +325,7 @@ def _log_loaded(file: LandedFile, counts: Counts) -> None:
     )
 
 
-def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+def ahead(batches: "Iterator[Batch]") -> "Generator[Batch]":
     """Give batches that a thread of their own prepares, some ahead of their use."""
     with ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(next, batches, None) for _ in range(BATCHES_AHEAD))

@@ -161,7 +161,7 @@ class RowCounts:
 
 
 class LoadRun(RowCounts, Base):
-    """One run of `visitpay load`; status is running, ok, attention, failed or interrupted."""
+    """One run of `visitpay load`; status is running, ok, attention or interrupted."""
 
     __tablename__ = "load_runs"
 
@@ -220,7 +220,6 @@ class RejectedRow(Base):
             "entity",
             "record_key",
             sqlite_where=text("status = 'open'"),
-            postgresql_where=text("status = 'open'"),
         ),
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping
 
-from visitpay import ledger, quarantine
+from visitpay import ledger
 from visitpay.landing import Landing
 
 
@@ -30,6 +30,6 @@ def overview(connection: Connection, landed: Landing) -> Overview:
         last_run=ledger.last_run(connection),
         files_waiting=[file.name for file in ledger.plan(connection, landed.files).pending],
         unrecognised=landed.unrecognised,
-        rejects_open=quarantine.count_open(connection),
+        rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
     )

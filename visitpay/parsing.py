@@ -155,10 +155,10 @@ class Parser:
     """A file of an entity that is being parsed; the header is read at once, the rows on demand."""
 
     def __init__(
-        self, source: Source, entity: type[Entity], block_bytes: int = BLOCK_BYTES
+        self, source: Source, entity: type[Entity], block_bytes: int | None = None
     ) -> None:
         """Read the header; raises FileError when the file cannot be used."""
-        blocks = _whole_lines(_utf8(_blocks(source, block_bytes)))
+        blocks = _whole_lines(_utf8(_blocks(source, block_bytes or BLOCK_BYTES)))
         first = next(blocks, b"")
         header, _, rest = first.partition(b"\n")
         if not first:

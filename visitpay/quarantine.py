@@ -1,19 +1,17 @@
 """The quarantine: rows that were thrown back, with file, line and reason, until they close."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, or_, select, update
 
-from visitpay.deliveries import Delivery
+from visitpay.ledger import IS_ORPHAN, Delivery
 from visitpay.models import (
     OPEN,
     SUPERSEDED,
     LoadFile,
     RejectedRow,
-    entity_named,
 )
 from visitpay.upserts import insert_rows, table_of
 
@@ -87,12 +85,6 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
     connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
 
-def count_open(connection: Connection) -> int:
-    """Count the rejects that are open."""
-    query = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
-    return connection.scalar(query) or 0
-
-
 def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMapping]:
     """Give rejects, oldest first, with the `file` they came in.
 
@@ -109,37 +101,7 @@ def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMap
     return list(connection.execute(ordered).mappings())
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A delivery of which rows wait for what they refer to."""
-
-    delivery: Delivery
-    name: str
-    header: str
-
-
-def waiting(connection: Connection) -> list[Waiting]:
-    """Give the deliveries of which rows wait for a reference, oldest first."""
-    files = connection.execute(
-        select(LoadFile)
-        .with_only_columns(
-            LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header
-        )
-        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*_WAITING)))
-        .order_by(LoadFile.file_datetime, LoadFile.id)
-    )
-    return [
-        Waiting(
-            Delivery(file.id, entity_named(file.entity), file.file_datetime), file.name, file.header
-        )
-        for file in files
-    ]
-
-
-_WAITING = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_reference")
-
-
-def waiting_rows(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
+def orphans_of(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
     """Give a delivery's rows that wait for a reference, by line.
 
     They hold `id`, `source_line`, `raw`, and the `column_name` that they were put aside for.
@@ -151,7 +113,7 @@ def waiting_rows(connection: Connection, delivery: Delivery) -> Iterator[pl.Data
             select(
                 RejectedRow.id, RejectedRow.line_number, RejectedRow.raw, RejectedRow.column_name
             )
-            .where(*_WAITING, RejectedRow.file_id == delivery.file_id)
+            .where(*IS_ORPHAN, RejectedRow.file_id == delivery.file_id)
             .where(RejectedRow.line_number > line)
             .order_by(RejectedRow.line_number)
             .limit(ROWS_AT_ONCE)

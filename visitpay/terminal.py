@@ -50,13 +50,13 @@ def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
     columns = [
         [header, *column]
         for header, *column in zip(headers, *rows, strict=True)
-        if any(column) or not rows
+        if any(cell not in (None, "") for cell in column) or not rows
     ]
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.show_header = any(headers)
-    for header, *column in columns:
-        number = bool(column) and all(isinstance(cell, int) for cell in column)
-        last = header == columns[-1][0]
+    for place, (header, *column) in enumerate(columns, 1):
+        number = bool(column) and all(isinstance(cell, int | None) for cell in column)
+        last = place == len(columns)
         table.add_column(
             str(header), justify="right" if number else "left", no_wrap=not last, overflow="fold"
         )

@@ -1,7 +1,7 @@
 """Writing rows: `INSERT ... ON CONFLICT`, built by SQLAlchemy, bound in bulk.
 
-What differs between databases stands here, behind `Writer`: how rows are bound, and which error
-means that a row refers to something that is not there.
+What is SQLite's own stands here: how rows are bound and keys passed, and which error means that a
+row refers to something that is not there.
 """
 
 import sqlite3

@@ -132,7 +132,6 @@ def upgrade() -> None:
             ["entity", "record_key"],
             unique=False,
             sqlite_where=sa.text("status = 'open'"),
-            postgresql_where=sa.text("status = 'open'"),
         )
 
     op.create_table(
@@ -208,7 +207,6 @@ def downgrade() -> None:
         batch_op.drop_index(
             "ix_rejected_rows_open",
             sqlite_where=sa.text("status = 'open'"),
-            postgresql_where=sa.text("status = 'open'"),
         )
 
     op.drop_table("rejected_rows")
