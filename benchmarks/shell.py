@@ -21,8 +21,7 @@ from pathlib import Path
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from visitpay.models import ENTITIES, SOURCE_COLUMNS
-from visitpay.parsing import key_of
+from visitpay.models import ENTITIES, SOURCE_COLUMNS, key_of
 from visitpay.sample import write_sample
 
 ROOT = Path(__file__).parent.parent

@@ -17,8 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.conftest import HEADERS, ROOT, Feed, Visitpay, alembic_config
 from visitpay.database import make_migration_engine, revisions
-from visitpay.models import ENTITIES, Base, fed_columns
-from visitpay.parsing import header_of
+from visitpay.models import ENTITIES, Base, fed_columns, header_of
 
 ER_DIAGRAM = """
 procedures   procedure_id           ProcedureId           BIGINT         no  PK

@@ -8,8 +8,9 @@ import pytest
 
 from visitpay.errors import ConfigurationError
 from visitpay.landing import scan
-from visitpay.models import ENTITIES, entity_named, fed_columns
-from visitpay.parsing import MAX_LINE_BYTES, REASONS, Parser, header_of, key_of
+from visitpay.lines import MAX_LINE_BYTES
+from visitpay.models import ENTITIES, entity_named, fed_columns, header_of, key_of
+from visitpay.parsing import REASONS, Parser
 from visitpay.sample import HEADERS, write_sample
 
 DAYS = 3

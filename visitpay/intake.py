@@ -6,9 +6,10 @@ import polars as pl
 from sqlalchemy import Connection, exists, select
 
 from visitpay.deliveries import add_keys, is_outdated, is_repeated
+from visitpay.layout import Layout
 from visitpay.ledger import Counts, Delivery, Orphanage
-from visitpay.models import RESOLVED, Entity, fed_columns
-from visitpay.parsing import REJECT_SCHEMA, Batch, Layout, header_of, key_of, parse_again
+from visitpay.models import RESOLVED, Entity, fed_columns, header_of, key_of
+from visitpay.parsing import REJECT_SCHEMA, Batch, parse_again
 from visitpay.quarantine import close, orphans_of, put_aside, rename, supersede
 from visitpay.upserts import OrphanError, table_of, upsert
 

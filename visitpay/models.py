@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     Date,
     DateTime,
     Dialect,
@@ -245,6 +246,20 @@ def entity_named(name: str) -> type[Entity]:
     return next(entity for entity in ENTITIES if entity.__name__ == name)
 
 
-def fed_columns(entity: type[Entity]) -> list[Any]:
+def fed_columns(entity: type[Entity]) -> list[Column[Any]]:
     """Give the columns of an entity that its files fill, in the model's order."""
     return [column for column in entity.__table__.columns if column.name not in SOURCE_COLUMNS]
+
+
+def header_of(column: Column[Any]) -> str:
+    """Give the header under which the hospital sends a column of the model."""
+    named: str = column.info.get("header") or "".join(
+        word.capitalize() for word in column.name.split("_")
+    )
+    return named
+
+
+def key_of(entity: type[Entity]) -> Column[Any]:
+    """Give the column that tells an entity's rows apart."""
+    (key,) = entity.__table__.primary_key.columns
+    return key
