@@ -100,7 +100,9 @@ def check_books(feed: Feed) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(delivered=deliveries(), block_bytes=st.sampled_from([30, 100, 1 << 20]))
 def test_order_and_repetition_make_no_difference(

@@ -15,6 +15,7 @@ from visitpay import DEFAULT_URL, __version__
 from visitpay.errors import ConfigurationError, VisitPayError
 
 if TYPE_CHECKING:
+    from visitpay.checking import CheckedFile
     from visitpay.loading import FileReport, RunReport, Tolerance
 
 ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
@@ -394,39 +395,39 @@ def check(
     checked = list(checking.check(landed))
     bad = any(each.error or each.rejected for each in checked)
     if as_json:
-        documents = [
-            {
-                "name": each.file.name,
-                "entity": each.file.entity,
-                "rows_read": each.rows_read,
-                "rejected": each.rejected,
-                "reasons": each.reasons,
-                "error": each.error,
-            }
-            for each in checked
-        ]
-        verdict = "attention" if bad else "ok"
-        typer.echo(
-            terminal.dumps(
-                {"status": verdict, "files": documents, "unrecognised": landed.unrecognised}
-            )
-        )
+        document = {
+            "status": "attention" if bad else "ok",
+            "files": [_checked_document(each) for each in checked],
+            "unrecognised": landed.unrecognised,
+        }
+        typer.echo(terminal.dumps(document))
     else:
-        short = terminal.short
-        summary = [
-            (short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked
-        ]
-        terminal.show(("file", "rows", "rejected", "error"), summary)
-        examples = [
-            (short(each.file.name), *example) for each in checked for example in each.examples
-        ]
-        if examples:
-            headers = ("file", "line", "reason", "column")
-            terminal.show(headers, examples, "the first rejects of each")
-        if landed.unrecognised:
-            terminal.show(("not recognised",), [(name,) for name in landed.unrecognised])
+        _show_checked(checked, landed.unrecognised)
     if bad:
         raise typer.Exit(ATTENTION_STATUS)
+
+
+def _checked_document(checked: "CheckedFile") -> dict[str, Any]:
+    return {
+        "name": checked.file.name,
+        "entity": checked.file.entity,
+        "rows_read": checked.rows_read,
+        "rejected": checked.rejected,
+        "reasons": checked.reasons,
+        "error": checked.error,
+    }
+
+
+def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str]) -> None:
+    from visitpay.terminal import short, show
+
+    files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
+    show(("file", "rows", "rejected", "error"), files)
+    examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
+    if examples:
+        show(("file", "line", "reason", "column"), examples, "the first rejects of each")
+    if unrecognised:
+        show(("not recognised",), [(name,) for name in unrecognised])
 
 
 @app.command()

@@ -134,10 +134,11 @@ def load(
     rolled back at the end.
     """
     options = options or Options()
-    landed = landing.scan(directory, hospital)
     with translated(), run_lock(engine, options.wait_seconds), engine.connect() as connection:
         with connection.begin():
             require_head(connection)
+        # Listed under the lock: while it was waited for, another load took files in.
+        landed = landing.scan(directory, hospital)
         run = _Run(connection, options, progress or Silent())
         if options.dry_run:
             with connection.begin() as everything:
