@@ -101,15 +101,14 @@ def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame
     """Upsert rows, of each key the last; raises OrphanError with nothing written."""
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name
-    latest = _latest(rows.with_columns(pl.col(key).alias("key")))
-    latest = latest.with_columns(source_file_id=pl.lit(delivery.file_id, pl.Int64))
-    latest = latest.select(entity.__table__.columns.keys())
+    names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
+    latest = _latest(rows.with_columns(key=key)).select(names)
     counts.superseded = len(rows) - len(latest)
     # What an earlier batch of the same delivery brought is counted already.
     again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))
     with connection.begin_nested():
-        written = upsert(connection, entity, first)
-        counts.superseded += upsert(connection, entity, again).rows
+        written = upsert(connection, entity, first, delivery.file_id)
+        counts.superseded += upsert(connection, entity, again, delivery.file_id).rows
     counts.inserted, counts.updated = written.inserted, written.updated
     counts.unchanged = written.unchanged
     return counts

@@ -11,6 +11,7 @@ from visitpay.landing import Source
 
 MAX_LINE_BYTES = 1 << 20
 KEPT_OF_LONG_LINE = 1 << 10
+FIRST_BLOCK_BYTES = 1 << 18
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -25,8 +26,11 @@ def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
 
 
 def _blocks(source: Source, size: int) -> Iterator[bytes]:
-    while block := source.read(size):
+    # The first rows are written while the next are read.
+    block = source.read(min(size, FIRST_BLOCK_BYTES))
+    while block:
         yield block
+        block = source.read(size)
 
 
 def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Column, Connection, FromClause, Numeric, Table, func, or_
+from sqlalchemy import Column, Connection, FromClause, Numeric, Table, func, literal_column, or_
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -19,6 +19,10 @@ from visitpay.models import SOURCE_COLUMNS, Entity
 
 ROWS_PER_STATEMENT = 1000
 """Rows in one multi-row VALUES; single rows cost twice as much."""
+
+
+_SOURCE_FILE = "$source_file_id"
+"""Stands in a statement for the delivery's id: the same in every row, it need not be bound."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,17 @@ class OrphanError(Exception):
     """A row refers to a parent that is not in the database."""
 
 
-def upsert(connection: Connection, entity: type[Entity], rows: pl.DataFrame) -> Written:
+def upsert(
+    connection: Connection, entity: type[Entity], rows: pl.DataFrame, source_file_id: int
+) -> Written:
     """Insert the rows that are new, update those that differ, leave the others unwritten.
 
-    `rows` holds the columns of the table in its order, one row a key. Raises OrphanError when a
-    foreign key fails; some rows may then have been written, and the caller rolls them back.
+    `rows` holds the columns of the table but `source_file_id`, in its order, one row a key. Raises
+    OrphanError when a foreign key fails; some rows may then have been written, and the caller rolls
+    them back.
     """
     try:
-        return _write(connection, entity.__table__, rows)
+        return _write(connection, entity.__table__, rows, str(source_file_id))
     except IntegrityError as error:
         code = getattr(error.orig, "sqlite_errorcode", None)
         if code != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
@@ -54,14 +61,16 @@ def upsert(connection: Connection, entity: type[Entity], rows: pl.DataFrame) -> 
         raise OrphanError from error
 
 
-def _write(connection: Connection, table: Table, rows: pl.DataFrame) -> Written:
+def _write(connection: Connection, table: Table, rows: pl.DataFrame, file_id: str) -> Written:
     inserted = updated = 0
+    insert = _insert_new(table).replace(_SOURCE_FILE, file_id)
+    update = _update_changed(table).replace(_SOURCE_FILE, file_id)
     for count, flat in _slices(table, rows):
-        new = connection.exec_driver_sql(_repeated(_insert_new(table), count), tuple(flat)).rowcount
+        new = connection.exec_driver_sql(_repeated(insert, count), tuple(flat)).rowcount
         inserted += new
         if new < count:
-            update = _repeated(_update_changed(table), count)
-            updated += connection.exec_driver_sql(update, tuple(flat)).rowcount
+            update_some = _repeated(update, count)
+            updated += connection.exec_driver_sql(update_some, tuple(flat)).rowcount
     return Written(inserted, updated, len(rows) - inserted - updated)
 
 
@@ -103,13 +112,13 @@ def table_of(keys: pl.Series) -> FromClause:
 
 @cache
 def _insert_new(table: Table) -> str:
-    statement = sqlite.insert(table).values(dict.fromkeys(table.columns.keys()))
+    statement = _insert(table)
     return _compiled(statement.on_conflict_do_nothing(index_elements=table.primary_key))
 
 
 @cache
 def _update_changed(table: Table) -> str:
-    statement = sqlite.insert(table).values(dict.fromkeys(table.columns.keys()))
+    statement = _insert(table)
     new = statement.excluded
     others = [column for column in table.columns if not column.primary_key]
     fed = [column for column in others if column.name not in SOURCE_COLUMNS]
@@ -120,6 +129,12 @@ def _update_changed(table: Table) -> str:
             where=or_(*(column.is_distinct_from(new[column.name]) for column in fed)),
         )
     )
+
+
+def _insert(table: Table) -> sqlite.Insert:
+    values: dict[str, Any] = dict.fromkeys(table.columns.keys())
+    values["source_file_id"] = literal_column(_SOURCE_FILE)
+    return sqlite.insert(table).values(values)
 
 
 def _compiled(statement: sqlite.Insert) -> str:
