@@ -246,10 +246,7 @@ class Orphanage:
 def orphanages(connection: Connection) -> list[Orphanage]:
     """Give the deliveries of which rows wait for a reference, oldest first."""
     files = connection.execute(
-        select(LoadFile)
-        .with_only_columns(
-            LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header
-        )
+        select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
         .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
         .order_by(LoadFile.file_datetime, LoadFile.id)
     )

@@ -7,12 +7,7 @@ import polars as pl
 from sqlalchemy import Connection, RowMapping, or_, select, update
 
 from visitpay.ledger import IS_ORPHAN, Delivery
-from visitpay.models import (
-    OPEN,
-    SUPERSEDED,
-    LoadFile,
-    RejectedRow,
-)
+from visitpay.models import OPEN, SUPERSEDED, LoadFile, RejectedRow
 from visitpay.upserts import insert_rows, table_of
 
 ROWS_AT_ONCE = 50_000

@@ -66,11 +66,11 @@ def _write(connection: Connection, table: Table, rows: pl.DataFrame, file_id: st
     insert = _insert_new(table).replace(_SOURCE_FILE, file_id)
     update = _update_changed(table).replace(_SOURCE_FILE, file_id)
     for count, flat in _slices(table, rows):
-        new = connection.exec_driver_sql(_repeated(insert, count), tuple(flat)).rowcount
+        new = connection.exec_driver_sql(_repeated(insert, count), flat).rowcount
         inserted += new
         if new < count:
             update_some = _repeated(update, count)
-            updated += connection.exec_driver_sql(update_some, tuple(flat)).rowcount
+            updated += connection.exec_driver_sql(update_some, flat).rowcount
     return Written(inserted, updated, len(rows) - inserted - updated)
 
 
@@ -80,18 +80,18 @@ def insert_rows(connection: Connection, table: Table, rows: pl.DataFrame) -> Non
     rows = rows.select(column.name for column in table.columns if column.name in rows.columns)
     statement = _compiled(sqlite.insert(table).values(dict.fromkeys(rows.columns)))
     for count, flat in _slices(table, rows):
-        connection.exec_driver_sql(_repeated(statement, count), tuple(flat))
+        connection.exec_driver_sql(_repeated(statement, count), flat)
 
 
-def _slices(table: Table, rows: pl.DataFrame) -> Iterator[tuple[int, list[Any]]]:
-    """Give some rows at a time as one flat list of what the driver binds, with their number."""
+def _slices(table: Table, rows: pl.DataFrame) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Give some rows at a time as one flat tuple of what the driver binds, with their number."""
     width = rows.width
     flat: list[Any] = [None] * (len(rows) * width)
     for place, name in enumerate(rows.columns):
         flat[place::width] = _bound(rows[name], table.columns[name]).to_list()
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         count = min(ROWS_PER_STATEMENT, len(rows) - start)
-        yield count, flat[start * width : (start + count) * width]
+        yield count, tuple(flat[start * width : (start + count) * width])
 
 
 def _bound(values: pl.Series, column: Column[Any]) -> pl.Series:
