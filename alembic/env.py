@@ -8,11 +8,15 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from visitpay import DEFAULT_URL
-from visitpay.database import make_migration_engine
+from visitpay.database import make_migration_engine, parse_url, translated
+from visitpay.dialects import dialect_of
 from visitpay.errors import VisitPayError
 from visitpay.models import Base, UTCDateTime
 
-URL = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
+try:
+    URL = parse_url(os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL))
+except VisitPayError as error:
+    raise CommandError(str(error)) from error
 
 
 def render_item(kind: str, thing: object, _context: object) -> str | bool:
@@ -37,11 +41,18 @@ def migrate(connection: Connection) -> None:
     """Run the migrations in one transaction, and check that no reference was lost."""
     configure(connection=connection)
     with context.begin_transaction():
-        context.run_migrations()
-        if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
-            tables = ", ".join(sorted({row[0] for row in broken}))
+        run()
+        if broken := dialect_of(URL).broken_references(connection):
+            tables = ", ".join(sorted(broken))
             message = f"the migration leaves rows without what they refer to in: {tables}"
             raise RuntimeError(message)
+
+
+def run() -> None:
+    """Run the migrations, one deploy at a time."""
+    for statement in dialect_of(URL).migration_opening():
+        context.execute(statement)
+    context.run_migrations()
 
 
 if context.config.config_file_name is not None:
@@ -50,11 +61,13 @@ if context.config.config_file_name is not None:
 if context.is_offline_mode():
     configure(url=URL, literal_binds=True)
     with context.begin_transaction():
-        context.run_migrations()
+        run()
 else:
     try:
         engine = make_migration_engine(URL)
+        with translated(URL):
+            database = engine.connect()
     except VisitPayError as error:
         raise CommandError(str(error)) from error
-    with engine.connect() as database:
+    with database:
         migrate(database)

@@ -5,22 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import select
+from sqlalchemy import MetaData, make_url, select
+from sqlalchemy.schema import CreateIndex, CreateTable
 
+from tests.databases import Postgres, migrate, rendered
 from visitpay.cli import main
-from visitpay.database import reading
+from visitpay.database import make_migration_engine, reading
 from visitpay.landing import scan
 from visitpay.models import ENTITIES, SOURCE_COLUMNS, LoadFile, RejectedRow
-
-ROOT = Path(__file__).parent.parent
 
 HEADERS = {
     "Procedure": "ProcedureId\tProcedureDescription",
@@ -30,19 +29,47 @@ HEADERS = {
 }
 
 
-def alembic_config() -> Config:
-    """Give the settings of the checkout's Alembic."""
-    return Config(ROOT / "alembic.ini")
+only_sqlite = pytest.mark.parametrize("feed", ["sqlite"], indirect=True)
+"""For what only SQLite has, and for what has nothing to do with a database."""
+only_postgresql = pytest.mark.parametrize("feed", ["postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate an empty database once, to be copied."""
+    """Migrate an empty SQLite database once, to be copied."""
     path = tmp_path_factory.mktemp("migrated") / "visitpay.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VISITPAY_DATABASE_URL", f"sqlite:///{path}")
-        command.upgrade(alembic_config(), "head")
+    migrate(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a PostgreSQL server."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+MakeDatabase = Callable[[str, Path], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
+    """Give what makes an empty, migrated database of a kind, beside a folder, and its URL."""
+
+    @contextmanager
+    def make(kind: str, folder: Path) -> Iterator[str]:
+        if kind == "sqlite":
+            path = folder / "visitpay.db"
+            shutil.copy(request.getfixturevalue("migrated"), path)
+            yield f"sqlite:///{path}"
+            return
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create(postgres.template)
+        yield rendered(url)
+        postgres.drop(url)
+
+    return make
 
 
 @dataclass
@@ -50,12 +77,13 @@ class Feed:
     """A landing directory and the database that it is loaded into."""
 
     landing: Path
-    database: Path
+    url: str
 
     @property
-    def url(self) -> str:
-        """The database's URL."""
-        return f"sqlite:///{self.database}"
+    def database(self) -> Path:
+        """The file of an SQLite database."""
+        assert self.url.startswith("sqlite:")
+        return Path(str(make_url(self.url).database))
 
     def deliver(
         self, entity: str, moment: str, *rows: str, header: str | None = None, end: str = "\n"
@@ -106,19 +134,45 @@ class Feed:
             ordered = query.order_by(LoadFile.name, RejectedRow.line_number)
             return [tuple(row) for row in connection.execute(ordered)]
 
+    def dump(self) -> list[str]:
+        """Give everything that the database holds: its tables and indexes, and their rows."""
+        tables = MetaData()
+        with make_migration_engine(self.url).begin() as connection:
+            tables.reflect(connection)
+            return [
+                *(str(CreateTable(table).compile(connection)) for table in tables.sorted_tables),
+                *sorted(
+                    str(CreateIndex(index).compile(connection))
+                    for table in tables.sorted_tables
+                    for index in table.indexes
+                ),
+                *sorted(
+                    f"INSERT INTO {table.name}: {tuple(row)}"
+                    for table in tables.sorted_tables
+                    for row in connection.execute(select(*table.columns))
+                ),
+            ]
+
+    def execute(self, *statements: str) -> None:
+        """Do something to the database behind visitpay's back."""
+        with make_migration_engine(self.url).begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
     def names(self) -> list[str]:
         """Give the names of the files that a load would look at, in its order."""
         return [file.name for file in scan(self.landing, "HospitalABC").files]
 
 
-@pytest.fixture
-def feed(tmp_path: Path, migrated: Path) -> Feed:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def feed(
+    request: pytest.FixtureRequest, tmp_path: Path, make_database: MakeDatabase
+) -> Iterator[Feed]:
     """Give an empty landing directory and an empty, migrated database."""
     landing = tmp_path / "landing"
     landing.mkdir()
-    database = tmp_path / "visitpay.db"
-    shutil.copy(migrated, database)
-    return Feed(landing, database)
+    with make_database(request.param, tmp_path) as url:
+        yield Feed(landing, url)
 
 
 @dataclass

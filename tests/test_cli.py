@@ -9,10 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, select
 
-from tests.conftest import Feed, Outcome, Visitpay
-from visitpay import __version__, database
-from visitpay.database import make_engine, run_lock
+from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
+from visitpay import __version__
+from visitpay.database import make_engine, reading
+from visitpay.dialects import sqlite
+from visitpay.hold import Hold
+from visitpay.models import LoadRun
 from visitpay.terminal import short
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
@@ -32,19 +36,6 @@ def deliver_day(feed: Feed) -> None:
     feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
     feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
     feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "101\t11\t1\t9")
-
-
-def dump(feed: Feed) -> list[str]:
-    """Give everything that the database holds, as statements."""
-    with closing(sqlite3.connect(feed.database)) as connection:
-        return list(connection.iterdump())
-
-
-def execute(feed: Feed, *statements: str) -> None:
-    """Do something to the database behind visitpay's back."""
-    with closing(sqlite3.connect(feed.database, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def without_times(log: str) -> list[str]:
@@ -166,11 +157,11 @@ def test_dry_run(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver("Transaction", "20211202_223133", "102\t11\t2\t1", "103\t12\t2\t1", "x")
     feed.deliver("Transaction", "20211203_223133", header="no header")
     os.utime(feed.landing / VISITS)
-    before = dump(feed)
+    before = feed.dump()
     dry = visitpay("load", "--json", "--dry-run")
-    assert dump(feed) == before
+    assert feed.dump() == before
     wet = visitpay("load", "--json")
-    assert dump(feed) != before
+    assert feed.dump() != before
     assert dry.status == wet.status == 1
     assert dry.document == wet.document | {"run_id": None, "dry_run": True}
     assert wet.document["rejects_resolved"] == 1
@@ -278,7 +269,7 @@ def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9", "102\t12\t1\t9")
     visitpay("load")
     assert visitpay("rejects", "retry").out == "rejects resolved 0, open 2\n"
-    execute(feed, "INSERT INTO visits SELECT 11, 7, admit_date, NULL, NULL, NULL, 2, 2 FROM visits")
+    feed.execute("INSERT INTO visits SELECT 11, 7, admit_date, NULL, NULL, NULL, 2, 2 FROM visits")
     document = visitpay("rejects", "retry", "--json").document
     assert document == {"rejects_resolved": 1, "rejects_open": 1}
     assert [each[2] for each in feed.rejects("resolved")] == [101]
@@ -338,13 +329,13 @@ def missing(feed: Feed) -> str:
 
 def behind(feed: Feed) -> str:
     """Set the schema's revision back."""
-    execute(feed, "DELETE FROM alembic_version")
+    feed.execute("DELETE FROM alembic_version")
     return f"the database's schema is empty, not 0001; {MIGRATE}"
 
 
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
-    execute(feed, "UPDATE alembic_version SET version_num = 'newer'")
+    feed.execute("UPDATE alembic_version SET version_num = 'newer'")
     unknown = "with the visitpay that knows this schema if it is a newer one"
     return f"the database's schema is newer, not 0001; {MIGRATE}, {unknown}"
 
@@ -359,7 +350,15 @@ def garbage(feed: Feed) -> str:
 
 
 @pytest.mark.parametrize("command", USERS_OF_DATABASE, ids=" ".join)
-@pytest.mark.parametrize("harm", [missing, behind, ahead, garbage])
+@pytest.mark.parametrize(
+    ("feed", "harm"),
+    [
+        ("sqlite", missing),
+        ("sqlite", garbage),
+        *((kind, harm) for kind in ("sqlite", "postgresql") for harm in (behind, ahead)),
+    ],
+    indirect=["feed"],
+)
 def test_unusable_database(
     feed: Feed, visitpay: Visitpay, harm: Callable[[Feed], str], command: list[str]
 ) -> None:
@@ -370,26 +369,27 @@ def test_unusable_database(
     outcome = visitpay(*command, "--json")
     assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
     assert outcome.document == {"status": "failed", "error": message}
-    assert feed.database.exists() == (harm is not missing)
+    assert harm is not missing or not feed.database.exists()
 
 
 @pytest.mark.parametrize("command", WRITERS, ids=" ".join)
 def test_held(feed: Feed, visitpay: Visitpay, command: list[str]) -> None:
     """A database that another load holds gives exit status 3 after the wait, and no change."""
     deliver_day(feed)
-    before = dump(feed)
-    message = f"another load holds {feed.database}; wait for it, or give --wait"
-    with run_lock(make_engine(feed.url), 0):
+    before = feed.dump()
+    message = f"another load holds {make_url(feed.url).database}; wait for it, or give --wait"
+    with Hold(make_engine(feed.url), 0):
         outcome = visitpay(*command, "--json")
         assert visitpay("status").status == visitpay("files").status == 0
     assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
     assert outcome.document == {"status": "failed", "error": message}
-    assert dump(feed) == before
+    assert feed.dump() == before
 
 
+@only_sqlite
 def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database into which another program writes stops a load with 3, but no one who looks."""
-    monkeypatch.setattr(database, "_BUSY_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0)
     with closing(sqlite3.connect(feed.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         outcome = visitpay("load")
@@ -402,11 +402,12 @@ def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+@only_sqlite
 def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
     """A run that the database stops keeps its whole files, tells no cell, and the next goes on."""
     deliver_day(feed)
     trigger = "CREATE TRIGGER no BEFORE INSERT ON visits BEGIN SELECT RAISE(ABORT, 'no room'); END"
-    execute(feed, trigger)
+    feed.execute(trigger)
     outcome = visitpay("load", "--json", "-v")
     assert outcome.status == 3
     assert outcome.document["error"].startswith("the database cannot be used: no room; ")
@@ -416,18 +417,18 @@ def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
         "Visit": 0,
         "Transaction": 0,
     }
-    execute(feed, "DROP TRIGGER no")
+    feed.execute("DROP TRIGGER no")
     document = visitpay("load", "--json").document
     assert [each["name"] for each in document["files"]] == [VISITS, TRANSACTIONS]
-    with closing(sqlite3.connect(feed.database)) as connection:
-        runs = connection.execute("SELECT id, status FROM load_runs").fetchall()
+    with reading(feed.url) as connection:
+        runs = connection.execute(select(LoadRun.id, LoadRun.status).order_by(LoadRun.id)).all()
     assert runs == [(1, "interrupted"), (2, "attention")]
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://me:secret@host/db", f"postgresql is not supported; {URL_HINT}"),
+        ("mysql://me:secret@host/db", f"mysql is not supported; {URL_HINT}"),
         ("sqlite://", f"a database in memory keeps nothing; {URL_HINT}"),
         ("sqlite:///:memory:", f"a database in memory keeps nothing; {URL_HINT}"),
         ("secret", "the database URL cannot be read; it looks like sqlite:///visitpay.db"),
@@ -444,6 +445,7 @@ def test_unusable_url(visitpay: Visitpay, command: list[str], url: str, message:
 @pytest.mark.parametrize(
     "url", ["sqlite+pysqlcipher:///{}", "sqlite://host/{}"], ids=["driver", "host"]
 )
+@only_sqlite
 def test_unusable_sqlite_url(feed: Feed, visitpay: Visitpay, url: str) -> None:
     """An SQLite URL with a driver that is not there, or with a host, gives exit status 2."""
     outcome = visitpay("status", "--database-url", url.format(feed.database))
@@ -484,15 +486,16 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("nonsense", "No such command 'nonsense'."),
     ],
 )
+@only_sqlite
 def test_unusable_arguments(feed: Feed, visitpay: Visitpay, arguments: str, message: str) -> None:
     """An argument of no use gives exit status 2, and a last line that names it."""
-    before = dump(feed)
-    with run_lock(make_engine(feed.url), 0):
+    before = feed.dump()
+    with Hold(make_engine(feed.url), 0):
         outcome = visitpay(*arguments.split())
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.splitlines()[-1].startswith("Error: ")
     assert message in outcome.err.splitlines()[-1]
-    assert dump(feed) == before
+    assert feed.dump() == before
 
 
 def deliver_secrets(feed: Feed) -> None:
@@ -534,6 +537,7 @@ def test_log(
     assert all(re.fullmatch("[0-9-]{10}T[0-9:]{8}Z", line["time"]) for line in lines)
 
 
+@only_sqlite
 def test_json_log_of_a_failure(feed: Feed, visitpay: Visitpay) -> None:
     """With `--log-format json` the line that says why nothing could be done is a document too."""
     message = missing(feed)
@@ -583,6 +587,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("command", OPTIONS)
+@only_sqlite
 def test_help(visitpay: Visitpay, command: str) -> None:
     """A command's help names its options, and an example that stands whole on one line."""
     outcome = visitpay(*command.split(), "--help")
@@ -594,6 +599,7 @@ def test_help(visitpay: Visitpay, command: str) -> None:
     assert visitpay(*command.split(), "-h").out == outcome.out
 
 
+@only_sqlite
 def test_version(visitpay: Visitpay) -> None:
     """`--version` prints the version."""
     assert visitpay("--version") == Outcome(0, f"visitpay {__version__}\n", "")
@@ -608,6 +614,7 @@ def test_version(visitpay: Visitpay) -> None:
         ("visitpay rejects ", {"list", "retry"}),
     ],
 )
+@only_sqlite
 def test_completion(
     visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, words: str, offered: set[str]
 ) -> None:
@@ -618,6 +625,7 @@ def test_completion(
     assert set(visitpay().out.split()) == offered
 
 
+@only_sqlite
 def test_completion_in_bash(feed: Feed) -> None:
     """The script that bash is given completes `visitpay lo`."""
     script = (

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from tests.conftest import Feed, Visitpay
 from visitpay import landing
@@ -76,7 +76,7 @@ def test_every_row_says_where_it_came_from(feed: Feed, visitpay: Visitpay) -> No
     with reading(feed.url) as connection:
         rows = connection.execute(
             select(Transaction.transaction_identifier, LoadFile.name, Transaction.source_line)
-            .join(LoadFile)
+            .join(LoadFile, LoadFile.id == Transaction.source_file_id)
             .order_by(Transaction.transaction_identifier)
         ).all()
     first, second = (f"HospitalABC_VisitPay_Transaction_{day}.txt" for day in (DAY_1, DAY_2))
@@ -374,15 +374,15 @@ def test_rows_of_a_file_that_can_no_longer_be_read_stay_open(
 def test_a_run_leaves_a_book(feed: Feed, visitpay: Visitpay) -> None:
     """Counts add up over the files; a run that was killed is marked interrupted by the next."""
     with make_engine(feed.url).begin() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO load_runs SELECT 1, '2021-12-01 00:00:00.000000', NULL, 'running', '0',"
-            " 'h', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"
-        )
+        killed = {"started_at": datetime.now(UTC), "status": "running", "version": "0"}
+        connection.execute(insert(LoadRun).values(host="h", **killed))
     deliver_day(feed)
     visitpay("load")
     with reading(feed.url) as connection:
         runs = connection.execute(
-            select(LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, LoadRun.rows_inserted)
+            select(
+                LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, LoadRun.rows_inserted
+            ).order_by(LoadRun.id)
         ).all()
     assert [tuple(run) for run in runs] == [("interrupted", 0, 0, 0), ("ok", 3, 7, 7)]
 

@@ -1,9 +1,10 @@
 """The promise: the tables are a function of the set of files delivered."""
 
-import shutil
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.conftest import HEADERS, Feed, start
+from tests.conftest import HEADERS, Feed, MakeDatabase, start
 from visitpay.database import make_engine, reading
+from visitpay.dialects import dialect_of
 from visitpay.loading import Options, load
-from visitpay.models import LoadFile, RejectedRow
+from visitpay.models import ENTITIES, LoadFile, RejectedRow
 from visitpay.sample import write_sample
+
+NewDatabase = Callable[[Path], AbstractContextManager[str]]
 
 KEYS = st.integers(1, 4)
 ODD_CELL = st.sampled_from(["", "x", "NULL"])
@@ -72,13 +76,15 @@ def deliveries(draw: st.DrawFn) -> tuple[dict[str, bytes], list[list[str]]]:
 
 
 def end_state(
-    migrated: Path, feed: dict[str, bytes], runs: Sequence[Sequence[str]], block_bytes: int
+    new_database: NewDatabase,
+    feed: dict[str, bytes],
+    runs: Sequence[Sequence[str]],
+    block_bytes: int,
 ) -> tuple[Any, Any]:
     """Deliver files run by run; give the entity tables and the open rejects."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Feed(Path(folder, "landing"), Path(folder, "visitpay.db"))
+    with tempfile.TemporaryDirectory() as folder, new_database(Path(folder)) as url:
+        made = Feed(Path(folder, "landing"), url)
         made.landing.mkdir()
-        shutil.copy(migrated, made.database)
         for arrivals in runs:
             for name in arrivals:
                 (made.landing / name).write_bytes(feed[name])
@@ -96,22 +102,33 @@ def check_books(feed: Feed) -> None:
             assert entry["rows_read"] == sum(entry[f"rows_{end}"] for end in ends)
             held = select(func.count()).where(RejectedRow.file_id == entry["id"])
             assert connection.scalar(held) == entry["rows_rejected"]
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert dialect_of(connection).broken_references(connection) == set()
+        for entity in ENTITIES:
+            known = select(LoadFile.id).where(LoadFile.id == entity.source_file_id)
+            assert connection.scalars(select(entity).where(~known.exists())).all() == []
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) -> NewDatabase:
+    """Give what makes a database of a kind."""
+    return partial(make_database, request.param)
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(delivered=deliveries(), block_bytes=st.sampled_from([30, 100, 1 << 20]))
 def test_order_and_repetition_make_no_difference(
-    migrated: Path, delivered: tuple[dict[str, bytes], list[list[str]]], block_bytes: int
+    new_database: NewDatabase,
+    delivered: tuple[dict[str, bytes], list[list[str]]],
+    block_bytes: int,
 ) -> None:
     """Any order, split into runs, repetition and block size end as one run over everything."""
     feed, runs = delivered
-    assert end_state(migrated, feed, runs, block_bytes) == end_state(
-        migrated, feed, [list(feed)], 1 << 20
+    assert end_state(new_database, feed, runs, block_bytes) == end_state(
+        new_database, feed, [list(feed)], 1 << 20
     )
 
 
@@ -137,14 +154,13 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    landing: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory
+    landing: Path, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, Any]:
-    """Give the state after one load that nobody disturbed."""
-    database = tmp_path_factory.mktemp("undisturbed") / "visitpay.db"
-    shutil.copy(migrated, database)
-    feed = Feed(landing, database)
-    load(make_engine(feed.url), landing, "HospitalABC")
-    return feed.tables(), feed.rejects()
+    """Give the state after one load that nobody disturbed; it is the same on every database."""
+    with make_database("sqlite", tmp_path_factory.mktemp("undisturbed")) as url:
+        feed = Feed(landing, url)
+        load(make_engine(feed.url), landing, "HospitalABC")
+        return feed.tables(), feed.rejects()
 
 
 @pytest.mark.parametrize("lines", range(1, 25))
@@ -152,7 +168,7 @@ def test_a_killed_load_is_taken_up_again(
     landing: Path, feed: Feed, undisturbed: tuple[Any, Any], lines: int
 ) -> None:
     """After `kill -9` at any step, another load ends as if nothing had happened."""
-    feed = Feed(landing, feed.database)
+    feed = Feed(landing, feed.url)
     kill_after(feed, lines)
     load(make_engine(feed.url), landing, "HospitalABC")
     assert (feed.tables(), feed.rejects()) == undisturbed

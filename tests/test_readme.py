@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from tests.conftest import ROOT, Feed, Visitpay
+from tests.conftest import Feed, Visitpay, only_sqlite
+from tests.databases import ROOT
 from tests.test_terminal import on_terminal
 from visitpay.cli import app
 from visitpay.parsing import REASONS
@@ -37,6 +38,7 @@ def demo(feed: Feed, visitpay: Visitpay) -> Feed:
     return feed
 
 
+@only_sqlite
 def test_the_demo_prints_what_the_readme_shows(demo: Feed, visitpay: Visitpay) -> None:
     """Load, status and rejects, with the arguments of the Makefile."""
     _, lines = on_terminal(demo, 100, "load", "--max-rejects", "5%")

@@ -121,7 +121,7 @@ def _missing_reference(
     verdict = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
     for column in reversed(fed_columns(entity)):
         for key in column.foreign_keys:
-            wanted = table_of(rows[column.name].drop_nulls().unique()).c.value
+            wanted = table_of(connection, rows[column.name].drop_nulls().unique()).c.value
             lost = connection.scalars(select(wanted).where(~exists().where(key.column == wanted)))
             gone = pl.Series(lost.all(), dtype=pl.Int64)
             verdict = verdict.set(rows[column.name].is_in(gone.implode()), header_of(column))

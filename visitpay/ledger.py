@@ -191,6 +191,19 @@ def close_delivery(
     )
 
 
+def counts_of(connection: Connection, file: LandedFile) -> Counts | None:
+    """Give what became of the rows of a file that is in the ledger just as it stands."""
+    names = [each.name for each in fields(Counts)]
+    entry = (
+        select(*(getattr(LoadFile, f"rows_{name}").label(name) for name in names))
+        .where(LoadFile.name == file.name, LoadFile.status == LOADED)
+        .where(LoadFile.size_bytes == file.size_bytes, LoadFile.mtime_ns == file.mtime_ns)
+        .order_by(LoadFile.id.desc())
+    )
+    found = connection.execute(entry).mappings().first()
+    return None if found is None else Counts(**found)
+
+
 def enter_failure(connection: Connection, run_id: int, file: LandedFile, error: str) -> None:
     """Enter a file that could not be loaded; the next run tries it again."""
     _enter(connection, run_id, file, FAILED, error)

@@ -4,17 +4,19 @@ import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import closing, nullcontext
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine
 
 from visitpay import landing, ledger
-from visitpay.database import require_head, run_lock, translated
 from visitpay.errors import FileChangedError, FileError
+from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.models import FAILED, LOADED, entity_named
@@ -134,18 +136,12 @@ def load(
     rolled back at the end.
     """
     options = options or Options()
-    with translated(), run_lock(engine, options.wait_seconds), engine.connect() as connection:
-        with connection.begin():
-            require_head(connection)
+    with Hold(engine, options.wait_seconds) as hold:
         # Listed under the lock: while it was waited for, another load took files in.
         landed = landing.scan(directory, hospital)
-        run = _Run(connection, options, progress or Silent())
-        if options.dry_run:
-            with connection.begin() as everything:
-                report = run.load(landed)
-                everything.rollback()
-            return report
-        return run.load(landed)
+        run = _Run(hold, options, progress or Silent())
+        with hold.rehearsal() if options.dry_run else nullcontext():
+            return run.load(landed)
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
@@ -153,34 +149,23 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
 
     Raises DatabaseError as `load` does.
     """
-    with translated(), run_lock(engine, wait_seconds), engine.connect() as connection:
-        with connection.begin():
-            require_head(connection)
-        resolved = _Run(connection, Options(), Silent()).retry()
-        with connection.begin():
-            return resolved, ledger.open_rejects(connection)
+    with Hold(engine, wait_seconds) as hold:
+        resolved = _Run(hold, Options(), Silent()).retry()
+        return resolved, hold.unit(ledger.open_rejects)
 
 
 class _Run:
-    """One run on one connection, which holds the database's run lock."""
+    """One run, unit by unit, on the database that is held for it."""
 
-    def __init__(self, connection: Connection, options: Options, progress: Progress) -> None:
-        self._connection = connection
+    def __init__(self, hold: Hold, options: Options, progress: Progress) -> None:
+        self._hold = hold
         self._options = options
         self._progress = progress
-
-    def _transaction(self) -> AbstractContextManager[Any]:
-        # Within a dry run, which is one transaction, a file is a savepoint.
-        nested = self._connection.in_transaction()
-        return self._connection.begin_nested() if nested else self._connection.begin()
 
     def load(self, landed: landing.Landing) -> RunReport:
         since = self._options.since
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
-        with self._transaction():
-            run_id = ledger.open_run(self._connection)
-            plan = ledger.plan(self._connection, files)
-            ledger.touch(self._connection, plan.touched)
+        run_id, plan = self._hold.unit(partial(_open, files))
         _warn_of_names(landed.unrecognised)
         self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
         reports = tuple(
@@ -188,11 +173,15 @@ class _Run:
             for file in plan.pending
         )
         resolved = self.retry()
-        with self._transaction():
-            return self._close(run_id, reports, landed.unrecognised, resolved)
+        return self._hold.unit(
+            lambda connection: self._close(
+                connection, run_id, reports, landed.unrecognised, resolved
+            )
+        )
 
     def _close(
         self,
+        connection: Connection,
         run_id: int,
         reports: tuple[FileReport, ...],
         unrecognised: tuple[str, ...],
@@ -204,15 +193,15 @@ class _Run:
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
-            checkpoint=ledger.checkpoint(self._connection),
+            checkpoint=ledger.checkpoint(connection),
             files=reports,
             unrecognised=unrecognised,
-            rejects_open=ledger.open_rejects(self._connection),
+            rejects_open=ledger.open_rejects(connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
         ledger.close_run(
-            self._connection,
+            connection,
             run_id,
             report.status,
             files_loaded=sum(report.status == LOADED for report in reports),
@@ -238,23 +227,29 @@ class _Run:
         self._progress.file(file.name)
         if redelivered:
             logger.warning("%s: was loaded before with other content; loading it again", file.name)
+        attempts = count()
+
+        def consume(connection: Connection) -> Counts:
+            # When a connection is lost at the end, its last word may have been heard.
+            done = ledger.counts_of(connection, file) if next(attempts) else None
+            return done or self._consume(connection, run_id, file)
+
         try:
-            with self._transaction():
-                counts = self._consume(run_id, file)
+            counts = self._hold.unit(consume)
         except FileChangedError as error:
             logger.warning("%s: %s; left for the next run", file.name, error)
             report = FileReport(file, CHANGED, Counts(), str(error))
         except FileError as error:
             logger.error("%s: %s", file.name, error)  # noqa: TRY400 - a bad file is no bug
-            with self._transaction():
-                ledger.enter_failure(self._connection, run_id, file, str(error))
-            report = FileReport(file, FAILED, Counts(), str(error))
+            told = str(error)
+            self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, told))
+            report = FileReport(file, FAILED, Counts(), told)
         else:
             _log_loaded(file, counts)
             report = FileReport(file, LOADED, counts)
         return report
 
-    def _consume(self, run_id: int, file: LandedFile) -> Counts:
+    def _consume(self, connection: Connection, run_id: int, file: LandedFile) -> Counts:
         """Load one file, within a transaction of its own."""
         # A run that finds nothing to do, as most do, need not wait for polars.
         from visitpay.intake import take_in
@@ -264,17 +259,17 @@ class _Run:
         with landing.reading(file) as source:
             parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
             _warn_of_columns(file, parser.layout.extra)
-            delivery = ledger.open_delivery(self._connection, run_id, file)
+            delivery = ledger.open_delivery(connection, run_id, file)
             done = 0
             # Closed before the file is: the thread must not read from a closed descriptor.
             with closing(ahead(parser.batches())) as batches:
                 for batch in batches:
-                    counts.add(take_in(self._connection, delivery, batch))
+                    counts.add(take_in(connection, delivery, batch))
                     logger.debug("%s: %d rows so far", file.name, counts.read)
                     self._progress.advance(source.bytes_read - done)
                     done = source.bytes_read
             source.require_unchanged()
-            ledger.close_delivery(self._connection, delivery, source, parser.layout.header, counts)
+            ledger.close_delivery(connection, delivery, source, parser.layout.header, counts)
         if not counts.balanced:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
             raise FileError(message)
@@ -284,25 +279,30 @@ class _Run:
 
     def retry(self) -> int:
         """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
-        with self._transaction():
-            waiting = ledger.orphanages(self._connection)
         resolved = 0
-        for each in waiting:
-            with self._transaction():
-                closed = self._heal(each)
+        for orphanage in self._hold.unit(ledger.orphanages):
+            closed = self._hold.unit(partial(_heal, orphanage))
             if closed:
-                logger.info("%s: %d rows found what they refer to", each.name, closed)
+                logger.info("%s: %d rows found what they refer to", orphanage.name, closed)
             resolved += closed
         return resolved
 
-    def _heal(self, orphanage: ledger.Orphanage) -> int:
-        from visitpay.intake import heal
 
-        try:
-            return heal(self._connection, orphanage)
-        except FileError as error:
-            logger.warning("%s: its rejected rows cannot be tried again: %s", orphanage.name, error)
-            return 0
+def _open(files: list[LandedFile], connection: Connection) -> tuple[int, ledger.Plan]:
+    run_id = ledger.open_run(connection)
+    plan = ledger.plan(connection, files)
+    ledger.touch(connection, plan.touched)
+    return run_id, plan
+
+
+def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
+    from visitpay.intake import heal
+
+    try:
+        return heal(connection, orphanage)
+    except FileError as error:
+        logger.warning("%s: its rejected rows cannot be tried again: %s", orphanage.name, error)
+        return 0
 
 
 def _warn_of_names(unrecognised: tuple[str, ...]) -> None:

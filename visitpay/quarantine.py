@@ -67,7 +67,7 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
 def rename(connection: Connection, orphans: pl.DataFrame) -> None:
     """Note of orphans (`id`, `column_name`) what they miss now; before, it may have been more."""
     for (name,), some in orphans.group_by("column_name"):
-        chosen = RejectedRow.id.in_(select(table_of(some["id"]).c.value))
+        chosen = RejectedRow.id.in_(select(table_of(connection, some["id"]).c.value))
         connection.execute(update(RejectedRow).where(chosen).values(column_name=name))
 
 
@@ -75,7 +75,7 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
     """Close open rejects by their ids, as resolved or superseded."""
     if ids.is_empty():
         return
-    chosen = RejectedRow.id.in_(select(table_of(ids).c.value))
+    chosen = RejectedRow.id.in_(select(table_of(connection, ids).c.value))
     closing = update(RejectedRow).where(chosen, RejectedRow.status == OPEN)
     connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
@@ -89,7 +89,7 @@ def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMap
     query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
     for name, value in wanted.items():
         if name == "name" and value is not None:
-            query = query.where(LoadFile.name.contains(value, autoescape=True))
+            query = query.where(LoadFile.name.icontains(value, autoescape=True))
         elif value is not None:
             query = query.where(getattr(RejectedRow, name) == value)
     ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)

@@ -98,11 +98,6 @@ def upgrade() -> None:
             "source_file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("source_line", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["source_file_id"],
-            ["load_files.id"],
-            name=op.f("fk_procedures_source_file_id_load_files"),
-        ),
         sa.PrimaryKeyConstraint("procedure_id", name=op.f("pk_procedures")),
     )
     op.create_table(
@@ -132,6 +127,7 @@ def upgrade() -> None:
             ["entity", "record_key"],
             unique=False,
             sqlite_where=sa.text("status = 'open'"),
+            postgresql_where=sa.text("status = 'open'"),
         )
 
     op.create_table(
@@ -151,9 +147,6 @@ def upgrade() -> None:
             "source_file_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("source_line", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["source_file_id"], ["load_files.id"], name=op.f("fk_visits_source_file_id_load_files")
-        ),
         sa.PrimaryKeyConstraint("visit_identifier", name=op.f("pk_visits")),
     )
     op.create_table(
@@ -175,11 +168,6 @@ def upgrade() -> None:
             ["procedure_id"],
             ["procedures.procedure_id"],
             name=op.f("fk_transactions_procedure_id_procedures"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["source_file_id"],
-            ["load_files.id"],
-            name=op.f("fk_transactions_source_file_id_load_files"),
         ),
         sa.ForeignKeyConstraint(
             ["visit_identifier"],
@@ -207,6 +195,7 @@ def downgrade() -> None:
         batch_op.drop_index(
             "ix_rejected_rows_open",
             sqlite_where=sa.text("status = 'open'"),
+            postgresql_where=sa.text("status = 'open'"),
         )
 
     op.drop_table("rejected_rows")

@@ -1,0 +1,241 @@
+"""SQLite: one file, one writer."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Date,
+    Engine,
+    FromClause,
+    NullPool,
+    Numeric,
+    Table,
+    create_engine,
+    event,
+    func,
+    literal_column,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
+
+from visitpay.dialects import EXAMPLES, Trouble, Written
+from visitpay.errors import ConfigurationError, DatabaseError
+from visitpay.models import UTCDateTime
+from visitpay.upserts import do_update_changed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS_PER_STATEMENT = 1000
+"""Rows in one multi-row VALUES; single rows cost twice as much."""
+
+_BUSY_SECONDS = 30
+
+_SOURCE_FILE = "$source_file_id"
+"""Stands in a statement for the delivery's id: the same in every row, it need not be bound."""
+
+
+def checked(url: URL) -> URL:
+    """Give the URL; raises ConfigurationError unless it names a file and nothing else."""
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        message = f"{url.drivername} is not supported; use a URL like {EXAMPLES['sqlite']}"
+        raise ConfigurationError(message)
+    if url.database in (None, "", ":memory:"):
+        message = f"a database in memory keeps nothing; use a URL like {EXAMPLES['sqlite']}"
+        raise ConfigurationError(message)
+    if url.host or url.query:
+        message = f"a database URL has a path and nothing else; use one like {EXAMPLES['sqlite']}"
+        raise ConfigurationError(message)
+    return url
+
+
+def make_engine(url: URL, *, read_only: bool) -> Engine:
+    """Make the engine for an existing database: foreign keys on, one transaction at a time."""
+    path = Path(str(url.database))
+    if not path.is_file():
+        message = f"there is no database {path}; run: alembic upgrade head"
+        raise DatabaseError(message)
+    if read_only:
+        return _engine(url, "PRAGMA foreign_keys = ON", "PRAGMA query_only = ON")
+    return _engine(url, "PRAGMA foreign_keys = ON", begin="BEGIN IMMEDIATE")
+
+
+def make_migration_engine(url: URL) -> Engine:
+    """Make the engine for Alembic: creates the database, its owner's alone; foreign keys off.
+
+    With foreign keys on, a batch migration that rebuilds a parent table fails, or deletes rows.
+    """
+    os.close(_open_private(str(url.database)))
+    lasting = ("PRAGMA page_size = 16384", "PRAGMA journal_mode = WAL")
+    return _engine(url, *lasting, begin="BEGIN IMMEDIATE")
+
+
+def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own transactions let DDL and savepoints escape a rollback.
+        connection.isolation_level = None
+        for pragma in ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536", *pragmas):
+            connection.execute(pragma)
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def migration_opening() -> tuple[str, ...]:
+    """Give none: BEGIN IMMEDIATE keeps two migrations apart."""
+    return ()
+
+
+def broken_references(connection: Connection) -> set[str]:
+    """Give the tables of which rows refer to nothing; a migration runs with foreign keys off."""
+    return {row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
+
+
+@contextmanager
+def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
+    """Give a function that tries to lock a file beside the database.
+
+    The kernel lets go of it however the process ends. The database itself is not locked, since
+    closing another handle of it would drop SQLite's own locks.
+    """
+    # One database has one lock, by whatever link it is reached.
+    handle = _open_private(f"{os.path.realpath(str(connection.engine.url.database))}-lock")
+
+    def take() -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        yield take
+    finally:
+        os.close(handle)
+
+
+def _open_private(path: str) -> int:
+    """Open a file that is made, if it is not there, for its owner only, whatever the umask."""
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"{path} cannot be opened: {error.strerror}; check the path and its permissions"
+        raise DatabaseError(message) from error
+
+
+def upsert(
+    connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
+) -> Written:
+    """Insert what is new; only where rows are left over, update those that differ."""
+    inserted = updated = 0
+    insert = _insert_new(table).replace(_SOURCE_FILE, str(source_file_id))
+    update = _update_changed(table).replace(_SOURCE_FILE, str(source_file_id))
+    for count, flat in _slices(table, rows):
+        new = connection.exec_driver_sql(_repeated(insert, count), flat).rowcount
+        inserted += new
+        if new < count:
+            update_some = _repeated(update, count)
+            updated += connection.exec_driver_sql(update_some, flat).rowcount
+    return Written(inserted, updated, len(rows) - inserted - updated)
+
+
+def insert_rows(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
+    """Insert rows, a thousand a statement."""
+    statement = _compiled(sqlite.insert(table).values(dict.fromkeys(rows.columns)))
+    for count, flat in _slices(table, rows):
+        connection.exec_driver_sql(_repeated(statement, count), flat)
+
+
+def _slices(table: Table, rows: "pl.DataFrame") -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Give some rows at a time as one flat tuple of what the driver binds, with their number."""
+    width = rows.width
+    flat: list[Any] = [None] * (len(rows) * width)
+    for place, name in enumerate(rows.columns):
+        flat[place::width] = _bound(rows[name], table.columns[name]).to_list()
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        count = min(ROWS_PER_STATEMENT, len(rows) - start)
+        yield count, tuple(flat[start * width : (start + count) * width])
+
+
+def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
+    """Turn values into what SQLite stores for SQLAlchemy's types."""
+    if isinstance(column.type, Numeric):  # from units of 10^-scale; it is kept as a double
+        return values / float(10 ** (column.type.scale or 0))
+    if isinstance(column.type, Date):
+        return values.dt.to_string("%Y-%m-%d")
+    if isinstance(column.type, UTCDateTime):
+        return values.dt.to_string("%Y-%m-%d %H:%M:%S%.6f")
+    return values
+
+
+def table_of(keys: "pl.Series") -> FromClause:
+    """Give the keys as a JSON array, of which SQLite makes a table."""
+    return func.json_each(f"[{','.join(map(str, keys))}]").table_valued("value")
+
+
+@cache
+def _insert_new(table: Table) -> str:
+    statement = _insert(table)
+    return _compiled(statement.on_conflict_do_nothing(index_elements=table.primary_key))
+
+
+@cache
+def _update_changed(table: Table) -> str:
+    return _compiled(do_update_changed(_insert(table)))
+
+
+def _insert(table: Table) -> sqlite.Insert:
+    values: dict[str, Any] = dict.fromkeys(table.columns.keys())
+    values["source_file_id"] = literal_column(_SOURCE_FILE)
+    return sqlite.insert(table).values(values)
+
+
+def _compiled(statement: sqlite.Insert) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
+@lru_cache(maxsize=64)
+def _repeated(statement: str, rows: int) -> str:
+    """Repeat the row of a one-row statement.
+
+    SQLAlchemy takes a quarter of a second to compile a thousand rows (measured).
+    """
+    before, values, rest = statement.partition(" VALUES ")
+    row, closing, after = rest.partition(")")
+    return before + values + ", ".join([row + closing] * rows) + after
+
+
+def is_orphan(error: DBAPIError) -> bool:
+    """Say whether a foreign key failed."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+
+
+def is_transient(_error: DBAPIError) -> bool:
+    """Say no: a busy database was waited for already."""
+    return False
+
+
+def explained(error: DBAPIError) -> Trouble:
+    """Say what SQLite says: it names tables and columns, never a value."""
+    return Trouble(str(error.orig), "mend it")
