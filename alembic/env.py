@@ -6,6 +6,7 @@ from logging.config import fileConfig
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from visitpay import DEFAULT_URL
 from visitpay.database import make_migration_engine, parse_url, translated
@@ -58,16 +59,28 @@ def run() -> None:
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
+
+def online() -> None:
+    """Migrate the database; what a deploy can mend is told in one line."""
+    engine = make_migration_engine(URL)
+    with translated(URL):
+        database = engine.connect()
+    with database:
+        try:
+            migrate(database)
+        except DBAPIError as error:
+            if not dialect_of(URL).is_transient(error):
+                raise
+            with translated(URL):
+                raise
+
+
 if context.is_offline_mode():
     configure(url=URL, literal_binds=True)
     with context.begin_transaction():
         run()
 else:
     try:
-        engine = make_migration_engine(URL)
-        with translated(URL):
-            database = engine.connect()
+        online()
     except VisitPayError as error:
-        raise CommandError(str(error)) from error
-    with database:
-        migrate(database)
+        raise CommandError(str(error)) from None

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import MetaData, make_url, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.databases import Postgres, migrate, rendered
+from tests.databases import Postgres, migrate, rendered, running
 from visitpay.cli import main
 from visitpay.database import make_migration_engine, reading
 from visitpay.landing import scan
@@ -44,10 +44,13 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Give a PostgreSQL server."""
-    server = Postgres()
-    yield server
-    server.close()
+    """Give the server that VISITPAY_TEST_POSTGRES_URL names, or one of the tests' own."""
+    if named := os.environ.get("VISITPAY_TEST_POSTGRES_URL"):
+        with closing(Postgres(make_url(named))) as postgres:
+            yield postgres
+    else:
+        with running() as (_, postgres):
+            yield postgres
 
 
 MakeDatabase = Callable[[str, Path], AbstractContextManager[str]]

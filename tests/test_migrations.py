@@ -9,15 +9,16 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
-from tests.databases import ROOT, alembic_config
+from tests.databases import ROOT, alembic_config, rendered
 from visitpay.database import make_engine, make_migration_engine, revisions
 from visitpay.models import ENTITIES, Base, fed_columns, header_of
 
@@ -113,6 +114,34 @@ def test_up_and_down(feed: Feed, visitpay: Visitpay) -> None:
 def test_models_need_no_migration() -> None:
     """The migrations give what the models say: `alembic check` finds nothing to do."""
     command.check(alembic_config())
+
+
+def run_script(url: str, script: str) -> None:
+    """Run statements as a database administrator would, with the database's own means."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(str(make_url(url).database))) as connection:
+            connection.executescript(script)
+    else:
+        with psycopg.connect(rendered(make_url(url).set(drivername="postgresql"))) as server:
+            server.autocommit = True
+            server.execute(script.encode())
+
+
+def test_statements_to_run_by_hand(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--sql` prints statements, down as well as up, that make the same schema."""
+    before = feed.dump()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISITPAY_DATABASE_URL", feed.url)
+        command.downgrade(alembic_config(), "head:base", sql=True)
+        down = capsys.readouterr().out
+        command.upgrade(alembic_config(), "head", sql=True)
+        up = capsys.readouterr().out
+    assert feed.dump() == before
+    run_script(feed.url, down)
+    feed.execute("DROP TABLE alembic_version")  # Alembic keeps it
+    assert feed.dump() == []
+    run_script(feed.url, up)
+    assert feed.dump() == before
 
 
 @only_sqlite

