@@ -143,7 +143,7 @@ def terminate(holder: psycopg.Connection[Any], pid: int) -> None:
         (
             "deadlock_timeout = '1h'",
             terminate,
-            "terminating connection due to administrator command",
+            "terminating connection|consuming input failed",
         ),
     ],
     ids=["deadlock", "serialisation", "connection"],
@@ -162,7 +162,7 @@ def test_a_file_is_tried_again(
     feed.deliver("Visit", DAY_2, *visits(7, 8, 9))
     with in_the_way(feed, then):
         outcome = visitpay("load", "--json")
-    assert f" warning: {told}; trying again in 0.5 s\n" in outcome.err
+    assert re.search(f" warning: ({told}).*; trying again in 0.5 s\n", outcome.err)
     assert outcome.status == 0
     (file,) = outcome.document["files"]
     assert (file["status"], file["updated"], file["rows_read"]) == ("loaded", 3, 3)
