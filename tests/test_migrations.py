@@ -18,7 +18,7 @@ from sqlalchemy import inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
-from tests.databases import ROOT, alembic_config, rendered
+from tests.databases import ROOT, Postgres, alembic_config, rendered
 from visitpay.database import make_engine, make_migration_engine, revisions
 from visitpay.models import ENTITIES, Base, fed_columns, header_of
 
@@ -237,8 +237,8 @@ def test_constraints_have_names(feed: Feed) -> None:
     assert all(re.match("(pk|fk|uq|ck)_", name) for name in names)
 
 
-def test_a_developer_adds_a_column(tmp_path: Path) -> None:
-    """One edit of the model and one generated revision, and a load fills the new column."""
+def test_a_developer_adds_a_column(tmp_path: Path, postgres: Postgres) -> None:
+    """One edit of the model and one revision, generated on SQLite, and a load fills the column."""
     for name in ("visitpay", "alembic"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "alembic.ini", tmp_path)
@@ -246,30 +246,34 @@ def test_a_developer_adds_a_column(tmp_path: Path) -> None:
     old = "    insurance_identifier: Mapped[Number | None]\n"
     assert old in model.read_text()
     model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[Words | None]\n"))
-    feed = Feed(tmp_path / "landing", f"sqlite:///{tmp_path}/visitpay.db")
-    feed.landing.mkdir()
+    landing = tmp_path / "landing"
+    landing.mkdir()
     bin_folder = Path(sys.executable).parent
     environment = os.environ | {
         "PYTHONPATH": str(tmp_path),
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "VISITPAY_DATABASE_URL": feed.url,
     }
 
-    def run(*command: str) -> None:
+    def run(feed: Feed, *command: str) -> None:
+        environment["VISITPAY_DATABASE_URL"] = feed.url
         python = (sys.executable, "-m", *command)
         done = subprocess.run(
             python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
 
-    run("alembic.config", "upgrade", "head")
-    run("alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
-    run("alembic.config", "upgrade", "head")
+    feed = Feed(landing, f"sqlite:///{tmp_path}/visitpay.db")
+    run(feed, "alembic.config", "upgrade", "head")
+    run(feed, "alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
     header, row = f"{HEADERS['Visit']}\tWard", "1\t2\t1/1/2021\t\t\t\tnorth"
     feed.deliver("Visit", "20211201_223005", row, header=header)
-    run("visitpay", "load", str(feed.landing))
-    with closing(sqlite3.connect(feed.database)) as connection:
-        assert connection.execute("SELECT ward FROM visits").fetchall() == [("north",)]
-    run("alembic.config", "downgrade", "-1")
-    run("alembic.config", "upgrade", "head")
-    run("alembic.config", "check")
+    server = postgres.create()
+    for each in (feed, Feed(landing, rendered(server))):
+        run(each, "alembic.config", "upgrade", "head")
+        run(each, "visitpay", "load", str(landing))
+        with make_migration_engine(each.url).connect() as connection:
+            assert connection.scalars(text("SELECT ward FROM visits")).all() == ["north"]
+        run(each, "alembic.config", "downgrade", "-1")
+        run(each, "alembic.config", "upgrade", "head")
+        run(each, "alembic.config", "check")
+    postgres.drop(server)
