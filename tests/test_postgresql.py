@@ -101,8 +101,8 @@ def wait_for_load(feed: Feed) -> int:
 def in_the_way(feed: Feed, then: Callable[[psycopg.Connection[Any], int], None]) -> Iterator[None]:
     """Hold visit 2; once a load waits for it, do something, and let go."""
     with other(feed) as holder:
-        # The load is to be the one who finds a deadlock.
-        holder.execute("SET deadlock_timeout = '1h'")
+        # The load is to be the one who finds a deadlock: each looks once, so long after it waits.
+        holder.execute("SET deadlock_timeout = '1h'; SET statement_timeout = '60s'")
         holder.execute("UPDATE visits SET guarantor_identifier = 0 WHERE visit_identifier = 2")
 
         def go() -> None:
@@ -134,7 +134,7 @@ def terminate(holder: psycopg.Connection[Any], pid: int) -> None:
 @pytest.mark.parametrize(
     ("setting", "then", "told"),
     [
-        ("deadlock_timeout = '10ms'", deadlock, "deadlock detected"),
+        ("deadlock_timeout = '1s'", deadlock, "deadlock detected"),
         (
             "default_transaction_isolation = 'repeatable read'",
             commit,
