@@ -72,43 +72,54 @@ def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def numbered(block: bytes, first_number: int) -> pl.DataFrame:
     """Give a block's lines: `source_line`, `raw`, `broken` (raw is written out), `long` (cut)."""
-    lines = None if b"\0" in block else _decoded(block)
-    if lines is None:
-        pieces = block[:-1].split(b"\n")
-        columns = {
-            "raw": [_written_out(piece) for piece in pieces],
-            "broken": [not _is_long(piece) and _is_broken(piece) for piece in pieces],
-            "long": [_is_long(piece) for piece in pieces],
-        }
-        lines = pl.DataFrame(columns)
-    if lines["long"].any():
+    block, broken = (block, {}) if _is_text(block) else _written_out(block)
+    # An empty line ahead: polars would take a first line like "x^" for compressed data.
+    lines = pl.read_lines(io.BytesIO(b"\n" + block), name="raw").slice(1)
+    lengths = lines["raw"].str.len_bytes().cast(pl.Int64)
+    places = list(broken)
+    long = lengths.scatter(places, list(broken.values())) > MAX_LINE_BYTES
+    strange = pl.repeat(value=False, n=len(lines), eager=True).scatter(places, values=True)
+    lines = lines.with_columns(broken=strange & ~long, long=long)
+    if long.any():
         short = pl.col("raw").str.head(KEPT_OF_LONG_LINE)
         lines = lines.with_columns(raw=pl.when("long").then(short).otherwise("raw"))
     return lines.with_row_index("source_line", first_number).cast({"source_line": pl.Int64})
 
 
-def _decoded(block: bytes) -> pl.DataFrame | None:
+def _is_text(block: bytes) -> bool:
     try:
         block.decode()
     except UnicodeDecodeError:
-        return None
-    # An empty line ahead: polars would take a first line like "x^" for compressed data.
-    lines = pl.read_lines(io.BytesIO(b"\n" + block), name="raw").slice(1)
-    return lines.with_columns(
-        broken=pl.lit(value=False), long=pl.col("raw").str.len_bytes() > MAX_LINE_BYTES
-    )
+        return False
+    return b"\0" not in block
 
 
-def _written_out(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace").replace("\0", r"\x00")
+def _written_out(block: bytes) -> tuple[bytes, dict[int, int]]:
+    """Write out what is no text; gives the places of the lines that had it, and their bytes."""
+    pieces: list[bytes] = []
+    lengths: dict[int, int] = {}
+    place = done = 0
+    for start, end in _lines_that_are_no_text(block):
+        place += block.count(b"\n", done, start)
+        lengths[place] = end - start
+        line = block[start:end].decode("utf-8", "backslashreplace").replace("\0", r"\x00")
+        pieces += block[done:start], line.encode()
+        done = end
+    return b"".join([*pieces, block[done:]]), lengths
 
 
-def _is_long(line: bytes) -> bool:
-    return len(line) > MAX_LINE_BYTES
-
-
-def _is_broken(line: bytes) -> bool:
-    try:
-        return "\0" in line.decode()
-    except UnicodeDecodeError:
-        return True
+def _lines_that_are_no_text(block: bytes) -> Iterator[tuple[int, int]]:
+    """Give start and end of each line with a NUL or with bytes that are no character."""
+    view, done = memoryview(block), 0
+    while done < len(block):
+        nul = block.find(b"\0", done)
+        stop = len(block) if nul < 0 else nul
+        try:
+            codecs.utf_8_decode(view[done:stop], "strict", True)  # noqa: FBT003 - takes no name
+        except UnicodeDecodeError as error:
+            stop = done + error.start
+        if stop == len(block):
+            return
+        end = block.index(b"\n", stop)
+        yield max(block.rfind(b"\n", done, stop) + 1, done), end
+        done = end + 1

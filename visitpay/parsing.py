@@ -4,7 +4,7 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 `Batch`. Every line that is not blank is either a row of a batch or one of its rejects.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
@@ -97,15 +97,16 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
         ("invalid_encoding", None, cells["broken"]),
         ("line_too_long", None, cells["long"]),
     ]
-    frame = cells.select("source_line", "raw")
+    columns = [cells["source_line"], cells["raw"]]
     for column in fed_columns(layout.entity):
         kind, header = kind_of(column), header_of(column)
         values, invalid = convert(trimmed(cells[column.name]), kind)
-        frame = frame.with_columns(values.alias(column.name))
+        columns.append(values.alias(column.name))
         if kind.reason is not None:
             faults.append((kind.reason, header, invalid))
         if not column.nullable:
             faults.append(("missing_value", header, values.is_null() & ~invalid))
+    frame = pl.DataFrame(columns)
     faults = [fault for fault in faults if fault[2].any()]
     key = key_of(layout.entity).name
     if not faults:
@@ -154,25 +155,31 @@ def _split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     if not every:
         odd = lines.filter(~even & (raw.str.strip_chars(" ") != ""))
         schema = dict.fromkeys(names, pl.String()) | {"malformed": pl.Boolean()}
-        mended = pl.DataFrame([_mended(line, layout) for line in odd["raw"]], schema, orient="row")
+        mend = _mender(layout)
+        mended = pl.DataFrame([mend(line) for line in odd["raw"]], schema, orient="row")
         odd = odd.hstack(mended).with_columns(pl.col("malformed") & ~pl.col("long"))
         cells = cells.vstack(odd).sort("source_line")
     return cells
 
 
-def _mended(line: str, layout: Layout) -> tuple[str | bool | None, ...]:
-    """Cut one line that does not split evenly, honouring quotes if that helps.
+def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
+    """Give what cuts one line that does not split evenly, honouring quotes if that helps.
 
-    Gives the model's columns and whether the line is malformed; then only the key is kept, so that
-    a good row of the same key can supersede it.
+    It gives the model's columns and whether the line is malformed; then only the key is kept, so
+    that a good row of the same key can supersede it.
     """
-    plain = line.split(layout.delimiter)
-    for cells in (plain, csv_cells(line, layout.delimiter, layout.width)):
-        beyond = "".join(cells[layout.width :]).replace(layout.delimiter, "")
-        if len(cells) >= layout.width and not beyond.strip(" "):
-            return *(cells[place] for place in layout.positions), False
-    key = key_of(layout.entity)
-    return *(
-        plain[place] if column is key and place < len(plain) else None
-        for column, place in zip(fed_columns(layout.entity), layout.positions, strict=True)
-    ), True
+    delimiter, width, positions = layout.delimiter, layout.width, layout.positions
+    key = fed_columns(layout.entity).index(key_of(layout.entity))
+
+    def mend(line: str) -> tuple[str | bool | None, ...]:
+        plain = line.split(delimiter)
+        for cells in (plain, csv_cells(line, delimiter, width)):
+            beyond = "".join(cells[width:]).replace(delimiter, "")
+            if len(cells) >= width and not beyond.strip(" "):
+                return *(cells[place] for place in positions), False
+        kept: list[str | None] = [None] * len(positions)
+        if positions[key] < len(plain):
+            kept[key] = plain[positions[key]]
+        return *kept, True
+
+    return mend

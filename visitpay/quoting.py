@@ -29,12 +29,13 @@ def trimmed(cells: pl.Series) -> pl.Series:
     quoted = cells.str.starts_with('"')
     if not quoted.any():
         return cells
-    frame = pl.DataFrame({"cell": cells})
-    inner = pl.col("cell").str.slice(1, pl.col("cell").str.len_chars() - 2)
+    places = quoted.arg_true()
+    quoted = cells.gather(places)
+    whole = quoted.str.contains(_WHOLE_QUOTED)
+    places, quoted = places.filter(whole), quoted.filter(whole)
+    inner = quoted.str.slice(1).str.head(-1)
     unwrapped = inner.str.replace_all('""', '"', literal=True).str.strip_chars(" ")
-    return frame.select(
-        pl.when(pl.col("cell").str.contains(_WHOLE_QUOTED)).then(unwrapped).otherwise("cell")
-    )["cell"]
+    return cells.scatter(places, unwrapped)
 
 
 def csv_cells(line: str, delimiter: str, width: int) -> list[str]:
@@ -64,19 +65,21 @@ def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series
     which a quote opens in the first and closes in the last, all between are bad, and so is an end.
     """
     pieces = pl.repeat(value=False, n=len(raw), eager=True)
-    opens = raw.str.contains(rf"^{_opening(delimiter)}$")
-    if not opens.any():
+    places = raw.str.contains('"', literal=True).arg_true()
+    quoted = raw.gather(places)
+    opening = places.filter(quoted.str.contains(rf"^{_opening(delimiter)}$"))
+    if opening.is_empty():
         return pieces
-    closes = raw.str.contains(f"^{_closing(delimiter)}").to_list()
-    inner = (bad & ~opens).to_list()
+    closing = set(places.filter(quoted.str.contains(f"^{_closing(delimiter)}")))
+    inner = bad.clone().scatter(opening, values=False).to_list()  # scatter writes in place
     sizes = (raw.str.len_bytes() + 1).to_list()
     found: list[int] = []
-    for first in opens.arg_true():
+    for first in opening:
         last, size = first + 1, sizes[first]
-        while last < len(inner) and inner[last] and not closes[last]:
+        while last < len(inner) and inner[last] and last not in closing:
             size += sizes[last]
             last += 1
-        if last == len(inner) or not closes[last]:
+        if last not in closing:
             continue
         near = size + sizes[last] <= MAX_CELL_ACROSS_LINES
         if near and bad[first : last + 1].any():

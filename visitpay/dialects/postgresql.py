@@ -210,7 +210,8 @@ def _as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
 
 def table_of(keys: "pl.Series") -> FromClause:
     """Give the keys as an array, of which PostgreSQL makes a table."""
-    array = cast(literal(f"{{{','.join(map(str, keys))}}}"), ARRAY(BigInteger))
+    listed = keys.cast(str).str.join(",").item()
+    array = cast(literal(f"{{{listed}}}"), ARRAY(BigInteger))
     return func.unnest(array).table_valued("value").render_derived()
 
 
