@@ -79,7 +79,7 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
         counts = _write_latest(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
-    accepted = _latest(both.select("source_line", key=key))
+    accepted = _latest(both.select("source_line", key=key), "key")
     add_keys(connection, delivery, accepted["key"])
     return Settled(counts, accepted, orphans)
 
@@ -91,9 +91,9 @@ def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataF
     return rows.filter(mask), rows.filter(~mask)
 
 
-def _latest(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give of rows sorted by `key` the last of each key."""
-    last = (rows["key"] != rows["key"].shift(-1)).fill_null(value=True)
+def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Give of rows sorted by their key the last of each key."""
+    last = (rows[key] != rows[key].shift(-1)).fill_null(value=True)
     return rows if last.all() else rows.filter(last)
 
 
@@ -102,7 +102,7 @@ def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name
     names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
-    latest = _latest(rows.with_columns(key=key)).select(names)
+    latest = _latest(rows.select(names), key)
     counts.superseded = len(rows) - len(latest)
     # What an earlier batch of the same delivery brought is counted already.
     again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))

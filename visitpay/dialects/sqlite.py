@@ -19,24 +19,32 @@ from sqlalchemy import (
     NullPool,
     Numeric,
     Table,
+    and_,
+    bindparam,
+    column,
     create_engine,
     event,
     func,
     literal_column,
+    select,
+    values,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from visitpay.dialects import EXAMPLES, Trouble, Written
 from visitpay.errors import ConfigurationError, DatabaseError
-from visitpay.models import UTCDateTime
+from visitpay.models import SOURCE_COLUMNS, UTCDateTime
 from visitpay.upserts import do_update_changed
 
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS_PER_STATEMENT = 1000
+ROWS_PER_STATEMENT = 2000
 """Rows in one multi-row VALUES; single rows cost twice as much."""
+
+ROWS_AT_ONCE = 10_000
+"""Rows that are made into Python's objects at once."""
 
 _BUSY_SECONDS = 30
 
@@ -146,16 +154,24 @@ def _open_private(path: str) -> int:
 def upsert(
     connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
 ) -> Written:
-    """Insert what is new; only where rows are left over, update those that differ."""
+    """Insert what is new; only where rows are left over, update those that differ.
+
+    After rows of which nothing was written it is first asked whether the next are there as well,
+    just as they are: asking costs half as much as two statements that write nothing.
+    """
     inserted = updated = 0
+    same, quiet = _count_same(table), False
     insert = _insert_new(table).replace(_SOURCE_FILE, str(source_file_id))
     update = _update_changed(table).replace(_SOURCE_FILE, str(source_file_id))
     for count, flat in _slices(table, rows):
-        new = connection.exec_driver_sql(_repeated(insert, count), flat).rowcount
-        inserted += new
+        if quiet and connection.exec_driver_sql(_repeated(same, count), flat).scalar() == count:
+            continue
+        new = changed = connection.exec_driver_sql(_repeated(insert, count), flat).rowcount
         if new < count:
-            update_some = _repeated(update, count)
-            updated += connection.exec_driver_sql(update_some, flat).rowcount
+            changed = connection.exec_driver_sql(_repeated(update, count), flat).rowcount
+            updated += changed
+        inserted += new
+        quiet = not new and not changed
     return Written(inserted, updated, len(rows) - inserted - updated)
 
 
@@ -169,12 +185,13 @@ def insert_rows(connection: Connection, table: Table, rows: "pl.DataFrame") -> N
 def _slices(table: Table, rows: "pl.DataFrame") -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Give some rows at a time as one flat tuple of what the driver binds, with their number."""
     width = rows.width
-    flat: list[Any] = [None] * (len(rows) * width)
-    for place, name in enumerate(rows.columns):
-        flat[place::width] = _bound(rows[name], table.columns[name]).to_list()
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        count = min(ROWS_PER_STATEMENT, len(rows) - start)
-        yield count, tuple(flat[start * width : (start + count) * width])
+    for some in rows.iter_slices(ROWS_AT_ONCE):
+        flat: list[Any] = [None] * (len(some) * width)
+        for place, name in enumerate(some.columns):
+            flat[place::width] = _bound(some[name], table.columns[name]).to_list()
+        for start in range(0, len(some), ROWS_PER_STATEMENT):
+            count = min(ROWS_PER_STATEMENT, len(some) - start)
+            yield count, tuple(flat[start * width : (start + count) * width])
 
 
 def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
@@ -190,7 +207,7 @@ def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
 
 def table_of(keys: "pl.Series") -> FromClause:
     """Give the keys as a JSON array, of which SQLite makes a table."""
-    return func.json_each(f"[{','.join(map(str, keys))}]").table_valued("value")
+    return func.json_each(f"[{keys.cast(str).str.join(',').item()}]").table_valued("value")
 
 
 @cache
@@ -202,6 +219,19 @@ def _insert_new(table: Table) -> str:
 @cache
 def _update_changed(table: Table) -> str:
     return _compiled(do_update_changed(_insert(table)))
+
+
+@cache
+def _count_same(table: Table) -> str:
+    names = [each.name for each in table.columns if each.name != "source_file_id"]
+    (key,) = table.primary_key.columns
+    row = values(*(column(name) for name in names)).data([[bindparam(name) for name in names]])
+    incoming = row.cte("incoming")
+    new = incoming.columns
+    fed = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
+    same = and_(*(each.is_not_distinct_from(new[each.name]) for each in fed if each is not key))
+    found = select(func.count()).join_from(incoming, table, key == new[key.name]).where(same)
+    return str(found.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
 def _insert(table: Table) -> sqlite.Insert:
@@ -220,9 +250,9 @@ def _repeated(statement: str, rows: int) -> str:
 
     SQLAlchemy takes a quarter of a second to compile a thousand rows (measured).
     """
-    before, values, rest = statement.partition(" VALUES ")
+    before, word, rest = statement.partition("VALUES ")
     row, closing, after = rest.partition(")")
-    return before + values + ", ".join([row + closing] * rows) + after
+    return before + word + ", ".join([row + closing] * rows) + after
 
 
 def is_orphan(error: DBAPIError) -> bool:
