@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -88,6 +89,13 @@ def _tolerance(text: str) -> "Tolerance":
     return Tolerance(float(number), percent=percent)
 
 
+def _seconds(wait: float) -> float:
+    if isnan(wait):  # no bound refuses it
+        message = "not a number of seconds like 60"
+        raise typer.BadParameter(message)
+    return wait
+
+
 Landing = Annotated[
     Path,
     typer.Argument(
@@ -108,7 +116,10 @@ Hospital = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 Wait = Annotated[
-    float, typer.Option(min=0, help="Seconds to wait while another load holds the database.")
+    float,
+    typer.Option(
+        min=0, callback=_seconds, help="Seconds to wait while another load holds the database."
+    ),
 ]
 
 DEFAULT_LANDING = Path("landing")

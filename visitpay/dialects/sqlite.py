@@ -225,7 +225,8 @@ def _update_changed(table: Table) -> str:
 def _count_same(table: Table) -> str:
     names = [each.name for each in table.columns if each.name != "source_file_id"]
     (key,) = table.primary_key.columns
-    row = values(*(column(name) for name in names)).data([[bindparam(name) for name in names]])
+    given: tuple[Any, ...] = tuple(bindparam(name) for name in names)
+    row = values(*(column(name) for name in names)).data([given])
     incoming = row.cte("incoming")
     new = incoming.columns
     fed = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
