@@ -1,0 +1,38 @@
+"""DuckDB reads, types and stages the rows in the attached database; SQLite upserts from there.
+
+DuckDB itself has no ON CONFLICT for a table of SQLite's.
+"""
+
+import sqlite3
+import sys
+
+import duckdb
+from duckdb_extensions import import_extension
+
+from benchmarks.rivals import files, upsert
+
+TYPES = {
+    "procedure_description": "VARCHAR",
+    "admit_date": "DATE",
+    "discharge_date": "DATE",
+    "visit_balance": "DECIMAL(14, 2)",
+    "amount": "DECIMAL(14, 2)",
+}
+
+import_extension("sqlite_scanner")
+database, landing = sys.argv[1:]
+duck = duckdb.connect()
+duck.execute(f"ATTACH '{database}' AS target (TYPE sqlite)")
+for path, table, columns in files(landing):
+    types = {name: TYPES.get(name, "BIGINT") for name in columns}
+    duck.execute(
+        f"CREATE TABLE target.staging AS SELECT * FROM read_csv('{path}', delim = '\t',"  # noqa: S608
+        f" header = true, dateformat = '%m/%d/%Y', columns = {types})"
+    )
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA foreign_keys = ON")
+    with connection:
+        selected = f"SELECT {', '.join(columns)} FROM staging WHERE true"  # noqa: S608
+        connection.execute(upsert(table, columns, selected))
+        connection.execute("DROP TABLE staging")
+    connection.close()
