@@ -48,6 +48,11 @@ def kind_of(column: Column[Any]) -> Kind:
     return _KINDS[column.type.python_type](column.type)
 
 
+def none_of(rows: pl.Series) -> pl.Series:
+    """Give a mask that marks none of some rows."""
+    return pl.Series([False]).new_from_index(0, len(rows))
+
+
 def convert(cells: pl.Series, kind: Kind) -> tuple[pl.Series, pl.Series]:
     """Turn a column of trimmed cells into values, and say which cells hold something else.
 

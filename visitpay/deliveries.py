@@ -8,16 +8,26 @@ value, and so left the row unwritten, and an older one must not overwrite what i
 import io
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select
 
-from visitpay.ledger import Delivery
-from visitpay.models import LOADED, DeliveredKeys, LoadFile
+from visitpay.cells import none_of
+from visitpay.ledger import NEWER, Delivery
+from visitpay.models import DeliveredKeys
+
+_OVERLAPPING = select(DeliveredKeys.keys).where(
+    DeliveredKeys.first_key <= bindparam("last_key"),
+    DeliveredKeys.last_key >= bindparam("first_key"),
+)
+_BY_NEWER = _OVERLAPPING.where(DeliveredKeys.file_id.in_(NEWER))
+_BY_ITSELF = _OVERLAPPING.where(DeliveredKeys.file_id == bindparam("file_id"))
+_ADD = insert(DeliveredKeys.__table__)
 
 
 def pack(keys: pl.Series) -> bytes:
     """Pack keys in ascending order: differences, compressed; a dense run takes next to nothing."""
     packed = io.BytesIO()
-    keys.diff().fill_null(keys.first()).to_frame("keys").write_ipc(packed, compression="zstd")
+    differences = keys - keys.shift(fill_value=0)
+    differences.to_frame("keys").write_ipc(packed, compression="zstd")
     return packed.getvalue()
 
 
@@ -30,39 +40,29 @@ def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> Non
     """Record that a delivery brought some keys (in ascending order) and that they were accepted."""
     if keys.is_empty():
         return
-    connection.execute(
-        insert(DeliveredKeys).values(
-            file_id=delivery.file_id, first_key=keys[0], last_key=keys[-1], keys=pack(keys)
-        )
-    )
+    given = {"first_key": keys[0], "last_key": keys[-1], "keys": pack(keys)}
+    connection.execute(_ADD, given | {"file_id": delivery.file_id})
 
 
 def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
     """Say of each key whether a newer delivery brought it."""
-    newer = select(LoadFile.id).where(
-        LoadFile.entity == delivery.entity.__name__,
-        LoadFile.status == LOADED,
-        delivery.newer(),
-    )
-    return _delivered(connection, DeliveredKeys.file_id.in_(newer), keys)
+    if delivery.is_newest:
+        return none_of(keys)
+    return _delivered(connection, _BY_NEWER, delivery, keys)
 
 
 def is_repeated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
     """Say of each key whether an earlier batch of the same delivery brought it."""
-    return _delivered(connection, DeliveredKeys.file_id == delivery.file_id, keys)
+    return _delivered(connection, _BY_ITSELF, delivery, keys)
 
 
 def _delivered(
-    connection: Connection, condition: ColumnElement[bool], keys: pl.Series
+    connection: Connection, overlapping: Select[bytes], delivery: Delivery, keys: pl.Series
 ) -> pl.Series:
-    found = pl.repeat(value=False, n=len(keys), eager=True)
+    found = none_of(keys)
     if keys.null_count() == len(keys):
         return found
-    overlapping = select(DeliveredKeys.keys).where(
-        condition,
-        DeliveredKeys.first_key <= keys.max(),
-        DeliveredKeys.last_key >= keys.min(),
-    )
-    for packed in connection.scalars(overlapping):
+    given = {**delivery.given, "first_key": keys.min(), "last_key": keys.max()}
+    for packed in connection.scalars(overlapping, given):
         found |= keys.is_in(unpack(packed).implode()).fill_null(value=False)
     return found

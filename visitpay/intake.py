@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import polars as pl
 from sqlalchemy import Connection, exists, select
 
+from visitpay.cells import none_of
 from visitpay.deliveries import add_keys, is_outdated, is_repeated
 from visitpay.layout import Layout
 from visitpay.ledger import Counts, Delivery, Orphanage
 from visitpay.models import RESOLVED, Entity, fed_columns, header_of, key_of
-from visitpay.parsing import REJECT_SCHEMA, Batch, parse_again
+from visitpay.parsing import NO_REJECTS, Batch, parse_again
 from visitpay.quarantine import close, orphans_of, put_aside, rename, supersede
 from visitpay.upserts import OrphanError, table_of, upsert
 
@@ -69,7 +70,7 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
     """
     key = key_of(delivery.entity).name
     stale, fresh = _parted(rows, is_outdated(connection, delivery, rows[key]))
-    orphans = REJECT_SCHEMA.to_frame()
+    orphans = NO_REJECTS
     try:
         counts = _write_latest(connection, delivery, fresh)
     except OrphanError:
@@ -79,7 +80,7 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
         counts = _write_latest(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
-    accepted = _latest(both.select("source_line", key=key), "key")
+    accepted = _latest(pl.DataFrame({"key": both[key], "source_line": both["source_line"]}), "key")
     add_keys(connection, delivery, accepted["key"])
     return Settled(counts, accepted, orphans)
 
@@ -93,8 +94,11 @@ def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataF
 
 def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     """Give of rows sorted by their key the last of each key."""
-    last = (rows[key] != rows[key].shift(-1)).fill_null(value=True)
-    return rows if last.all() else rows.filter(last)
+    keys = rows[key]
+    followed = keys.slice(1) == keys.head(len(keys) - 1)
+    if not followed.any():
+        return rows
+    return rows.filter(~followed.append(none_of(keys.head(1))))
 
 
 def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Counts:
@@ -102,7 +106,7 @@ def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name
     names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
-    latest = _latest(rows.select(names), key)
+    latest = _latest(rows[names], key)
     counts.superseded = len(rows) - len(latest)
     # What an earlier batch of the same delivery brought is counted already.
     again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))

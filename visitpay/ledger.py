@@ -1,16 +1,16 @@
 """The ledger: which files were consumed, what came of each, how far the feed has got."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     RowMapping,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -39,21 +39,45 @@ IS_ORPHAN = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_referenc
 """The conditions under which a rejected row waits for what it refers to."""
 
 
+# A statement that every file or batch needs is made once: making it takes longer than its answer.
+IS_NEWER = or_(
+    LoadFile.file_datetime > bindparam("file_datetime"),
+    and_(
+        LoadFile.file_datetime == bindparam("file_datetime"),
+        LoadFile.id > bindparam("file_id"),
+    ),
+)
+"""The condition under which an entry of the ledger is newer than a delivery (`Delivery.given`)."""
+
+NEWER = select(LoadFile.id).where(
+    LoadFile.entity == bindparam("entity"), LoadFile.status == LOADED, IS_NEWER
+)
+"""The deliveries of its entity that are newer than a delivery (`Delivery.given`)."""
+
+_FAILED = select(LoadFile.id).where(LoadFile.name == bindparam("name"), LoadFile.status == FAILED)
+_ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
+_AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindparam("entry"))
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One delivery of a file, as the ledger knows it."""
 
     file_id: int
     entity: type[Entity]
-    file_datetime: datetime
+    given: Mapping[str, object]
+    """What statements that ask of a delivery are given: `file_id`, `entity`, `file_datetime`."""
+    is_newest: bool
+    """Whether no newer delivery of its entity was loaded, so that no row of it can be stale."""
 
-    def newer(self) -> ColumnElement[bool]:
-        """Give the condition under which a row of the ledger is a newer delivery."""
-        same_time = LoadFile.file_datetime == self.file_datetime
-        return or_(
-            LoadFile.file_datetime > self.file_datetime,
-            and_(same_time, LoadFile.id > self.file_id),
-        )
+    @classmethod
+    def of(
+        cls, connection: Connection, file_id: int, entity: str, file_datetime: datetime
+    ) -> "Delivery":
+        """Give the delivery that an entry of the ledger stands for."""
+        given = {"file_id": file_id, "entity": entity, "file_datetime": file_datetime}
+        is_newest = connection.scalar(NEWER.limit(1), given) is None
+        return cls(file_id, entity_named(entity), given, is_newest)
 
 
 @dataclass
@@ -142,20 +166,19 @@ def _same_content(file: LandedFile, delivery: Known) -> bool:
 def touch(connection: Connection, touched: Iterable[tuple[int, int]]) -> None:
     """Remember new mtimes, so that the files are not opened again."""
     for file_id, mtime_ns in touched:
-        connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(mtime_ns=mtime_ns))
+        connection.execute(_AMEND, {"entry": file_id, "mtime_ns": mtime_ns})
 
 
 def open_run(connection: Connection) -> int:
     """Open the book of a run and give its id; runs that were killed are marked interrupted."""
     connection.execute(update(LoadRun).where(LoadRun.status == RUNNING).values(status=INTERRUPTED))
-    return _inserted_id(
-        connection,
-        LoadRun,
-        started_at=datetime.now(UTC),
-        status=RUNNING,
-        version=__version__,
-        host=socket.gethostname(),
-    )
+    run = {
+        "started_at": datetime.now(UTC),
+        "status": RUNNING,
+        "version": __version__,
+        "host": socket.gethostname(),
+    }
+    return connection.execute(insert(LoadRun).values(run).returning(LoadRun.id)).scalar_one()
 
 
 def close_run(connection: Connection, run_id: int, status: str, **counts: int) -> None:
@@ -170,25 +193,21 @@ def close_run(connection: Connection, run_id: int, status: str, **counts: int) -
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
     """Enter a file into the ledger; a failed entry of the same name is taken up again."""
     file_id = _enter(connection, run_id, file, LOADED, None)
-    return Delivery(file_id, entity_named(file.entity), file.file_datetime)
+    return Delivery.of(connection, file_id, file.entity, file.file_datetime)
 
 
 def close_delivery(
     connection: Connection, delivery: Delivery, source: Reading, header: str, counts: Counts
 ) -> None:
     """Write down what a delivery held and what became of its rows."""
-    connection.execute(
-        update(LoadFile)
-        .where(LoadFile.id == delivery.file_id)
-        .values(
-            sha256=source.sha256,
-            size_bytes=source.size_bytes,
-            mtime_ns=source.mtime_ns,
-            header=header,
-            loaded_at=datetime.now(UTC),
-            **counts.columns(),
-        )
-    )
+    held = {
+        "sha256": source.sha256,
+        "size_bytes": source.size_bytes,
+        "mtime_ns": source.mtime_ns,
+        "header": header,
+        "loaded_at": datetime.now(UTC),
+    }
+    connection.execute(_AMEND, {"entry": delivery.file_id, **held, **counts.columns()})
 
 
 def counts_of(connection: Connection, file: LandedFile) -> Counts | None:
@@ -223,16 +242,11 @@ def _enter(
         "status": status,
         "error": error,
     }
-    failed = select(LoadFile.id).where(LoadFile.name == file.name, LoadFile.status == FAILED)
-    file_id = connection.scalar(failed)
+    file_id = connection.scalar(_FAILED, {"name": file.name})
     if file_id is None:
-        return _inserted_id(connection, LoadFile, **entry)
-    connection.execute(update(LoadFile).where(LoadFile.id == file_id).values(entry))
+        return int(connection.execute(_ENTER, entry).scalar_one())
+    connection.execute(_AMEND, {"entry": file_id, **entry})
     return file_id
-
-
-def _inserted_id(connection: Connection, table: type[LoadRun | LoadFile], **values: object) -> int:
-    return connection.execute(insert(table).values(**values).returning(table.id)).scalar_one()
 
 
 def checkpoint(connection: Connection) -> datetime | None:
@@ -262,10 +276,12 @@ def orphanages(connection: Connection) -> list[Orphanage]:
         select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
         .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
         .order_by(LoadFile.file_datetime, LoadFile.id)
-    )
+    ).all()
     return [
         Orphanage(
-            Delivery(file.id, entity_named(file.entity), file.file_datetime), file.name, file.header
+            Delivery.of(connection, file.id, file.entity, file.file_datetime),
+            file.name,
+            file.header,
         )
         for file in files
     ]

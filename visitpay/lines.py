@@ -7,6 +7,7 @@ from itertools import chain
 
 import polars as pl
 
+from visitpay.cells import none_of
 from visitpay.landing import Source
 
 MAX_LINE_BYTES = 1 << 20
@@ -75,10 +76,12 @@ def numbered(block: bytes, first_number: int) -> pl.DataFrame:
     block, broken = (block, {}) if _is_text(block) else _written_out(block)
     # An empty line ahead: polars would take a first line like "x^" for compressed data.
     lines = pl.read_lines(io.BytesIO(b"\n" + block), name="raw").slice(1)
-    lengths = lines["raw"].str.len_bytes().cast(pl.Int64)
-    places = list(broken)
-    long = lengths.scatter(places, list(broken.values())) > MAX_LINE_BYTES
-    strange = pl.repeat(value=False, n=len(lines), eager=True).scatter(places, values=True)
+    lengths = lines["raw"].str.len_bytes()
+    strange = none_of(lengths)
+    if broken:
+        lengths = lengths.scatter(list(broken), list(broken.values()))
+        strange = strange.scatter(list(broken), values=True)
+    long = lengths > MAX_LINE_BYTES
     lines = lines.with_columns(broken=strange & ~long, long=long)
     if long.any():
         short = pl.col("raw").str.head(KEPT_OF_LONG_LINE)

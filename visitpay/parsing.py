@@ -44,6 +44,8 @@ REJECT_SCHEMA = pl.Schema(
     }
 )
 
+NO_REJECTS = REJECT_SCHEMA.to_frame()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -98,9 +100,11 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
         ("line_too_long", None, cells["long"]),
     ]
     columns = [cells["source_line"], cells["raw"]]
+    bare = not cells["raw"].str.contains('[" ]').any()
     for column in fed_columns(layout.entity):
         kind, header = kind_of(column), header_of(column)
-        values, invalid = convert(trimmed(cells[column.name]), kind)
+        cut = cells[column.name]
+        values, invalid = convert(cut if bare else trimmed(cut), kind)
         columns.append(values.alias(column.name))
         if kind.reason is not None:
             faults.append((kind.reason, header, invalid))
@@ -110,7 +114,7 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
     faults = [fault for fault in faults if fault[2].any()]
     key = key_of(layout.entity).name
     if not faults:
-        return Batch(frame.sort(key, "source_line"), REJECT_SCHEMA.to_frame(), len(frame))
+        return Batch(frame.sort(key, "source_line"), NO_REJECTS, len(frame))
     bad = reduce(or_, (mask for _, _, mask in faults))
     faults.append(("malformed", None, pieces_of_cells(cells["raw"], bad, layout.delimiter)))
     judged = frame.with_columns(_verdict(faults))

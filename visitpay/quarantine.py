@@ -4,13 +4,28 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
 
-from visitpay.ledger import IS_ORPHAN, Delivery
+from visitpay.ledger import IS_NEWER, IS_ORPHAN, Delivery
 from visitpay.models import OPEN, SUPERSEDED, LoadFile, RejectedRow
 from visitpay.upserts import insert_rows, table_of
 
 ROWS_AT_ONCE = 50_000
+
+_REPLACEABLE = (
+    select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
+    .join(LoadFile)
+    .where(
+        RejectedRow.status == OPEN,
+        RejectedRow.entity == bindparam("entity"),
+        RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key")),
+        ~IS_NEWER,
+        or_(
+            RejectedRow.file_id != bindparam("file_id"),
+            RejectedRow.line_number < bindparam("last_line"),
+        ),
+    )
+)
 
 
 def put_aside(
@@ -42,18 +57,9 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
     """
     if accepted.is_empty():
         return
-    earlier_line = RejectedRow.line_number < accepted["source_line"].max()
-    candidates = connection.execute(
-        select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
-        .join(LoadFile)
-        .where(
-            RejectedRow.status == OPEN,
-            RejectedRow.entity == delivery.entity.__name__,
-            RejectedRow.record_key.between(accepted["key"].min(), accepted["key"].max()),
-            ~delivery.newer(),
-            or_(RejectedRow.file_id != delivery.file_id, earlier_line),
-        )
-    ).all()
+    keys, lines = accepted["key"], accepted["source_line"]
+    given = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
+    candidates = connection.execute(_REPLACEABLE, {**delivery.given, **given}).all()
     if not candidates:
         return
     schema = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
