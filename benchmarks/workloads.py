@@ -20,7 +20,8 @@ def turn(
     databases: Databases, contender: Contender, arriving: Iterable[Delivery], rounds: int
 ) -> Turn:
     """Let a contender load deliveries into a fresh database, each after the other."""
-    return Turn(contender.name, rounds, partial(_load, databases, contender, list(arriving)))
+    loaded = list(arriving)[:1] if contender.loads_once else list(arriving)
+    return Turn(contender.name, rounds, partial(_load, databases, contender, loaded))
 
 
 def _load(databases: Databases, contender: Contender, arriving: list[Delivery]) -> Steps:
@@ -72,9 +73,8 @@ def dirty(scratch: Path, visits: int, rounds: int) -> list[Measurement]:
 
 
 def on_postgresql(scratch: Path, visits: int, rounds: int) -> list[Measurement]:
-    """Load a first day and the same again; dlt is not asked again."""
+    """Load a first day and the same again."""
     arriving = list(deliveries(scratch, visits))[:2]
     with postgresql() as databases:
-        turns = [turn(databases, each, arriving, rounds) for each in (VISITPAY, PSQL)]
-        turns.append(turn(databases, DLT, arriving[:1], rounds))
+        turns = [turn(databases, each, arriving, rounds) for each in (VISITPAY, PSQL, DLT)]
         return alternating(turns, databases.settle)
