@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Connection, func, make_url, select, text
+from sqlalchemy.schema import CreateIndex
 
 from tests.conftest import Feed, Outcome, Visitpay, start
 from tests.databases import ROOT, Postgres, Server, rendered, running
@@ -22,7 +23,7 @@ from visitpay.database import make_engine, reading
 from visitpay.dialects.postgresql import migration_opening
 from visitpay.ledger import Counts
 from visitpay.loading import load
-from visitpay.models import ENTITIES, LoadFile, LoadRun
+from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.sample import write_sample
 
 DAY_1, DAY_2 = "20211201_223005", "20211202_223005"
@@ -487,9 +488,13 @@ def test_types_and_indexes(feed: Feed) -> None:
             )
         ).all()
         indexes = connection.scalars(text("SELECT indexdef FROM pg_indexes")).all()
+        (modelled,) = (
+            str(CreateIndex(each).compile(connection)) for each in RejectedRow.__table__.indexes
+        )
     assert types.items() <= {(name, kind) for name, kind in found}
     (partial,) = (each for each in indexes if "ix_rejected_rows_open" in each)
     assert "WHERE" in partial
+    assert "WHERE" in modelled
     assert any("ix_transactions_visit_identifier" in each for each in indexes)
 
 

@@ -224,6 +224,7 @@ class RejectedRow(Base):
             "entity",
             "record_key",
             sqlite_where=text("status = 'open'"),
+            postgresql_where=text("status = 'open'"),
         ),
     )
 
