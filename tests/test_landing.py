@@ -36,9 +36,10 @@ def test_names(
     path = tmp_path / f"{hospital}_VisitPay_{entity}_{stamp}.txt"
     path.write_bytes(CONTENT)
     mtime = path.stat().st_mtime_ns
-    file = LandedFile(path, hospital, entity, datetime(*moment, tzinfo=UTC), len(CONTENT), mtime)
+    when = datetime(*moment, tzinfo=UTC)
+    file = LandedFile(tmp_path, path.name, hospital, entity, when, len(CONTENT), mtime)
     assert scan(tmp_path, hospital) == Landing((file,), ())
-    assert file.name == path.name
+    assert file.path == path
 
 
 ALMOST = {

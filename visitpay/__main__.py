@@ -1,5 +1,6 @@
 """The `visitpay` command as a process of its own, also by `python -m visitpay`."""
 
+import gc
 import os
 import sys
 
@@ -10,8 +11,10 @@ def run() -> None:
     """Run the command and leave at once.
 
     Taking the interpreter apart, object by object, takes 0.2 s after a load (measured); there is
-    nothing in it that the end of the process does not do as well.
+    nothing in it that the end of the process does not do as well. Nor is there much garbage: among
+    100,000 known files a collector that looks as often as usual takes 0.3 s and finds nothing.
     """
+    gc.set_threshold(100_000)
     try:
         main()
     except SystemExit as leaving:

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.models import ENTITIES
 
 
-@dataclass(frozen=True)
-class LandedFile:
+class LandedFile(NamedTuple):
     """A file of the feed as it lies in the landing directory; sizes in bytes, times in UTC."""
 
-    path: Path
+    directory: Path
+    name: str
     hospital: str
     entity: str
     file_datetime: datetime
@@ -27,9 +27,9 @@ class LandedFile:
     mtime_ns: int
 
     @property
-    def name(self) -> str:
-        """The file's name without its directory."""
-        return self.path.name
+    def path(self) -> Path:
+        """Where the file lies; made when it is asked for, since most files are known already."""
+        return self.directory / self.name
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def scan(directory: Path, hospital: str) -> Landing:
         message = "the hospital's name must be printable: files' names begin with it"
         raise ConfigurationError(message)
     pattern = _name_pattern(hospital)
-    order = [entity.__name__ for entity in ENTITIES]
+    order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
     files: list[LandedFile] = []
     unrecognised: list[str] = []
     try:
@@ -58,7 +58,7 @@ def scan(directory: Path, hospital: str) -> Landing:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                landed = _landed(entry, pattern, hospital)
+                landed = _landed(entry, pattern, directory, hospital)
                 if landed is None:
                     unrecognised.append(entry.name)
                 else:
@@ -68,7 +68,7 @@ def scan(directory: Path, hospital: str) -> Landing:
             f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
         )
         raise ConfigurationError(message) from error
-    files.sort(key=lambda file: (order.index(file.entity), file.file_datetime, file.name))
+    files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
     return Landing(tuple(files), tuple(sorted(unrecognised)))
 
 
@@ -81,25 +81,32 @@ def _name_pattern(hospital: str) -> re.Pattern[str]:
     )
 
 
-def _landed(entry: os.DirEntry[str], pattern: re.Pattern[str], hospital: str) -> LandedFile | None:
+def _landed(
+    entry: os.DirEntry[str], pattern: re.Pattern[str], directory: Path, hospital: str
+) -> LandedFile | None:
     match = pattern.fullmatch(entry.name)
     if match is None or not entry.is_file(follow_symlinks=False):
         return None
     try:
-        moment = datetime.strptime(match["bracketed"] or match["bare"], "%Y%m%d_%H%M%S").replace(
-            tzinfo=UTC
-        )
+        moment = _moment(match["bracketed"] or match["bare"])
         status = entry.stat(follow_symlinks=False)
     except (ValueError, FileNotFoundError):
         return None
     return LandedFile(
-        path=Path(entry.path),
+        directory=directory,
+        name=entry.name,
         hospital=hospital,
         entity=match["entity"],
         file_datetime=moment,
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
     )
+
+
+def _moment(digits: str) -> datetime:
+    # strptime takes five times as long, half of a scan of many files.
+    date = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
+    return datetime(*date, int(digits[9:11]), int(digits[11:13]), int(digits[13:]), tzinfo=UTC)
 
 
 class Source(Protocol):

@@ -138,7 +138,7 @@ def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
     """
     columns = (getattr(LoadFile, name) for name in Known._fields)
     loaded = select(*columns).where(LoadFile.status == LOADED).order_by(LoadFile.id)
-    known = {row.name: Known(*row) for row in connection.execute(loaded)}
+    known = {row.name: Known(*row) for row in connection.execute(loaded).all()}
     pending: list[LandedFile] = []
     redelivered: set[str] = set()
     touched: list[tuple[int, int]] = []

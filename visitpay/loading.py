@@ -253,6 +253,7 @@ class _Run:
         """Load one file, within a transaction of its own."""
         # A run that finds nothing to do, as most do, need not wait for polars.
         from visitpay.intake import take_in
+        from visitpay.lines import FIRST_BLOCK_BYTES
         from visitpay.parsing import Parser
 
         counts = Counts()
@@ -261,8 +262,11 @@ class _Run:
             _warn_of_columns(file, parser.layout.extra)
             delivery = ledger.open_delivery(connection, run_id, file)
             done = 0
+            batches = parser.batches()
+            if file.size_bytes > FIRST_BLOCK_BYTES:  # else there is only one
+                batches = ahead(batches)
             # Closed before the file is: the thread must not read from a closed descriptor.
-            with closing(ahead(parser.batches())) as batches:
+            with closing(batches):
                 for batch in batches:
                     counts.add(take_in(connection, delivery, batch))
                     logger.debug("%s: %d rows so far", file.name, counts.read)

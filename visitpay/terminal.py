@@ -91,7 +91,7 @@ def start_log(log_format: str, *, verbose: bool) -> None:
 
 
 class _Handler(logging.Handler):
-    """Writes past the progress bar, never wrapping, never taking a name for markup."""
+    """Writes past a progress bar, never wrapping, never taking a name for markup."""
 
     def __init__(self, log_format: str) -> None:
         super().__init__()
@@ -105,7 +105,10 @@ class _Handler(logging.Handler):
         line = f"{iso(moment)} {level.lower()}: {message}"
         if self.as_json:
             line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
-        err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        if err.is_terminal:
+            err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        else:  # where nobody looks on, rich would take as long as a small file's load
+            err.file.write(f"{line}\n")
 
 
 @contextmanager

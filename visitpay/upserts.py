@@ -1,5 +1,6 @@
 """Writing rows: `INSERT ... ON CONFLICT`, built by SQLAlchemy, bound in bulk by the dialect."""
 
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, FromClause, Table, or_
@@ -38,6 +39,8 @@ def upsert(
     except IntegrityError as error:
         if not dialect.is_orphan(error):
             raise
+        # Its traceback holds itself, and with it the rows, until the garbage collector comes by.
+        clear_frames(error.__traceback__)
         # The error may name the key: it must not stand in a traceback.
         raise OrphanError from None
 
