@@ -38,7 +38,7 @@ format: .venv/done
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	touch $@
 
-# Takes about an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
+# Takes half an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(ARGS)
 

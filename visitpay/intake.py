@@ -46,7 +46,7 @@ def heal(connection: Connection, orphanage: Orphanage) -> int:
 
     Raises FileError when the delivery's columns are no longer those of the entity.
     """
-    delivery = orphanage.delivery
+    delivery = orphanage.delivery(connection)
     layout = Layout.of(delivery.entity, orphanage.header)
     healed = 0
     for rows in orphans_of(connection, delivery):

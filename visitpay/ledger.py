@@ -261,13 +261,18 @@ def open_rejects(connection: Connection) -> int:
     return connection.scalar(query) or 0
 
 
-@dataclass(frozen=True)
-class Orphanage:
+class Orphanage(NamedTuple):
     """A delivery of which rows wait for what they refer to."""
 
-    delivery: Delivery
+    file_id: int
+    entity: str
+    file_datetime: datetime
     name: str
     header: str
+
+    def delivery(self, connection: Connection) -> Delivery:
+        """Give it as it stands now; after a lost connection another load may have come between."""
+        return Delivery.of(connection, self.file_id, self.entity, self.file_datetime)
 
 
 def orphanages(connection: Connection) -> list[Orphanage]:
@@ -276,13 +281,9 @@ def orphanages(connection: Connection) -> list[Orphanage]:
         select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
         .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
         .order_by(LoadFile.file_datetime, LoadFile.id)
-    ).all()
+    )
     return [
-        Orphanage(
-            Delivery.of(connection, file.id, file.entity, file.file_datetime),
-            file.name,
-            file.header,
-        )
+        Orphanage(file.id, file.entity, file.file_datetime, file.name, file.header)
         for file in files
     ]
 
