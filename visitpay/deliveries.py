@@ -40,8 +40,8 @@ def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> Non
     """Record that a delivery brought some keys (in ascending order) and that they were accepted."""
     if keys.is_empty():
         return
-    given = {"first_key": keys[0], "last_key": keys[-1], "keys": pack(keys)}
-    connection.execute(_ADD, given | {"file_id": delivery.file_id})
+    brought = {"first_key": keys[0], "last_key": keys[-1], "keys": pack(keys)}
+    connection.execute(_ADD, {"file_id": delivery.file_id, **brought})
 
 
 def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:

@@ -263,7 +263,7 @@ class _Run:
             delivery = ledger.open_delivery(connection, run_id, file)
             done = 0
             batches = parser.batches()
-            if file.size_bytes > FIRST_BLOCK_BYTES:  # else there is only one
+            if file.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
                 batches = ahead(batches)
             # Closed before the file is: the thread must not read from a closed descriptor.
             with closing(batches):
