@@ -41,7 +41,7 @@ def test_pragmas(feed: Feed, kind: str, foreign_keys: int) -> None:
     make = make_migration_engine if kind == "migration" else make_engine
     options = {"read_only": True} if kind == "reading" else {}
     expected = {"foreign_keys": foreign_keys, "journal_mode": "wal", "synchronous": 2}
-    expected |= {"cache_size": -65536, "page_size": 16384}
+    expected |= {"cache_size": -32768, "page_size": 16384}
     with make(feed.url, **options).connect() as connection:
         pragmas = {name: connection.scalar(text(f"PRAGMA {name}")) for name in expected}
     assert pragmas == expected

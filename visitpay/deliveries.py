@@ -27,13 +27,13 @@ def pack(keys: pl.Series) -> bytes:
     """Pack keys in ascending order: differences, compressed; a dense run takes next to nothing."""
     packed = io.BytesIO()
     differences = keys - keys.shift(fill_value=0)
-    differences.to_frame("keys").write_ipc(packed, compression="zstd")
+    differences.to_frame("keys").write_ipc_stream(packed, compression="zstd")
     return packed.getvalue()
 
 
 def unpack(packed: bytes) -> pl.Series:
     """Give back what `pack` packed."""
-    return pl.read_ipc(io.BytesIO(packed))["keys"].cum_sum()
+    return pl.read_ipc_stream(io.BytesIO(packed))["keys"].cum_sum()
 
 
 def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> None:

@@ -98,7 +98,7 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own transactions let DDL and savepoints escape a rollback.
         connection.isolation_level = None
-        for pragma in ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536", *pragmas):
+        for pragma in ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -32768", *pragmas):
             connection.execute(pragma)
 
     def on_begin(connection: Connection) -> None:
