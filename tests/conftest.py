@@ -212,8 +212,8 @@ def visitpay(
     return run
 
 
-def start(feed: Feed, arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start the command as a process of its own."""
+def start(feed: Feed, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start the command as a process of its own, with options of Popen."""
     environment = os.environ | {
         "VISITPAY_DATABASE_URL": feed.url,
         "VISITPAY_LANDING": str(feed.landing),
@@ -221,7 +221,6 @@ def start(feed: Feed, arguments: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "visitpay", *arguments],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
     )

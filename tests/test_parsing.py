@@ -107,7 +107,7 @@ BAD: dict[str, tuple[type[Entity], bytes, str, str | None, int | None]] = {
     "too many, quotes honoured or not": (Procedure, b'5,"a,b",c', "malformed", None, 5),
     "a quote closed too early": (Procedure, b'5,"a" b,c', "malformed", None, 5),
     "another delimiter": (Procedure, b"5;five", "malformed", None, None),
-    "U+00A0 alone": (Procedure, b"\xc2\xa0", "malformed", None, None),
+    "U+00A0 alone": (Transaction, b"\xc2\xa0", "malformed", None, None),
     "malformed and not UTF-8": (Procedure, b"5,a,b\xff", "malformed", None, 5),
     "not UTF-8": (Procedure, b"5,caf\xe9", "invalid_encoding", None, 5),
     "a surrogate in UTF-8": (Procedure, b"5,\xed\xa0\x80", "invalid_encoding", None, 5),
@@ -214,11 +214,11 @@ SPANS: dict[str, tuple[bytes, list[int], list[int]]] = {
     "one closes where the next opens": (b'"\n",', [], [3, 4]),
     "in the first cell": (b'"5\n6",six', [], [3, 4]),
     "a stray quote, then good rows": (b'5,"Ace\n6,six', [3, 4], []),
-    "a stray quote, then a malformed line": (b'5,"Ace\nmalformed\n6,six', [3, 5], [4]),
-    "two stray quotes, then a malformed line": (b'5,"a\n6,"b\nmalformed', [3, 4], [5]),
+    "a stray quote, then a malformed line": (b'5,"Ace\n7,7,7\n6,six', [3, 5], [4]),
+    "two stray quotes, then a malformed line": (b'5,"a\n6,"b\n7,7,7', [3, 4], [5]),
     "a stray quote, then quoted cells": (b'5,"Ace\n6,"six"', [3, 4], []),
-    "a malformed line, then a quote that closes": (b'malformed\n5,5"\n6,six', [4, 5], [3]),
-    "a whole cell that ends like an opening one": (b'5,"Ace,"""\nmalformed"', [3], [4]),
+    "a malformed line, then a quote that closes": (b'7,7,7\n5,5"\n6,six', [4, 5], [3]),
+    "a whole cell that ends like an opening one": (b'5,"Ace,"""\n7,7,7"', [3], [4]),
 }
 
 
@@ -293,13 +293,17 @@ WANTED = "ProcedureId, ProcedureDescription"
 EMPTY = f"is empty; its first line must name {WANTED}"
 BLANK = f"line 1 is empty; it must name {WANTED}"
 LACKS = "line 1 lacks the columns {}; ask for the whole file again"
+NO_HEADER = (
+    "line 1 lacks the columns {}; it looks like a row, and the header is missing: ask for the whole"
+    " file again"
+)
 DOUBLED = "line 1 names {} more than once; one of them must go"
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", EMPTY),
     "UTF-8 BOM alone": (codecs.BOM_UTF8, EMPTY),
     "UTF-16 BOM alone": (codecs.BOM_UTF16_LE, EMPTY),
     "blank first line": (b" \n" + between(Procedure, b""), BLANK),
-    "no header": (b"5\tJane Doe\n6\tJohn Doe\n", LACKS.format(WANTED)),
+    "no header": (b"5\tJane Doe\n6\tJohn Doe\n", NO_HEADER.format(WANTED)),
     "a column missing": (b"ProcedureId,Jane Doe\n5,x\n", LACKS.format("ProcedureDescription")),
     "another type's header": (HEADER[Visit], LACKS.format(WANTED)),
     "two delimiters": (b"ProcedureId,x\tProcedureDescription", LACKS.format("ProcedureId")),

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import suppress
 
 from visitpay.cli import main
 
@@ -18,8 +19,10 @@ def run() -> None:
     try:
         main()
     except SystemExit as leaving:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # who cannot hear us must go by the exit status
+            sys.stdout.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(int(leaving.code or 0))
 
 

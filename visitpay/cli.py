@@ -1,19 +1,21 @@
 """The commands: arguments in, tables or JSON out."""
 
 import logging
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
 from visitpay import DEFAULT_URL, __version__
-from visitpay.errors import ConfigurationError, VisitPayError
+from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
 
 if TYPE_CHECKING:
     from visitpay.checking import CheckedFile
@@ -189,7 +191,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     options = Options(
         since=since, dry_run=dry_run, wait_seconds=wait, tolerance=cast("Tolerance", max_rejects)
     )
-    with terminal.progress_bar() as progress:
+    with _stoppable(), terminal.progress_bar() as progress:
         report = load_landing(make_engine(database_url), landing, hospital, options, progress)
     if as_json:
         typer.echo(terminal.dumps(_run_document(report)))
@@ -377,7 +379,8 @@ def retry_rejects(
     from visitpay.loading import retry
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
-    resolved, still_open = retry(make_engine(database_url), wait)
+    with _stoppable():
+        resolved, still_open = retry(make_engine(database_url), wait)
     if as_json:
         document = {"rejects_resolved": resolved, "rejects_open": still_open}
         typer.echo(terminal.dumps(document))
@@ -464,6 +467,23 @@ def sample(
         typer.echo(path)
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError, so that it can be told."""
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        # The one exception at which the drivers let go of a statement.
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise StoppedError(signal.Signals(*(stopped.args or [signal.SIGINT]))) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _log_failure(error: VisitPayError) -> None:
     logger = logging.getLogger("visitpay")
     logger.debug("traceback", exc_info=error)
@@ -482,7 +502,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "--json" in given:
             from visitpay.terminal import dumps
 
-            typer.echo(dumps({"status": "failed", "error": str(error)}))
+            status = "interrupted" if isinstance(error, StoppedError) else "failed"
+            typer.echo(dumps({"status": status, "error": str(error)}))
         _log_failure(error)
-        usage = isinstance(error, ConfigurationError)
-        sys.exit(CONFIGURATION_STATUS if usage else DATABASE_STATUS)
+        sys.exit(_exit_status(error))
+
+    except OSError as error:
+        typer.echo(f"visitpay: the output cannot be written: {error.strerror}", err=True)
+        sys.exit(DATABASE_STATUS)
+
+
+def _exit_status(error: VisitPayError) -> int:
+    if isinstance(error, StoppedError):
+        return error.exit_status
+    return CONFIGURATION_STATUS if isinstance(error, ConfigurationError) else DATABASE_STATUS

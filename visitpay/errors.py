@@ -1,5 +1,7 @@
 """What can go wrong, as a tree: each class says in its first line what happened."""
 
+from signal import Signals
+
 
 class VisitPayError(Exception):
     """Something stopped visitpay; the message says what, and what to do next."""
@@ -11,6 +13,19 @@ class ConfigurationError(VisitPayError):
 
 class DatabaseError(VisitPayError):
     """The database cannot be reached, is not at the schema's head, or is held by another load."""
+
+
+class StoppedError(VisitPayError):
+    """A signal stopped the command; nothing half-done was kept."""
+
+    def __init__(self, signal: Signals) -> None:
+        """Say which signal it was."""
+        super().__init__(
+            f"stopped by {signal.name}: the file under way was rolled back, nothing was lost; "
+            "the next load goes on from there"
+        )
+        self.exit_status = 128 + signal
+        """What a shell gives for a command that the signal ended."""
 
 
 class FileError(VisitPayError):

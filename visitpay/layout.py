@@ -1,14 +1,19 @@
 """Where a file keeps an entity's columns: its header and its delimiter."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visitpay.errors import FileError
 from visitpay.landing import printable
-from visitpay.models import Entity, fed_columns, header_of
+from visitpay.models import Entity, fed_columns, header_of, key_of
 from visitpay.quoting import unquoted
 
 DELIMITERS = "\t,|;"
+_LEGIBLE = {"\t": "tabs", ",": "commas", "|": "pipes", ";": "semicolons"}
+
+_FEWEST_THAT_AGREE = 3
+"""Rows that can be at odds with a header; fewer may themselves be damaged."""
 
 
 @dataclass(frozen=True)
@@ -17,29 +22,32 @@ class Layout:
 
     entity: type[Entity]
     header: str
+    """The header, with the delimiters at its end that the rows have."""
     delimiter: str
     width: int
     """Cells in the header, up to the last that has a name."""
     trailer: str
-    """The delimiters that end the header after it."""
+    """The delimiters that end a line after it: as most of the first rows have it, or the header."""
     positions: tuple[int, ...]
     """For each column of the entity, in the model's order, its place in a line."""
     extra: tuple[str, ...]
     """Columns of the file that the entity does not have."""
 
     @classmethod
-    def of(cls, entity: type[Entity], header: str) -> "Layout":
-        """Find the delimiter and the columns in a header line.
+    def of(cls, entity: type[Entity], header: str, rows: Sequence[str] = ()) -> "Layout":
+        """Find the delimiter and the columns in a header line, and hold the first rows against it.
 
-        Raises FileError when the line is empty, lacks a column or has one twice. The message names
-        the model's columns only: a file without a header has data in its first line.
+        Raises FileError when the line is empty, lacks a column, has one twice, or is at odds with
+        the rows. The message names the model's columns only: a file without a header has data in
+        its first line.
         """
         if not header.strip():
             message = f"line 1 is empty; it must name {listed(entity)}"
             raise FileError(message)
         delimiter = min(DELIMITERS, key=lambda candidate: len(_missing(entity, header, candidate)))
         if missing := _missing(entity, header, delimiter):
-            message = f"line 1 lacks the columns {', '.join(missing)}; ask for the whole file again"
+            remedy = _remedy(entity, header, rows)
+            message = f"line 1 lacks the columns {', '.join(missing)}; {remedy}"
             raise FileError(message)
         names = _names(header, delimiter)
         wanted = [header_of(column) for column in fed_columns(entity)]
@@ -50,16 +58,67 @@ class Layout:
             message = f"line 1 names {which} more than once; one of them must go"
             raise FileError(message)
         width = max(place for place, name in enumerate(names, 1) if name)
+        nameless = width - sum(map(bool, names))
+        rows = [row for row in rows if row.strip(" ")]
+        _require_fit(rows, delimiter, width, nameless)
+        cells = _cells_of_most(rows, delimiter)
+        if cells is None or cells < width:
+            cells = len(names)
+        trailer = delimiter * (cells - width)
         extra = [name for name in names if name and name not in {each.lower() for each in wanted}]
         return cls(
             entity=entity,
-            header=header,
+            header=delimiter.join(header.split(delimiter)[:width]) + trailer,
             delimiter=delimiter,
             width=width,
-            trailer=delimiter * (len(names) - width),
+            trailer=trailer,
             positions=tuple(names.index(name.lower()) for name in wanted),
             extra=tuple(printable(name[:64]) for name in extra),
         )
+
+    @property
+    def cells(self) -> int:
+        """Cells in a line, with the empty ones at its end."""
+        return self.width + len(self.trailer)
+
+
+def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
+    """Say what may be wrong with a line that is no header of an entity."""
+    for number, row in enumerate(rows, 2):
+        if not min((_missing(entity, row, each) for each in DELIMITERS), key=len):
+            return f"line {number} has them all: take away what stands before it"
+    columns = fed_columns(entity)
+    for delimiter in DELIMITERS:
+        cells = header.split(delimiter)
+        if len(cells) == len(columns) and cells[columns.index(key_of(entity))].strip(" ").isdigit():
+            return "it looks like a row, and the header is missing: ask for the whole file again"
+    return "ask for the whole file again"
+
+
+def _require_fit(rows: Sequence[str], delimiter: str, width: int, nameless: int) -> None:
+    """Raise FileError when the rows agree with each other, but not with the header."""
+
+    def most_have(cells: int, delimiter: str) -> bool:
+        return 2 * sum(row.count(delimiter) >= cells - 1 for row in rows) > len(rows)
+
+    if len(rows) < _FEWEST_THAT_AGREE or most_have(width, delimiter):
+        return
+    for other in DELIMITERS:
+        if most_have(width, other):
+            ours, theirs = _LEGIBLE[delimiter], _LEGIBLE[other]
+            message = f"line 1 is split by {ours}, the rows by {theirs}; make them the same"
+            raise FileError(message)
+    if nameless and most_have(width - nameless, delimiter):
+        message = "line 1 has a column without a name, and the rows lack it; take it away"
+        raise FileError(message)
+
+
+def _cells_of_most(rows: Sequence[str], delimiter: str) -> int | None:
+    """Give how many cells most rows have, if they agree."""
+    for delimiters, times in Counter(row.count(delimiter) for row in rows).most_common(1):
+        if times >= _FEWEST_THAT_AGREE and 2 * times > len(rows):
+            return delimiters + 1
+    return None
 
 
 def _names(header: str, delimiter: str) -> list[str]:

@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from visitpay import landing, ledger
-from visitpay.errors import FileChangedError, FileError
+from visitpay.errors import FileChangedError, FileError, VisitPayError
 from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
@@ -161,60 +162,56 @@ class _Run:
         self._hold = hold
         self._options = options
         self._progress = progress
+        self._reports: list[FileReport] = []
 
     def load(self, landed: landing.Landing) -> RunReport:
         since = self._options.since
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
         run_id, plan = self._hold.unit(partial(_open, files))
-        _warn_of_names(landed.unrecognised)
+        try:
+            return self._load(run_id, plan, landed.unrecognised)
+        except KeyboardInterrupt:
+            # If it cannot be written down, the next run does so.
+            with suppress(VisitPayError, SQLAlchemyError):
+                self._hold.unit(lambda each: self._book(each, run_id, ledger.INTERRUPTED))
+            raise
+
+    def _load(self, run_id: int, plan: ledger.Plan, unrecognised: tuple[str, ...]) -> RunReport:
+        _warn_of_names(unrecognised)
         self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
-        reports = tuple(
-            self._load_file(run_id, file, redelivered=file.name in plan.redelivered)
-            for file in plan.pending
-        )
+        for file in plan.pending:
+            redelivered = file.name in plan.redelivered
+            self._reports.append(self._load_file(run_id, file, redelivered=redelivered))
         resolved = self.retry()
-        return self._hold.unit(
-            lambda connection: self._close(
-                connection, run_id, reports, landed.unrecognised, resolved
-            )
-        )
+        return self._hold.unit(lambda each: self._close(each, run_id, unrecognised, resolved))
 
     def _close(
         self,
         connection: Connection,
         run_id: int,
-        reports: tuple[FileReport, ...],
         unrecognised: tuple[str, ...],
         resolved: int,
     ) -> RunReport:
-        counts = sum_of(reports)
-        failed = sum(report.status == FAILED for report in reports)
+        counts = sum_of(self._reports)
+        failed = self._ended(FAILED)
         attention = failed or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
             checkpoint=ledger.checkpoint(connection),
-            files=reports,
+            files=tuple(self._reports),
             unrecognised=unrecognised,
             rejects_open=ledger.open_rejects(connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
-        ledger.close_run(
-            connection,
-            run_id,
-            report.status,
-            files_loaded=sum(report.status == LOADED for report in reports),
-            files_failed=failed,
-            rejects_resolved=resolved,
-            **counts.columns(),
-        )
+        self._book(connection, run_id, report.status, rejects_resolved=resolved)
         logger.info(
             "%s %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
             "dry run" if report.dry_run else "run",
             run_id,
             report.status,
-            len(reports),
+            len(self._reports),
             failed,
             counts.read,
             counts.rejected,
@@ -222,6 +219,16 @@ class _Run:
             resolved,
         )
         return report
+
+    def _book(self, connection: Connection, run_id: int, status: str, **more: int) -> None:
+        counts = sum_of(self._reports).columns()
+        loaded, failed = self._ended(LOADED), self._ended(FAILED)
+        ledger.close_run(
+            connection, run_id, status, files_loaded=loaded, files_failed=failed, **counts, **more
+        )
+
+    def _ended(self, status: str) -> int:
+        return sum(report.status == status for report in self._reports)
 
     def _load_file(self, run_id: int, file: LandedFile, *, redelivered: bool) -> FileReport:
         self._progress.file(file.name)
@@ -311,8 +318,13 @@ def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
 
 def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
     if unrecognised:
-        names = ", ".join(printable(name) for name in unrecognised)
-        logger.warning("not recognised in the landing directory, left alone: %s", names)
+        names = ", ".join(printable(name) for name in unrecognised[:_NAMES_TO_LOG])
+        more = len(unrecognised) - _NAMES_TO_LOG
+        logger.warning(
+            "not recognised in the landing directory, left alone: %s%s",
+            names,
+            f" and {more:,} more" if more > 0 else "",
+        )
 
 
 def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:

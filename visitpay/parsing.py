@@ -5,7 +5,7 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 from operator import or_
@@ -13,6 +13,7 @@ from operator import or_
 import polars as pl
 
 from visitpay.cells import convert, kind_of
+from visitpay.doubts import other_readings
 from visitpay.errors import FileError
 from visitpay.landing import Source
 from visitpay.layout import Layout, listed
@@ -21,6 +22,8 @@ from visitpay.models import Entity, fed_columns, header_of, key_of
 from visitpay.quoting import csv_cells, keep_together, pieces_of_cells, trimmed
 
 BLOCK_BYTES = 2 << 20
+BYTES_TO_FIT = 1 << 13
+"""Of the rows, so much is held against the header."""
 
 REASONS = (
     "malformed",
@@ -52,11 +55,13 @@ class Batch:
     """Some lines of a file, taken apart.
 
     `rows` holds the good ones, sorted by key, then line: the model's columns under their names,
-    `source_line` and `raw`. `rejects` holds the others (REJECT_SCHEMA).
+    `source_line` and `raw`. `rejects` holds the others (REJECT_SCHEMA). `uneven` holds, of both,
+    the lines of text that do not split as the header does (`source_line`, `raw`).
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
+    uneven: pl.DataFrame
     rows_read: int
 
 
@@ -69,11 +74,14 @@ class Parser:
         """Read the header; raises FileError when the file cannot be used."""
         blocks = whole_lines(source, block_bytes or BLOCK_BYTES)
         first = next(blocks, b"")
-        header, _, rest = first.partition(b"\n")
         if not first:
             message = f"is empty; its first line must name {listed(entity)}"
             raise FileError(message)
-        self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"))
+        header, _, rest = first.partition(b"\n")
+        while len(rest) < BYTES_TO_FIT and (more := next(blocks, b"")):
+            rest += more
+        *rows, _ = rest[:BYTES_TO_FIT].decode("utf-8", "backslashreplace").split("\n")
+        self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
         self._blocks = chain([rest], blocks)
 
     def batches(self) -> Generator[Batch]:
@@ -82,7 +90,7 @@ class Parser:
         for block in keep_together(self._blocks, self.layout.delimiter):
             lines = numbered(block, line_number)
             line_number += len(lines)
-            yield parse(lines, self.layout)
+            yield without_doubtful(parse(lines, self.layout), self.layout)
 
 
 def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
@@ -99,6 +107,8 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
         ("invalid_encoding", None, cells["broken"]),
         ("line_too_long", None, cells["long"]),
     ]
+    text = cells["uneven"] & ~cells["broken"] & ~cells["long"]
+    uneven = cells.filter(text).select("source_line", "raw")
     columns = [cells["source_line"], cells["raw"]]
     bare = not cells["raw"].str.contains('[" ]').any()
     for column in fed_columns(layout.entity):
@@ -114,7 +124,7 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
     faults = [fault for fault in faults if fault[2].any()]
     key = key_of(layout.entity).name
     if not faults:
-        return Batch(_in_order(frame, key), NO_REJECTS, len(frame))
+        return Batch(_in_order(frame, key), NO_REJECTS, uneven, len(frame))
     bad = reduce(or_, (mask for _, _, mask in faults))
     faults.append(("malformed", None, pieces_of_cells(cells["raw"], bad, layout.delimiter)))
     judged = frame.with_columns(_verdict(faults))
@@ -123,7 +133,35 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
     rejects = judged.filter(~good).select(
         "reason", "column_name", "raw", line_number="source_line", record_key=key
     )
-    return Batch(rows, rejects.select(REJECT_SCHEMA.names()), len(frame))
+    return Batch(rows, rejects.select(REJECT_SCHEMA.names()), uneven, len(frame))
+
+
+def without_doubtful(batch: Batch, layout: Layout) -> Batch:
+    """Put the rows of a batch that read well in another way too (`doubts`) among its rejects."""
+    if batch.uneven.is_empty():
+        return batch
+    rows, lines = batch.rows, batch.uneven["source_line"]
+    near = pl.concat([lines - 1, lines, lines + 1]).implode()
+    beside = rows.filter(rows["source_line"].is_in(near))
+    readings = list(other_readings(beside, batch.uneven, layout))
+    if not readings:
+        return batch
+    others = pl.DataFrame(readings, {"source_line": pl.Int64, "raw": pl.String}, orient="row")
+    names = [column.name for column in fed_columns(layout.entity)]
+    different = parse_again(others, layout).rows.join(
+        beside, on=["source_line", *names], how="anti", nulls_equal=True
+    )
+    doubtful = rows["source_line"].is_in(different["source_line"].implode())
+    if not doubtful.any():
+        return batch
+    rejects = rows.filter(doubtful).select(
+        line_number="source_line",
+        record_key=key_of(layout.entity).name,
+        reason=pl.lit("malformed"),
+        column_name=pl.lit(None, pl.String),
+        raw="raw",
+    )
+    return replace(batch, rows=rows.filter(~doubtful), rejects=batch.rejects.vstack(rejects))
 
 
 def _in_order(rows: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -142,15 +180,18 @@ def _verdict(faults: list[tuple[str, str | None, pl.Series]]) -> list[pl.Expr]:
 
 
 def _split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Cut lines into the model's columns, as text; adds `malformed`, drops blank lines.
+    """Cut lines into the model's columns, as text; adds `malformed`, `uneven`, drops blank lines.
 
     Lines that do not split evenly go one by one, and are not cut before they are counted: a short
     line under a wide header must not cost memory for every column.
     """
     raw = lines["raw"]
-    body = raw.str.strip_suffix(layout.trailer) if layout.trailer else raw
-    even = body.str.count_matches(layout.delimiter, literal=True) == layout.width - 1
+    even = raw.str.count_matches(layout.delimiter, literal=True) == layout.cells - 1
     even &= ~lines["long"]
+    body = raw
+    if layout.trailer:
+        even &= raw.str.ends_with(layout.trailer)
+        body = raw.str.strip_suffix(layout.trailer)
     every = even.all()
     fields = (body if every else body.filter(even)).str.split_exact(
         layout.delimiter, layout.width - 1
@@ -160,13 +201,15 @@ def _split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     cells = (lines if every else lines.filter(even)).hstack(
         [cut[place].alias(name) for name, place in zip(names, layout.positions, strict=True)]
     )
-    cells = cells.with_columns(malformed=pl.lit(value=False))
+    cells = cells.with_columns(malformed=pl.lit(value=False), uneven=pl.lit(value=False))
     if not every:
         odd = lines.filter(~even & (raw.str.strip_chars(" ") != ""))
         schema = dict.fromkeys(names, pl.String()) | {"malformed": pl.Boolean()}
         mend = _mender(layout)
         mended = pl.DataFrame([mend(line) for line in odd["raw"]], schema, orient="row")
-        odd = odd.hstack(mended).with_columns(pl.col("malformed") & ~pl.col("long"))
+        odd = odd.hstack(mended).with_columns(
+            pl.col("malformed") & ~pl.col("long"), uneven=pl.lit(value=True)
+        )
         cells = cells.vstack(odd).sort("source_line")
     return cells
 
@@ -180,11 +223,18 @@ def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
     delimiter, width, positions = layout.delimiter, layout.width, layout.positions
     key = fed_columns(layout.entity).index(key_of(layout.entity))
 
+    def fits(cells: list[str]) -> bool:
+        beyond = delimiter.join(cells[width:])
+        if len(cells) < width or beyond.replace(delimiter, "").strip(" "):
+            return False
+        # With a cell too few and none in the last column, any of the delimiters may be missing.
+        complete = len(cells) + sum(cell.count(delimiter) for cell in cells[width:]) >= layout.cells
+        return complete or bool(cells[width - 1].strip(" "))
+
     def mend(line: str) -> tuple[str | bool | None, ...]:
         plain = line.split(delimiter)
         for cells in (plain, csv_cells(line, delimiter, width)):
-            beyond = "".join(cells[width:]).replace(delimiter, "")
-            if len(cells) >= width and not beyond.strip(" "):
+            if fits(cells):
                 return *(cells[place] for place in positions), False
         kept: list[str | None] = [None] * len(positions)
         if positions[key] < len(plain):

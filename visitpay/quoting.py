@@ -7,7 +7,7 @@ cells or the rows after it.
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 
 import polars as pl
 
@@ -103,23 +103,42 @@ def _closing(delimiter: str) -> str:
 
 
 def keep_together(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
-    """Move the block ends so that the pieces of a quoted cell that spans lines stay together."""
+    """Move the block ends so that the pieces of a cell or of a row that spans lines stay together.
+
+    A block ends between two lines with delimiters, and where no quoted cell may go on.
+    """
     opening = re.compile(_opening(delimiter).encode())
     closing = re.compile(_closing(delimiter).encode())
-    held = b""
-    for block in chain(blocks, [b""]):
+    held, sign = b"", delimiter.encode()
+    for block, more in pairwise(chain(blocks, [b""])):
         text = held + block
-        end = _safe_end(text, opening, closing) if block else len(text)
+        end = opened = len(text)
+        while more and (end := _between_rows(text, opened, sign)) != opened:
+            if (opened := _before_open_cell(text, end, opening, closing)) == end:
+                break
         held = text[end:]
         if end:
             yield text[:end]
 
 
-def _safe_end(text: bytes, opening: re.Pattern[bytes], closing: re.Pattern[bytes]) -> int:
-    """Find where the last line starts that opens a cell that may go on, if it is near the end."""
-    end = start = len(text)
+def _between_rows(text: bytes, end: int, delimiter: bytes) -> int:
+    """Find where two lines meet that have delimiters, if it is near the end."""
     near = max(end - MAX_CELL_ACROSS_LINES, 0)
-    if text.find(b'"', near) < 0:
+    start, is_row = end, text.find(delimiter, end, text.find(b"\n", end)) >= 0
+    while start > near:
+        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
+        was_row, is_row = is_row, text.find(delimiter, start, stop) >= 0
+        if was_row and is_row:
+            return stop
+    return 0 if start == 0 else end
+
+
+def _before_open_cell(
+    text: bytes, end: int, opening: re.Pattern[bytes], closing: re.Pattern[bytes]
+) -> int:
+    """Find where the last line starts that opens a cell that may go on, if it is near the end."""
+    start, near = end, max(end - MAX_CELL_ACROSS_LINES, 0)
+    if text.find(b'"', near, end) < 0:
         return end
     while start > near:
         stop, start = start, text.rfind(b"\n", 0, start - 1) + 1

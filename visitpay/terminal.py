@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -105,10 +105,11 @@ class _Handler(logging.Handler):
         line = f"{iso(moment)} {level.lower()}: {message}"
         if self.as_json:
             line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
-        if err.is_terminal:
-            err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
-        else:  # where nobody looks on, rich would take as long as a small file's load
-            err.file.write(f"{line}\n")
+        with suppress(OSError):  # a log on a full disk, or one nobody reads, costs no load
+            if err.is_terminal:
+                err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            else:  # where nobody looks on, rich would take as long as a small file's load
+                err.file.write(f"{line}\n")
 
 
 @contextmanager

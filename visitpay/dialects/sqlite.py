@@ -74,7 +74,16 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
         raise DatabaseError(message)
     if read_only:
         return _engine(url, "PRAGMA foreign_keys = ON", "PRAGMA query_only = ON")
-    return _engine(url, "PRAGMA foreign_keys = ON", begin="BEGIN IMMEDIATE")
+    engine = _engine(url, "PRAGMA foreign_keys = ON", begin="BEGIN IMMEDIATE")
+    event.listen(engine, "connect", require_foreign_keys)
+    return engine
+
+
+def require_foreign_keys(connection: sqlite3.Connection, _record: object) -> None:
+    """Raise DatabaseError when foreign keys are off: an SQLite without them takes any PRAGMA."""
+    if connection.execute("PRAGMA foreign_keys").fetchone() != (1,):
+        message = "this SQLite does not keep foreign keys; use a Python with a full one"
+        raise DatabaseError(message)
 
 
 def make_migration_engine(url: URL) -> Engine:

@@ -1,0 +1,163 @@
+"""The vectorised parser against a slow and plain one, on files that nobody would write."""
+
+import io
+from contextlib import suppress
+from datetime import datetime
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests import reference
+from visitpay.errors import FileError
+from visitpay.landing import scan
+from visitpay.models import entity_named, fed_columns
+from visitpay.parsing import Parser
+
+GOOD = {
+    "integer": ["1", "23", "+7", "-0", "9223372036854775807"],
+    "date": ["1/2/2021", "12/31/2021 0:00", "2021-02-28", "20211231", "2021-12-31T00:00:00"],
+    "amount": ["5", "500", "5.5", "-20.25", "$1,005.50", "(20.00)", "7.500"],
+    "text": ["Ace wrap", '5" wide', '"Ace" wrap', "7", "é", "a,b;c|d"],
+}
+ODD = [
+    "",
+    " ",
+    "NULL",
+    "\\N",
+    "x",
+    '"',
+    '""',
+    '"x',
+    'x"',
+    "1.234",
+    "2/30/2021",
+    "99999999999999999999",
+]
+ODD += [
+    "1e3",
+    "NaN",
+    "--1",
+    "$",
+    "(5",
+    "1/2/21",
+    "\u00a05",
+    "\x00",
+    "\ufeff1",
+    "12:00 AM",
+    "\u2028",
+    ".5",
+    "5.",
+]
+ENDS = ["\n", "\n", "\n", "\n", "\r\n", "\r", "\n\n"]
+
+
+@st.composite
+def cells(draw: st.DrawFn, kind: str, delimiter: str) -> str:
+    """Give a cell: good most of the time, quoted now and then, with a delimiter or a line end."""
+    cell = draw(st.sampled_from(GOOD[kind] * 3 + ODD))
+    how = draw(st.integers(0, 19))
+    if how == 0:
+        cell = '"' + cell.replace('"', '""') + '"'
+    elif how == 1:
+        cell = f'"{cell}{delimiter}{cell}"'
+    elif how == 2:
+        cell = f" {cell}  "
+    elif how == 3:
+        place = draw(st.integers(0, len(cell)))
+        cell = cell[:place] + draw(st.sampled_from([delimiter, "\n", '"', "\r"])) + cell[place:]
+    return cell
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Give a type and a file of it, more or less."""
+    entity = draw(st.sampled_from(list(reference.COLUMNS)))
+    delimiter = draw(st.sampled_from("\t\t,|;"))
+    columns = draw(st.permutations(reference.COLUMNS[entity]))
+    extra = draw(st.lists(st.sampled_from(["", "Extra", "Other"]), max_size=2))
+    trailing = [delimiter * draw(st.sampled_from([0, 0, 0, 1, 2])) for _ in range(2)]
+    kinds = [kind for _, kind, _ in columns] + ["text"] * len(extra)
+    header = delimiter.join([*(name for name, _, _ in columns), *extra]) + trailing[0]
+    lines = [header]
+    for _ in range(draw(st.integers(0, 8))):
+        row = [draw(cells(kind, delimiter)) for kind in kinds]
+        lines.append(delimiter.join(row) + trailing[1])
+        if draw(st.integers(0, 9)) == 0:
+            damaged = draw(
+                st.sampled_from(["x", "5", '5"', delimiter, "", header, lines[-1] + delimiter])
+            )
+            lines.append(damaged)
+    text = "".join(line + draw(st.sampled_from(ENDS)) for line in lines)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]))
+    data = text.encode(encoding)
+    if draw(st.integers(0, 9)) == 0:
+        place = draw(st.integers(0, len(data)))
+        data = data[:place] + draw(st.binary(max_size=3)) + data[place:]
+    return entity, data
+
+
+def parsed(
+    entity: str, data: bytes, block_bytes: int
+) -> tuple[set[reference.Verdict], set[reference.Verdict]]:
+    """Parse a file as a load does."""
+    model = entity_named(entity)
+    names = [column.name for column in fed_columns(model)]
+    rows: set[reference.Verdict] = set()
+    rejects: set[reference.Verdict] = set()
+    lines = 0
+    for batch in Parser(io.BytesIO(data), model, block_bytes).batches():
+        rows |= set(batch.rows.select("source_line", *names).iter_rows())
+        columns = ("line_number", "record_key", "reason", "column_name")
+        rejects |= set(batch.rejects.select(columns).iter_rows())
+        lines += batch.rows_read
+        assert batch.rows_read == len(batch.rows) + len(batch.rejects)
+    assert lines == len(rows) + len(rejects)
+    return rows, rejects
+
+
+def compare(entity: str, data: bytes, block_bytes: int) -> None:
+    """Read a file both ways."""
+    try:
+        expected = reference.read(entity, data)
+    except reference.RefusedError:
+        with pytest.raises(FileError):
+            parsed(entity, data, block_bytes)
+    else:
+        assert parsed(entity, data, block_bytes) == expected
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(file=files(), block_bytes=st.sampled_from([20, 200, 1 << 20]))
+def test_files(file: tuple[str, bytes], block_bytes: int) -> None:
+    """Both give the same rows and the same rejects, whatever the file and the blocks."""
+    compare(*file, block_bytes)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    name=st.from_regex(
+        r"\A(HospitalABC|hospitalabc|Hospital)_VisitPay_(Visit|Procedure|Transaction|visit)_"
+        r"[\[(]?(1999|20[0-9]{2}|0000)[01][0-9][0-3][0-9]_[0-2][0-9][0-6][0-9][0-6][0-9][\])]?"
+        r"\.(txt|TXT|csv)\Z"
+    )
+)
+@example("HospitalABC_VisitPay_Visit_20211201_223357.txt")
+@example("HospitalABC_VisitPay_Visit_[20211201_223357].txt")
+@example("HospitalABC_VisitPay_Visit_[20211201_223357.txt")
+@example("HospitalABC_VisitPay_Visit_20210229_000000.txt")
+def test_names(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """A name is one of the feed exactly when it is built of its parts and its time exists."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / name).touch()
+    landed = scan(folder, "HospitalABC").files
+    found = [(file.entity, file.file_datetime) for file in landed]
+    expected = []
+    for entity in reference.COLUMNS:
+        for before, after in ("", ""), ("[", "]"):
+            start, end = f"HospitalABC_VisitPay_{entity}_{before}", f"{after}.txt"
+            moment = name.removeprefix(start).removesuffix(end)
+            if name == start + moment + end and len(moment) == 15:
+                with suppress(ValueError):
+                    expected.append((entity, datetime.strptime(moment + "Z", "%Y%m%d_%H%M%S%z")))
+    assert found == expected
