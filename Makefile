@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test lint format bench bench-quick
+.PHONY: demo test torture lint format bench bench-quick
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -20,7 +20,7 @@ demo: .venv/done
 	$(BIN)/alembic upgrade head
 	$(BIN)/visitpay load $(DEMO)/landing --max-rejects 5%
 	$(BIN)/visitpay status $(DEMO)/landing
-	$(BIN)/visitpay rejects list --entity Visit --limit 3
+	$(BIN)/visitpay rejects list --entity Visit --limit 3 --raw
 
 test: .venv/done
 	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
@@ -41,6 +41,10 @@ format: .venv/done
 # Takes half an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Takes ten minutes, and writes docs/robustness.md.
+torture: .venv/done
+	$(BIN)/python -m tests.torture $(ARGS)
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done

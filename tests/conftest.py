@@ -2,11 +2,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from sqlalchemy import MetaData, make_url, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.databases import Postgres, migrate, rendered, running
+from tests.databases import MakeDatabase, Postgres, maker, migrate, running
 from visitpay.cli import main
 from visitpay.database import make_migration_engine, reading
 from visitpay.landing import scan
@@ -53,26 +52,12 @@ def postgres() -> Iterator[Postgres]:
             yield postgres
 
 
-MakeDatabase = Callable[[str, Path], AbstractContextManager[str]]
-
-
 @pytest.fixture(scope="session")
 def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
-    """Give what makes an empty, migrated database of a kind, beside a folder, and its URL."""
-
-    @contextmanager
-    def make(kind: str, folder: Path) -> Iterator[str]:
-        if kind == "sqlite":
-            path = folder / "visitpay.db"
-            shutil.copy(request.getfixturevalue("migrated"), path)
-            yield f"sqlite:///{path}"
-            return
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create(postgres.template)
-        yield rendered(url)
-        postgres.drop(url)
-
-    return make
+    """Give what makes an empty, migrated database of a kind, in a folder, and its URL."""
+    return maker(
+        lambda: request.getfixturevalue("migrated"), lambda: request.getfixturevalue("postgres")
+    )
 
 
 @dataclass

@@ -5,8 +5,8 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -130,3 +130,24 @@ def running() -> Iterator[tuple[Server, Postgres]]:
 def rendered(url: URL) -> str:
     """Give a URL as text, with its password."""
     return url.render_as_string(hide_password=False)
+
+
+MakeDatabase = Callable[[str, Path], AbstractContextManager[str]]
+
+
+def maker(migrated: Callable[[], Path], postgres: Callable[[], Postgres]) -> MakeDatabase:
+    """Give what makes an empty, migrated database of a kind, in a folder, and its URL."""
+
+    @contextmanager
+    def make(kind: str, folder: Path) -> Iterator[str]:
+        if kind == "sqlite":
+            path = folder / "visitpay.db"
+            shutil.copy(migrated(), path)
+            yield f"sqlite:///{path}"
+            return
+        server = postgres()
+        url = server.create(server.template)
+        yield rendered(url)
+        server.drop(url)
+
+    return make

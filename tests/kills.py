@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from tests.conftest import Feed, start
+from tests.databases import MakeDatabase
 from tests.test_promise import check_books
 from visitpay.database import make_engine, reading
 from visitpay.loading import load
@@ -20,8 +21,8 @@ from visitpay.sample import write_sample
 
 SCENES = ("first load", "redelivery", "retry")
 
-_LONGEST_SECONDS = 2.5
-"""Within so many seconds of its start a load is killed, nearly always before its end."""
+_SECONDS = (0.1, 1.2)
+"""So long after its start a load is killed."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Landings:
     then: Path
 
 
-def arrivals(scene: str, folder: Path, visits: int = 6000, seed: int = 0) -> Landings:
+def arrivals(scene: str, folder: Path, visits: int = 20_000, seed: int = 0) -> Landings:
     """Write the files of a scene."""
     before, then = folder / "before", folder / "then"
     before.mkdir()
@@ -110,6 +111,13 @@ class Killing:
     looks: int = 0
     wrong: list[str] = field(default_factory=list)
 
+    def add(self, other: "Killing") -> None:
+        """Add another's figures to these."""
+        self.kills += other.kills
+        self.survived += other.survived
+        self.looks += other.looks
+        self.wrong += other.wrong
+
 
 def state(feed: Feed) -> tuple[Any, ...]:
     """Give all that must be the same in the end."""
@@ -129,20 +137,45 @@ def undisturbed(feed: Feed, landings: Landings) -> tuple[Any, ...]:
 
 
 def kill_loads(
-    feed: Feed, landings: Landings, expected: tuple[Any, ...], kills: int, random: Random
+    feed: Feed, landings: Landings, expected: tuple[Any, ...], most: int, random: Random
 ) -> Killing:
-    """Kill so many loads, one after the other, then load; compare with what should be."""
+    """Kill up to so many loads, one after the other; then load, and compare the states."""
     load(make_engine(feed.url), landings.before, "HospitalABC")
     done, lookout = Killing(), Lookout(feed)
     with lookout.watching():
-        for _ in range(kills):
+        for _ in range(most):
             with start(feed, ["load", str(landings.then)]) as process:
-                time.sleep(random.uniform(0.2, _LONGEST_SECONDS))
+                time.sleep(random.uniform(*_SECONDS))
                 process.kill()
                 process.communicate()
-                done.kills += process.returncode < 0
+            if process.returncode >= 0:
+                break  # it had come to its end
+            done.kills += 1
         load(make_engine(feed.url), landings.then, "HospitalABC")
     check_books(feed)
     done.survived = done.kills if state(feed) == expected else 0
     done.looks, done.wrong = lookout.looks, lookout.wrong
     return done
+
+
+class Victims:
+    """The loads of a scene, to be killed on one database after the other."""
+
+    def __init__(
+        self, scene: str, make_database: MakeDatabase, make_folder: Callable[[str], Path]
+    ) -> None:
+        """Write the scene's files, and find out how it ends when nobody disturbs."""
+        self._make_database, self._make_folder = make_database, make_folder
+        self._landings = arrivals(scene, make_folder("feed"))
+        self._random = Random(scene)  # noqa: S311 - no secret
+        with make_database("sqlite", make_folder("undisturbed")) as url:
+            self._expected = undisturbed(Feed(self._landings.then, url), self._landings)
+
+    def kill(self, kind: str, kills: int) -> Killing:
+        """Kill at least so many loads on databases of a kind."""
+        total = Killing()
+        while total.kills < kills and not total.wrong and total.survived == total.kills:
+            with self._make_database(kind, self._make_folder("killed")) as url:
+                feed, most = Feed(self._landings.then, url), kills - total.kills
+                total.add(kill_loads(feed, self._landings, self._expected, most, self._random))
+        return total

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.conftest import HEADERS
+from tests.reference import lines_of
 from visitpay.database import make_engine, reading
 from visitpay.loading import load
 from visitpay.models import LOADED, SOURCE_COLUMNS, entity_named
@@ -259,9 +260,18 @@ class Figures:
     damaged: int = 0
     damaged_loaded: int = 0
     as_sent: int = 0
+    rows: int = 0
+    """Rows that were read."""
+    missing: int = 0
+    """Rows that are in no count of the ledger."""
     corrupt: list[Damaged] = field(default_factory=list)
     lost: list[Damaged] = field(default_factory=list)
     unnamed: list[Damaged] = field(default_factory=list)
+
+    def add(self, other: "Figures") -> None:
+        """Add another's figures to these."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class Polluted:
@@ -327,8 +337,10 @@ class Polluted:
         hit = [row[0] for place, row in enumerate(clean) if place in damaged.rows]
         figures.damaged += len(hit)
         figures.damaged_loaded += sum(key in right for key in hit)
-        counts = report.counts
-        assert counts.balanced
+        assert report.counts.balanced
+        lines = [line for line in lines_of(damaged.content)[1:] if line.strip(b" ")]
+        figures.rows += len(lines)
+        figures.missing += len(lines) - report.counts.read
 
     def _as_sent(self, row: tuple[Any, ...], damaged: Damaged) -> bool:
         """Say whether text alone differs, and only by what the damage put into it."""

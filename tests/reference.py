@@ -92,7 +92,11 @@ class Sheet:
         found = names[self.delimiter]
         if any(count > 1 for name, count in Counter(found).items() if name):
             raise RefusedError
+        if any(re.fullmatch("[+-]?[0-9]+", name) for name in found):
+            raise RefusedError
         self.width = max(place for place, name in enumerate(found, 1) if name)
+        if self.width > 1000:
+            raise RefusedError
         self.places = [found.index(name) for name in wanted]
         self.cells = len(found)
         self.agree(found.count("") - (len(found) - self.width))

@@ -247,14 +247,19 @@ def test_files(
     ],
 )
 def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines: list[int]) -> None:
-    """`rejects list` shows file, line, key, reason, column and row, and only what is asked for."""
+    """`rejects list` shows file, line, reason, column, and with --raw the row as it came."""
     deliver_day(feed)
     rows = ("101\t11\t1\t9", "102\t10\t[red]\t9", "x\t10\t1\t9", "104\t10\t1\t", "104\t10\t1\t1")
     feed.deliver("Transaction", "20211201_223133", *rows)
     visitpay("load")
-    listed = visitpay("rejects", "list", *options, "--json").document["rejects"]
+    bare = visitpay("rejects", "list", *options, "--json")
+    assert [each["line_number"] for each in bare.document["rejects"]] == lines
+    assert not any({"raw", "record_key"} & set(each) for each in bare.document["rejects"])
+    listed = visitpay("rejects", "list", *options, "--raw", "--json").document["rejects"]
     assert [each["line_number"] for each in listed] == lines
-    _, *printed = cells(visitpay("rejects", "list", *options).out)
+    _, *short_rows = cells(visitpay("rejects", "list", *options).out)
+    _, *printed = cells(visitpay("rejects", "list", *options, "--raw").out)
+    assert [row[1] for row in short_rows] == [row[1] for row in printed]
     assert [int(row[1]) for row in printed] == lines
     if lines and lines[0] == 2:
         first = [short(TRANSACTIONS), "2", "101", "missing_reference", "VisitIdentifier", "open"]
@@ -344,8 +349,8 @@ def garbage(feed: Feed) -> str:
     """Write something else over the database."""
     feed.database.write_bytes(b"no database at all" * 1000)
     return (
-        "the database cannot be used: file is not a database; nothing half-done is kept, mend it"
-        " and run again"
+        "the database cannot be used: file is not a database; nothing half-done is kept, restore it"
+        " from a backup and run again"
     )
 
 
@@ -398,7 +403,7 @@ def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -
         3,
         "",
         "visitpay: the database cannot be used: database is locked; nothing half-done is kept,"
-        " mend it and run again\n",
+        " wait for whoever writes into it and run again\n",
     )
 
 
@@ -579,7 +584,8 @@ OPTIONS = {
     " --verbose --help",
     "status": "--database-url --hospital --json --help",
     "files": "--database-url --entity --status --limit --json --help",
-    "rejects list": "--database-url --file --entity --reason --key --status --limit --json --help",
+    "rejects list": "--database-url --file --entity --reason --key --status --raw --limit"
+    " --json --help",
     "rejects retry": "--database-url --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from tests.conftest import Feed, MakeDatabase, Outcome, only_sqlite, start
+from tests.conftest import Feed, Outcome, only_sqlite, start
+from tests.databases import MakeDatabase
 from tests.test_promise import check_books
 from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
@@ -23,7 +24,7 @@ from visitpay.loading import load
 from visitpay.models import LoadFile, LoadRun
 from visitpay.sample import write_sample
 
-DAMAGED = "the database cannot be used: {}; nothing half-done is kept, mend it and run again"
+DAMAGED = "the database cannot be used: {}; nothing half-done is kept, {} and run again"
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,13 @@ def test_disk_full(sample: Path, feed: Feed, undisturbed: tuple[Any, Any], kibib
     outcome = run(feed, "load", preexec_fn=partial(limited, kibibytes << 10))
     assert outcome.status == 3
     last = outcome.err.splitlines()[-1]
-    assert last.startswith("visitpay: the database cannot be used: ")
-    assert last.endswith("; nothing half-done is kept, mend it and run again")
+    assert last in {
+        f"visitpay: {DAMAGED.format(what, remedy)}"
+        for what, remedy in {
+            "disk I/O error": "see whether its disk is full or failing",
+            "database or disk is full": "make room on its disk",
+        }.items()
+    }
     assert "Traceback" not in outcome.err
     with closing(sqlite3.connect(feed.database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -178,7 +184,7 @@ def test_truncated_database(sample: Path, feed: Feed, share: float) -> None:
     outcome = run(feed, "load")
     assert outcome.status == 3
     assert outcome.err.splitlines()[-1] == "visitpay: " + DAMAGED.format(
-        "database disk image is malformed"
+        "database disk image is malformed", "restore it from a backup"
     )
     assert "Traceback" not in outcome.err
 
@@ -191,15 +197,22 @@ def without_privilege() -> None:
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("mode", "what"),
-    [(0o400, "attempt to write a readonly database"), (0o000, "unable to open database file")],
+    ("mode", "what", "remedy"),
+    [
+        (0o400, "attempt to write a readonly database", "check its permissions"),
+        (
+            0o000,
+            "unable to open database file",
+            "check its permissions and those of its directory",
+        ),
+    ],
 )
-def test_database_permissions(sample: Path, feed: Feed, mode: int, what: str) -> None:
+def test_database_permissions(sample: Path, feed: Feed, mode: int, what: str, remedy: str) -> None:
     """A database that may not be written, or not read, gives 3 and one line."""
     feed = Feed(sample, feed.url)
     feed.database.chmod(mode)
     outcome = run(feed, "load", preexec_fn=without_privilege)
-    assert (outcome.status, outcome.err) == (3, f"visitpay: {DAMAGED.format(what)}\n")
+    assert (outcome.status, outcome.err) == (3, f"visitpay: {DAMAGED.format(what, remedy)}\n")
 
 
 @only_sqlite

@@ -18,6 +18,11 @@ from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Transaction
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
+NO_HEADER = (
+    "line 1 lacks the columns ProcedureId, ProcedureDescription; it looks like a row, and the"
+    " header is missing: ask for the whole file again"
+)
+
 PROCEDURES = ("1\tACL thing", "2\tBeard amputation")
 VISITS = ("11\t91\t1/1/2021\t1/4/2021\t30.5\t1", "12\t92\t5/10/2020\t\t\t")
 TRANSACTIONS = ("101\t11\t1\t10", "102\t11\t2\t20.5", "103\t12\t1\t-7.25")
@@ -179,8 +184,7 @@ def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -
         (b"\n1\tx\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
         (
             b"1\tsecret\n2\tx\n",
-            "line 1 lacks the columns ProcedureId, ProcedureDescription; "
-            "it looks like a row, and the header is missing: ask for the whole file again",
+            NO_HEADER,
         ),
         (
             b"ProcedureId\tProcedureId\tProcedureDescription\n1\t1\tx\n",

@@ -310,6 +310,14 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "UTF-16 without a BOM": (HEADER[Procedure].decode().encode("utf-16-le"), LACKS.format(WANTED)),
     "a doubled column": (HEADER[Procedure] + b", PROCEDUREid ", DOUBLED.format("ProcedureId")),
     "two doubled columns": (b"|".join(HEADER[Procedure].split(b",") * 2), DOUBLED.format(WANTED)),
+    "a row run into the header": (
+        HEADER[Procedure] + b",5,five\n",
+        "line 1 names a column with a number; a row has run into it: part the two",
+    ),
+    "too many columns": (
+        HEADER[Procedure] + b"".join(b",x%d" % number for number in range(1000)),
+        "line 1 has 1,002 columns, more than 1,000; is it one line?",
+    ),
     "an extra column doubled": (HEADER[Procedure] + b",Doe,doe", DOUBLED.format("a column")),
     "SQL": (HEADER[Procedure] + b"); DROP TABLE x; --", LACKS.format("ProcedureDescription")),
     "a header beyond the limit": (b"Doe," * MIB + HEADER[Procedure], LACKS.format(WANTED)),

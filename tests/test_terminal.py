@@ -81,7 +81,7 @@ def test_narrow_terminal(feed: Feed) -> None:
     """A narrow terminal folds what stands last, and cuts nothing off."""
     deliver(feed)
     start(feed, ["load"]).communicate()
-    _, (_, *lines) = on_terminal(feed, 90, "rejects", "list")
+    _, (_, *lines) = on_terminal(feed, 90, "rejects", "list", "--raw")
     place = lines[0].index(r"x\tcast")
     assert lines[0][:place].split() == [
         *("Procedure_20211201_223357", "3", "invalid_integer", "ProcedureId", "open")

@@ -178,7 +178,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
     Rows that cannot be used are put aside with their reason; see `visitpay rejects list`.
 
     Exit status: 0 all loaded or nothing to do; 1 a file failed, or more rows were rejected than
-    --max-rejects allows; 2 unusable arguments; 3 the database cannot be used.
+    --max-rejects allows; 2 unusable arguments; 3 the database cannot be used; 130 or 143 stopped by
+    Ctrl-C or SIGTERM, the file under way rolled back.
 
     Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
@@ -332,10 +333,13 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     status: Annotated[
         RejectStatus, typer.Option(help="Only rows that stand so.")
     ] = RejectStatus.OPEN,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
+    ] = False,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """Show rows that were put aside: file, line, reason, column, and the row as it came.
+    """Show rows that were put aside: file, line, reason, column, and with --raw what they hold.
 
     The rows hold health and payment data: mind who looks on.
 
@@ -358,12 +362,22 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
             record_key=key,
             status=None if status is RejectStatus.ALL else status,
         )
+    hidden = () if raw else ("record_key", "raw")
+    rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
     if as_json:
-        typer.echo(terminal.dumps({"rejects": rejects}))
+        typer.echo(terminal.dumps({"rejects": rows}))
         return
-    names = ("line_number", "record_key", "reason", "column_name", "status", "raw")
-    rows = [[terminal.short(each["file"]), *(each[name] for name in names)] for each in rejects]
-    terminal.show(("file", "line", "key", "reason", "column", "status", "row"), rows)
+    columns = {
+        "line_number": "line",
+        "record_key": "key",
+        "reason": "reason",
+        "column_name": "column",
+        "status": "status",
+        "raw": "row",
+    }
+    shown = [name for name in columns if name not in hidden]
+    cells = [[terminal.short(row["file"]), *(row[name] for name in shown)] for row in rows]
+    terminal.show(("file", *(columns[name] for name in shown)), cells)
 
 
 @rejects_app.command("retry")

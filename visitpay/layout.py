@@ -1,5 +1,6 @@
 """Where a file keeps an entity's columns: its header and its delimiter."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,11 @@ from visitpay.quoting import unquoted
 
 DELIMITERS = "\t,|;"
 _LEGIBLE = {"\t": "tabs", ",": "commas", "|": "pipes", ";": "semicolons"}
+
+MAX_COLUMNS = 1000
+"""Columns of a file; with 100,000 of them, a few rows take 250 MiB (measured)."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 _FEWEST_THAT_AGREE = 3
 """Rows that can be at odds with a header; fewer may themselves be damaged."""
@@ -58,6 +64,9 @@ class Layout:
             message = f"line 1 names {which} more than once; one of them must go"
             raise FileError(message)
         width = max(place for place, name in enumerate(names, 1) if name)
+        if width > MAX_COLUMNS:
+            message = f"line 1 has {width:,} columns, more than {MAX_COLUMNS:,}; is it one line?"
+            raise FileError(message)
         nameless = width - sum(map(bool, names))
         rows = [row for row in rows if row.strip(" ")]
         _require_fit(rows, delimiter, width, nameless)
@@ -66,6 +75,9 @@ class Layout:
             cells = len(names)
         trailer = delimiter * (cells - width)
         extra = [name for name in names if name and name not in {each.lower() for each in wanted}]
+        if any(_NUMBER.fullmatch(name) for name in extra):
+            message = "line 1 names a column with a number; a row has run into it: part the two"
+            raise FileError(message)
         return cls(
             entity=entity,
             header=delimiter.join(header.split(delimiter)[:width]) + trailer,

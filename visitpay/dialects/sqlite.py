@@ -48,6 +48,16 @@ ROWS_AT_ONCE = 10_000
 
 _BUSY_SECONDS = 30
 
+_REMEDIES: dict[int | None, str] = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "see whether its disk is full or failing",
+    sqlite3.SQLITE_BUSY: "wait for whoever writes into it",
+    sqlite3.SQLITE_CORRUPT: "restore it from a backup",
+    sqlite3.SQLITE_NOTADB: "restore it from a backup",
+    sqlite3.SQLITE_READONLY: "check its permissions",
+    sqlite3.SQLITE_CANTOPEN: "check its permissions and those of its directory",
+}
+
 _SOURCE_FILE = "$source_file_id"
 """Stands in a statement for the delivery's id: the same in every row, it need not be bound."""
 
@@ -278,4 +288,6 @@ def is_transient(_error: DBAPIError) -> bool:
 
 def explained(error: DBAPIError) -> Trouble:
     """Say what SQLite says: it names tables and columns, never a value."""
-    return Trouble(str(error.orig), "mend it")
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    # The lowest byte is the kind of error, the others say more.
+    return Trouble(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))
