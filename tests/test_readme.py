@@ -52,6 +52,14 @@ def test_the_demo_prints_what_the_readme_shows(demo: Feed, visitpay: Visitpay) -
     assert [line.rstrip() for line in printed] == block("rejects")
 
 
+def test_the_threat_model_names_tests_that_are_there() -> None:
+    """Whatever it promises is shown by a test of that name."""
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text()))
+    defined = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) > 40
+    assert named == {name for name in named if f"def {name}(" in defined}
+
+
 def test_the_readme_names_every_command_and_reason() -> None:
     """Nothing that a user can run or meet is missing."""
     callbacks = (command.callback for command in app.registered_commands)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import astuple, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -35,6 +35,9 @@ CHANGED = "changed"
 BATCHES_AHEAD = 2
 
 _NAMES_TO_LOG = 10
+
+_CLOCKS_APART = timedelta(days=1)
+"""A file's time may be ahead of ours by so much: clocks and time zones differ."""
 
 
 class Progress(Protocol):
@@ -234,6 +237,8 @@ class _Run:
         self._progress.file(file.name)
         if redelivered:
             logger.warning("%s: was loaded before with other content; loading it again", file.name)
+        if file.file_datetime > datetime.now(UTC) + _CLOCKS_APART:
+            logger.warning("%s: is dated in the future; until then it is the newest", file.name)
         attempts = count()
 
         def consume(connection: Connection) -> Counts:
