@@ -335,14 +335,14 @@ def missing(feed: Feed) -> str:
 def behind(feed: Feed) -> str:
     """Set the schema's revision back."""
     feed.execute("DELETE FROM alembic_version")
-    return f"the database's schema is empty, not 0001; {MIGRATE}"
+    return f"the database's schema is empty, not 0002; {MIGRATE}"
 
 
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
     feed.execute("UPDATE alembic_version SET version_num = 'newer'")
     unknown = "with the visitpay that knows this schema if it is a newer one"
-    return f"the database's schema is newer, not 0001; {MIGRATE}, {unknown}"
+    return f"the database's schema is newer, not 0002; {MIGRATE}, {unknown}"
 
 
 def garbage(feed: Feed) -> str:

@@ -43,7 +43,9 @@ BOOKS = {
     " rows_read rows_inserted rows_updated rows_unchanged rows_stale rows_rejected error loaded_at",
     "delivered_keys": "file_id first_key last_key keys",
     "rejected_rows": "id file_id line_number entity record_key reason column_name raw status"
-    " created_at closed_at",
+    " created_at closed_at why",
+    "balance_differences": "visit_identifier visit_balance transactions_total found_at closed_at",
+    "problems": "name subject size message opened_at told_at closed_at",
 }
 
 REVISION = """
@@ -87,6 +89,10 @@ def populate(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t\t")
     feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "101\t12\t1\t9")
     assert visitpay("load").status == 1
+    feed.execute(
+        "INSERT INTO balance_differences VALUES (1, 10, 20.50, 0, '2021-12-01 22:33:57', NULL)",
+        "INSERT INTO problems VALUES (1, 'x', '', 1, 'one', '2021-12-01 22:33:57', NULL, NULL)",
+    )
     tables = {line.split()[2] for line in rows(feed)}
     assert tables == {f"{name}:" for name in (*Base.metadata.tables, "alembic_version")}
 
@@ -161,7 +167,7 @@ def test_rebuilding_a_parent(populated: Feed, table: str) -> None:
     )
     before = rows(populated)
     noted = [f"{row[:-1]}, None)" if f"INTO {table}:" in row else row for row in before]
-    noted = [row.replace("'0001'", "'9999'") for row in noted]
+    noted = [row.replace("'0002'", "'9999'") for row in noted]
     command.upgrade(config, "head")
     assert rows(populated) == sorted(noted) != before
     with make_migration_engine(populated.url).connect() as connection:
@@ -233,7 +239,7 @@ def test_constraints_have_names(feed: Feed) -> None:
             found += [seen.get_pk_constraint(table), *seen.get_foreign_keys(table)]
             found += seen.get_unique_constraints(table)
     names = [str(constraint["name"]) for constraint in found]
-    assert len(names) == 7 + 5 + 1
+    assert len(names) == 9 + 5 + 1
     assert all(re.match("(pk|fk|uq|ck)_", name) for name in names)
 
 

@@ -35,6 +35,7 @@ FAILED = "failed"
 OPEN = "open"
 RESOLVED = "resolved"
 SUPERSEDED = "superseded"
+DISMISSED = "dismissed"
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -214,7 +215,10 @@ class DeliveredKeys(Base):
 
 
 class RejectedRow(Base):
-    """One row that was thrown back: the quarantine; status is open, resolved or superseded."""
+    """One row that was thrown back: the quarantine.
+
+    Its status is open, resolved, superseded or dismissed; `why` says why a person dismissed it.
+    """
 
     __tablename__ = "rejected_rows"
     __table_args__ = (
@@ -238,6 +242,38 @@ class RejectedRow(Base):
     raw: Mapped[Words]
     status: Mapped[Code]
     created_at: Mapped[Moment]
+    closed_at: Mapped[Moment | None]
+    why: Mapped[Words | None]
+
+
+class BalanceDifference(Base):
+    """A visit whose balance is not the sum of its transactions; open until it is, or is another."""
+
+    __tablename__ = "balance_differences"
+
+    id: Mapped[BookKey]
+    visit_identifier: Mapped[Number] = mapped_column(index=True)
+    visit_balance: Mapped[Money]
+    transactions_total: Mapped[Money]
+    found_at: Mapped[Moment]
+    closed_at: Mapped[Moment | None]
+
+
+class Problem(Base):
+    """Something that a person was told of; open until it is over."""
+
+    __tablename__ = "problems"
+
+    id: Mapped[BookKey]
+    name: Mapped[Code]
+    """Which kind it is: a stable name, such as `file_failed`."""
+    subject: Mapped[Words]
+    """What it is about, such as a file's name; empty where there is but one of its kind."""
+    size: Mapped[Number]
+    """How bad it was when last told, such as how many rows: told again when it is worse."""
+    message: Mapped[Words]
+    opened_at: Mapped[Moment]
+    told_at: Mapped[Moment | None]
     closed_at: Mapped[Moment | None]
 
 
