@@ -15,6 +15,7 @@ from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
 from visitpay import __version__
 from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
+from visitpay.events import Event
 from visitpay.hold import Hold
 from visitpay.models import LoadRun
 from visitpay.terminal import short
@@ -259,11 +260,11 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
     assert [each["line_number"] for each in listed] == lines
     _, *short_rows = cells(visitpay("rejects", "list", *options).out)
     _, *printed = cells(visitpay("rejects", "list", *options, "--raw").out)
-    assert [row[1] for row in short_rows] == [row[1] for row in printed]
-    assert [int(row[1]) for row in printed] == lines
+    assert [row[:3] for row in short_rows] == [row[:3] for row in printed]
+    assert [int(row[2]) for row in printed if len(row) > 3] == lines
     if lines and lines[0] == 2:
         first = [short(TRANSACTIONS), "2", "101", "missing_reference", "VisitIdentifier", "open"]
-        assert printed[0][:6] == first
+        assert printed[0][1:7] == first
         assert listed[0]["raw"] == "101\t11\t1\t9"
         assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
 
@@ -536,7 +537,10 @@ def test_log(
         assert (" debug: " in outcome.err) == bool(verbose)
         return
     lines = [json.loads(line) for line in outcome.err.splitlines()]
-    assert {tuple(line) for line in lines} == {("time", "level", "message")}
+    assert {tuple(line) for line in lines} == {("time", "level", "event", "run_id", "message")}
+    assert {line["run_id"] for line in lines} == {1}
+    events = {"names_unrecognised", "file_loaded", "file_failed", "run_ended"}
+    assert events - {"names_unrecognised"} <= {line["event"] for line in lines} <= set(Event)
     levels = {"warning", "error", "info", *(["debug"] if verbose else [])}
     assert {line["level"] for line in lines} == levels
     assert all(re.fullmatch("[0-9-]{10}T[0-9:]{8}Z", line["time"]) for line in lines)
@@ -580,12 +584,17 @@ def test_harmful_names(
 
 
 OPTIONS = {
-    "load": "--database-url --hospital --since --max-rejects --wait --dry-run --json --log-format"
-    " --verbose --help",
+    "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
+    " --dry-run --json --log-format --verbose --help",
+    "doctor": "--database-url --hospital --json --help",
     "status": "--database-url --hospital --json --help",
     "files": "--database-url --entity --status --limit --json --help",
-    "rejects list": "--database-url --file --entity --reason --key --status --raw --limit"
+    "explain": "--database-url --json --help",
+    "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
     " --json --help",
+    "rejects export": "--database-url --hospital --file --entity --reason --key --since --response"
+    " --json --help",
+    "rejects dismiss": "--why --database-url --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
@@ -616,8 +625,8 @@ def test_version(visitpay: Visitpay) -> None:
     [
         ("visitpay l", {"load"}),
         ("visitpay load --d", {"--database-url", "--dry-run"}),
-        ("visitpay files --status ", {"loaded", "failed"}),
-        ("visitpay rejects ", {"list", "retry"}),
+        ("visitpay files --status ", {"loaded", "failed", "held"}),
+        ("visitpay rejects ", {"list", "export", "dismiss", "retry"}),
     ],
 )
 @only_sqlite

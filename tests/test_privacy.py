@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -81,7 +82,8 @@ LOADS = [
     for how in ([], ["--dry-run"])
     for form in ([], ["--json", "--log-format", "json"])
 ]
-LOOKS = ["status", "files", "check", "rejects list", "rejects list --status all", "rejects retry"]
+LOOKS = ["status", "files", "check", "doctor"]
+LOOKS += ["rejects list", "rejects list --status all", "rejects retry"]
 
 
 @pytest.mark.parametrize("load", LOADS, ids=" ".join)
@@ -95,12 +97,21 @@ def test_commands(feed: Feed, visitpay: Visitpay, load: list[str]) -> None:
     told(visitpay(*load))
 
 
-def test_rows_are_shown_where_they_are_asked_for(feed: Feed, visitpay: Visitpay) -> None:
-    """The quarantine has what the log has not."""
+def test_rows_are_shown_where_they_are_asked_for(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """The quarantine has what the log has not, and tells it to who asks, and to files."""
     deliver(feed)
     visitpay("load")
+    procedure = KEYS["procedure"].format(1)
     for form in ([], ["--json"]):
         assert TEXT in visitpay("rejects", "list", "--raw", *form).out
+        assert TEXT in visitpay("explain", "procedure", procedure, *form).out
+        told(visitpay("rejects", "export", tmp_path / f"export{len(form)}", *form))
+        told(visitpay("rejects", "export", tmp_path / f"sent{len(form)}", "--response", *form))
+    written = "".join(path.read_text() for path in tmp_path.rglob("*_2*.txt"))
+    assert written.count(TEXT) > 10
+    told(visitpay("rejects", "dismiss", 1, "--why", "it is made up"))
 
 
 def abort(feed: Feed) -> None:

@@ -84,7 +84,8 @@ def test_narrow_terminal(feed: Feed) -> None:
     _, (_, *lines) = on_terminal(feed, 90, "rejects", "list", "--raw")
     place = lines[0].index(r"x\tcast")
     assert lines[0][:place].split() == [
-        *("Procedure_20211201_223357", "3", "invalid_integer", "ProcedureId", "open")
+        "1",
+        *("Procedure_20211201_223357", "3", "invalid_integer", "ProcedureId", "open"),
     ]
     folded = [line[place:] for line in lines]
     assert len(folded) > 1

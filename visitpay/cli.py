@@ -19,6 +19,7 @@ from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
 
 if TYPE_CHECKING:
     from visitpay.checking import CheckedFile
+    from visitpay.explaining import Explained
     from visitpay.loading import FileReport, RunReport, Tolerance
 
 ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
@@ -59,6 +60,7 @@ class FileStatus(StrEnum):
 
     LOADED = "loaded"
     FAILED = "failed"
+    HELD = "held"
 
 
 class RejectStatus(StrEnum):
@@ -67,6 +69,7 @@ class RejectStatus(StrEnum):
     OPEN = "open"
     RESOLVED = "resolved"
     SUPERSEDED = "superseded"
+    DISMISSED = "dismissed"
     ALL = "all"
 
 
@@ -91,11 +94,22 @@ def _tolerance(text: str) -> "Tolerance":
     return Tolerance(float(number), percent=percent)
 
 
-def _seconds(wait: float) -> float:
-    if isnan(wait):  # no bound refuses it
-        message = "not a number of seconds like 60"
+def _reason(reason: str | None) -> str | None:
+    if reason is None:
+        return None
+    from visitpay.parsing import REASONS
+
+    if reason not in REASONS:
+        message = f"{reason!r} is none of {', '.join(REASONS)}"
         raise typer.BadParameter(message)
-    return wait
+    return reason
+
+
+def _number(given: float) -> float:
+    if isnan(given):  # no bound refuses it
+        message = "not a number like 60"
+        raise typer.BadParameter(message)
+    return given
 
 
 Landing = Annotated[
@@ -115,12 +129,26 @@ Hospital = Annotated[
     str,
     typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
 ]
+OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
+OfEntity = Annotated[Entities | None, typer.Option(help="Only rows of this type.")]
+OfReason = Annotated[
+    str | None,
+    typer.Option(callback=_reason, help="Only rows with this reason, such as invalid_date."),
+]
+OfKey = Annotated[
+    int | None,
+    typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
+]
+PutAsideSince = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 Wait = Annotated[
     float,
     typer.Option(
-        min=0, callback=_seconds, help="Seconds to wait while another load holds the database."
+        min=0, callback=_number, help="Seconds to wait while another load holds the database."
     ),
 ]
 
@@ -164,6 +192,20 @@ def load(  # noqa: PLR0913 - each is an option of the command
             help="Exit with 1 only if more rows than this are rejected.",
         ),
     ] = "0",
+    hold_above: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            callback=_number,
+            help="Hold a file, whole, of which more rows than this are rejected.",
+        ),
+    ] = 100,
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Load this file however many rows are rejected."),
+    ] = None,
     wait: Wait = 60,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything, then take it all back.")
@@ -190,7 +232,12 @@ def load(  # noqa: PLR0913 - each is an option of the command
 
     terminal.start_log(log_format, verbose=verbose)
     options = Options(
-        since=since, dry_run=dry_run, wait_seconds=wait, tolerance=cast("Tolerance", max_rejects)
+        since=since,
+        dry_run=dry_run,
+        wait_seconds=wait,
+        tolerance=cast("Tolerance", max_rejects),
+        hold_above=hold_above,
+        approved=frozenset(approve or ()),
     )
     with _stoppable(), terminal.progress_bar() as progress:
         report = load_landing(make_engine(database_url), landing, hospital, options, progress)
@@ -319,17 +366,11 @@ def files(
 def list_rejects(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
-    file: Annotated[
-        str | None, typer.Option(help="Only rows of files whose names hold this.")
-    ] = None,
-    entity: Annotated[Entities | None, typer.Option(help="Only rows of this type.")] = None,
-    reason: Annotated[
-        str | None, typer.Option(help="Only rows with this reason, such as invalid_date.")
-    ] = None,
-    key: Annotated[
-        int | None,
-        typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
-    ] = None,
+    file: OfFile = None,
+    entity: OfEntity = None,
+    reason: OfReason = None,
+    key: OfKey = None,
+    since: PutAsideSince = None,
     status: Annotated[
         RejectStatus, typer.Option(help="Only rows that stand so.")
     ] = RejectStatus.OPEN,
@@ -339,7 +380,7 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """Show rows that were put aside: file, line, reason, column, and with --raw what they hold.
+    """Show rows that were put aside, how many by reason, and with --raw what they hold.
 
     The rows hold health and payment data: mind who looks on.
 
@@ -347,37 +388,111 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay import quarantine, terminal
     from visitpay.database import reading
-    from visitpay.parsing import REASONS
 
-    if reason is not None and reason not in REASONS:
-        message = f"{reason!r} is none of {', '.join(REASONS)}"
-        raise typer.BadParameter(message, param_hint="--reason")
+    stands = None if status is RejectStatus.ALL else status
+    wanted = quarantine.Wanted(file, entity, reason, key, stands, since)
     with reading(database_url) as connection:
-        rejects = quarantine.listing(
-            connection,
-            limit,
-            name=file,
-            entity=entity,
-            reason=reason,
-            record_key=key,
-            status=None if status is RejectStatus.ALL else status,
-        )
+        rejects = quarantine.listing(connection, wanted, limit)
+        counts = quarantine.counts(connection, wanted)
     hidden = () if raw else ("record_key", "raw")
     rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
     if as_json:
-        typer.echo(terminal.dumps({"rejects": rows}))
+        typer.echo(terminal.dumps({"rejects": rows, "counts": counts}))
         return
+    terminal.show(*_rejects_table(rows))
+    if len(counts) > 1 or sum(counts.values()) > len(rows):
+        terminal.show(("reason", "rows"), list(counts.items()))
+
+
+def _rejects_table(
+    rejects: "Sequence[Mapping[Any, Any]]",
+) -> tuple[tuple[str, ...], list[list[object]]]:
+    from visitpay.terminal import short
+
     columns = {
         "line_number": "line",
         "record_key": "key",
         "reason": "reason",
         "column_name": "column",
         "status": "status",
+        "why": "why",
         "raw": "row",
     }
-    shown = [name for name in columns if name not in hidden]
-    cells = [[terminal.short(row["file"]), *(row[name] for name in shown)] for row in rows]
-    terminal.show(("file", *(columns[name] for name in shown)), cells)
+    shown = [name for name in columns if not rejects or name in rejects[0]]
+    cells = [[row["id"], short(row["file"]), *(row[name] for name in shown)] for row in rejects]
+    return ("id", "file", *(columns[name] for name in shown)), cells
+
+
+@rejects_app.command("export")
+def export_rejects(  # noqa: PLR0913 - each is an option of the command
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    file: OfFile = None,
+    entity: OfEntity = None,
+    reason: OfReason = None,
+    key: OfKey = None,
+    since: PutAsideSince = None,
+    response: Annotated[
+        bool, typer.Option("--response", help="Write one file that goes back to the hospital.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the open rejects to files: mend the rows, and move the file to the landing directory.
+
+    A file a type, in the feed's own format, with reason, file and line ahead of each row. Take out
+    the rows that you do not mend: they would be rejected once more. With --response, one file with
+    the rows as they came and, at its end, what became of the rows of each file.
+
+    The files hold health and payment data; they are readable by their owner only.
+
+    Example: visitpay rejects export mended --reason invalid_date
+    """
+    from visitpay import exporting, quarantine, terminal
+    from visitpay.database import reading
+
+    wanted = quarantine.Wanted(file, entity, reason, key, since=since)
+    now = datetime.now(UTC)
+    with reading(database_url) as connection:
+        if response:
+            written = [exporting.respond(connection, directory, hospital, wanted, now)]
+        else:
+            written = exporting.export(connection, directory, hospital, wanted, now)
+    if as_json:
+        typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
+    else:
+        terminal.show(("file", "rows"), [(each.path, each.rows) for each in written])
+
+
+@rejects_app.command("dismiss")
+def dismiss_rejects(
+    ids: Annotated[
+        list[int], typer.Argument(metavar="ID...", help="As `rejects list` shows them.")
+    ],
+    *,
+    why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
+    database_url: DatabaseUrl = DEFAULT_URL,
+    wait: Wait = 60,
+    as_json: Json = False,
+) -> None:
+    """Close open rejects that will never be mended, and record why.
+
+    Example: visitpay rejects dismiss 12 13 --why "test patients"
+    """
+    from visitpay import quarantine, terminal
+    from visitpay.database import make_engine
+    from visitpay.hold import Hold
+
+    if not why.strip():
+        message = "say why"
+        raise typer.BadParameter(message, param_hint="--why")
+    with Hold(make_engine(database_url), wait) as hold:
+        hold.unit(lambda connection: quarantine.dismiss(connection, ids, why))
+    if as_json:
+        typer.echo(terminal.dumps({"dismissed": ids}))
+    else:
+        typer.echo(f"rejects dismissed {len(ids)}")
 
 
 @rejects_app.command("retry")
@@ -400,6 +515,86 @@ def retry_rejects(
         typer.echo(terminal.dumps(document))
     else:
         typer.echo(f"rejects resolved {resolved}, open {still_open}")
+
+
+@app.command()
+def explain(
+    entity: Annotated[
+        Entities, typer.Argument(metavar="TYPE", case_sensitive=False, help="What it is.")
+    ],
+    key: Annotated[int, typer.Argument(metavar="ID", min=-(1 << 63), max=(1 << 63) - 1)],
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
+
+    Exits with 1 when nothing is known of it.
+
+    Example: visitpay explain visit 321000004
+    """
+    from visitpay import terminal
+    from visitpay.database import reading
+    from visitpay.explaining import explain as explain_key
+    from visitpay.models import entity_named
+
+    with reading(database_url) as connection:
+        found = explain_key(connection, entity_named(entity), key)
+    if as_json:
+        typer.echo(terminal.dumps(asdict(found)))
+    elif found.known:
+        _show_explained(found)
+    else:
+        typer.echo(f"nothing is known of {entity.lower()} {key}")
+    if not found.known:
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def _show_explained(found: "Explained") -> None:
+    from visitpay.terminal import short, show
+
+    source, balance = found.source, found.balance
+    facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
+    if source is not None:
+        facts.append(("came with", f"{source['name']}, line {found.line}"))
+    if balance is not None and balance.visit_balance is not None:
+        verdict = "differs from" if balance.differs else "is"
+        what = f"{balance.visit_balance} {verdict} {balance.total}"
+        facts.append(("balance", f"{what}, the sum of {balance.transactions} transactions"))
+    show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
+    deliveries = [(short(each["name"]), each["loaded_at"]) for each in found.deliveries]
+    if deliveries:
+        show(("delivered by", "loaded"), deliveries)
+    if found.rejects:
+        show(*_rejects_table(found.rejects))
+
+
+@app.command()
+def doctor(
+    landing: Landing = DEFAULT_LANDING,
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    as_json: Json = False,
+) -> None:
+    """Look at all that a load needs, and say what to do where it lacks; exits with 1 on an error.
+
+    Example: visitpay doctor /srv/landing
+    """
+    from visitpay import terminal
+    from visitpay.doctor import ERROR, examine
+
+    findings = list(examine(database_url, landing, hospital))
+    if as_json:
+        typer.echo(terminal.dumps({"findings": [vars(each) for each in findings]}))
+    else:
+        rows = [(each.state, each.name, each.seen) for each in findings]
+        terminal.show(("", "", ""), rows)
+        for each in findings:
+            if each.remedy:
+                typer.echo(f"{each.name}: {each.remedy}")
+    if any(each.state == ERROR for each in findings):
+        raise typer.Exit(ATTENTION_STATUS)
 
 
 @app.command()
@@ -499,10 +694,13 @@ def _stoppable() -> Iterator[None]:
 
 
 def _log_failure(error: VisitPayError) -> None:
+    from visitpay.events import Event
+
     logger = logging.getLogger("visitpay")
-    logger.debug("traceback", exc_info=error)
+    event = Event.RUN_STOPPED if isinstance(error, StoppedError) else Event.FAILURE
+    logger.debug("traceback", exc_info=error, extra=event.extra)
     if any(getattr(handler, "as_json", False) for handler in logger.handlers):
-        logger.error("%s", error)
+        logger.error("%s", error, extra=event.extra)
     else:
         typer.echo(f"visitpay: {error}", err=True)
 

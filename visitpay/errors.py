@@ -32,5 +32,9 @@ class FileError(VisitPayError):
     """One file cannot be loaded; nothing of it is kept, and the next run tries it again."""
 
 
+class HeldError(FileError):
+    """Too large a share of a file's rows was rejected; nothing of it is kept unless approved."""
+
+
 class FileChangedError(VisitPayError):
     """A file grew, changed or went away while it was read; it is left for the next run."""

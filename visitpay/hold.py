@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from visitpay.database import require_head, translated
 from visitpay.dialects import dialect_of
 from visitpay.errors import DatabaseError
+from visitpay.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,8 @@ class Hold:
                     if not dialect.is_transient(error):
                         raise
                     what = dialect.explained(error).what
-                    logger.warning("%s; trying again in %g s", what, pause)
+                    message = "%s; trying again in %g s"
+                    logger.warning(message, what, pause, extra=Event.TRYING_AGAIN.extra)
                 time.sleep(pause)
             return self._once(work)
 

@@ -23,6 +23,7 @@ from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import (
     FAILED,
+    HELD,
     LOADED,
     OPEN,
     Entity,
@@ -54,7 +55,9 @@ NEWER = select(LoadFile.id).where(
 )
 """The deliveries of its entity that are newer than a delivery (`Delivery.given`)."""
 
-_FAILED = select(LoadFile.id).where(LoadFile.name == bindparam("name"), LoadFile.status == FAILED)
+_NOT_LOADED = select(LoadFile.id).where(
+    LoadFile.name == bindparam("name"), LoadFile.status.in_((FAILED, HELD))
+)
 _ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
 _AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindparam("entry"))
 
@@ -191,7 +194,7 @@ def close_run(connection: Connection, run_id: int, status: str, **counts: int) -
 
 
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
-    """Enter a file into the ledger; a failed entry of the same name is taken up again."""
+    """Enter a file into the ledger; an entry that failed, of the same name, is taken up again."""
     file_id = _enter(connection, run_id, file, LOADED, None)
     return Delivery.of(connection, file_id, file.entity, file.file_datetime)
 
@@ -223,9 +226,11 @@ def counts_of(connection: Connection, file: LandedFile) -> Counts | None:
     return None if found is None else Counts(**found)
 
 
-def enter_failure(connection: Connection, run_id: int, file: LandedFile, error: str) -> None:
-    """Enter a file that could not be loaded; the next run tries it again."""
-    _enter(connection, run_id, file, FAILED, error)
+def enter_failure(
+    connection: Connection, run_id: int, file: LandedFile, status: str, error: str
+) -> None:
+    """Enter a file that failed, or is held; the next run tries it again."""
+    _enter(connection, run_id, file, status, error)
 
 
 def _enter(
@@ -242,7 +247,7 @@ def _enter(
         "status": status,
         "error": error,
     }
-    file_id = connection.scalar(_FAILED, {"name": file.name})
+    file_id = connection.scalar(_NOT_LOADED, {"name": file.name})
     if file_id is None:
         return int(connection.execute(_ENTER, entry).scalar_one())
     connection.execute(_AMEND, {"entry": file_id, **entry})

@@ -16,11 +16,18 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from visitpay import landing, ledger
-from visitpay.errors import FileChangedError, FileError, VisitPayError
+from visitpay.errors import (
+    ConfigurationError,
+    FileChangedError,
+    FileError,
+    HeldError,
+    VisitPayError,
+)
+from visitpay.events import RUN_ID, Event
 from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
-from visitpay.models import FAILED, LOADED, entity_named
+from visitpay.models import FAILED, HELD, LOADED, entity_named
 
 if TYPE_CHECKING:
     from visitpay.parsing import Batch
@@ -86,6 +93,10 @@ class Options:
     dry_run: bool = False
     wait_seconds: float = 60
     tolerance: Tolerance = field(default_factory=Tolerance)
+    hold_above: float = 100
+    """Percent of a file's rows; with more rejected it is held, unless it is `approved`."""
+    approved: frozenset[str] = frozenset()
+    """Names of files that are loaded however many of their rows are rejected."""
     block_bytes: int | None = None
 
 
@@ -136,13 +147,17 @@ def load(
     """Load what was not consumed before; every file is one transaction.
 
     Raises DatabaseError when the database cannot be used or is held by another load, and
-    ConfigurationError when the landing directory cannot be read. With `dry_run` all is done, and
-    rolled back at the end.
+    ConfigurationError when the landing directory cannot be read, or lacks an approved file. With
+    `dry_run` all is done, and rolled back at the end.
     """
     options = options or Options()
+    RUN_ID.set(None)
     with Hold(engine, options.wait_seconds) as hold:
         # Listed under the lock: while it was waited for, another load took files in.
         landed = landing.scan(directory, hospital)
+        if strange := options.approved - {file.name for file in landed.files}:
+            message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
+            raise ConfigurationError(message)
         run = _Run(hold, options, progress or Silent())
         with hold.rehearsal() if options.dry_run else nullcontext():
             return run.load(landed)
@@ -171,6 +186,7 @@ class _Run:
         since = self._options.since
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
         run_id, plan = self._hold.unit(partial(_open, files))
+        RUN_ID.set(run_id)
         try:
             return self._load(run_id, plan, landed.unrecognised)
         except KeyboardInterrupt:
@@ -197,7 +213,7 @@ class _Run:
     ) -> RunReport:
         counts = sum_of(self._reports)
         failed = self._ended(FAILED)
-        attention = failed or self._options.tolerance.exceeded(counts)
+        attention = failed or self._ended(HELD) or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
@@ -220,6 +236,7 @@ class _Run:
             counts.rejected,
             report.rejects_open,
             resolved,
+            extra=Event.RUN_ENDED.extra,
         )
         return report
 
@@ -236,9 +253,11 @@ class _Run:
     def _load_file(self, run_id: int, file: LandedFile, *, redelivered: bool) -> FileReport:
         self._progress.file(file.name)
         if redelivered:
-            logger.warning("%s: was loaded before with other content; loading it again", file.name)
+            message = "%s: was loaded before with other content; loading it again"
+            logger.warning(message, file.name, extra=Event.FILE_REDELIVERED.extra)
         if file.file_datetime > datetime.now(UTC) + _CLOCKS_APART:
-            logger.warning("%s: is dated in the future; until then it is the newest", file.name)
+            message = "%s: is dated in the future; until then it is the newest"
+            logger.warning(message, file.name, extra=Event.FILE_OF_THE_FUTURE.extra)
         attempts = count()
 
         def consume(connection: Connection) -> Counts:
@@ -249,13 +268,16 @@ class _Run:
         try:
             counts = self._hold.unit(consume)
         except FileChangedError as error:
-            logger.warning("%s: %s; left for the next run", file.name, error)
+            message = "%s: %s; left for the next run"
+            logger.warning(message, file.name, error, extra=Event.FILE_CHANGED.extra)
             report = FileReport(file, CHANGED, Counts(), str(error))
         except FileError as error:
-            logger.error("%s: %s", file.name, error)  # noqa: TRY400 - a bad file is no bug
+            held = isinstance(error, HeldError)
+            status, event = (HELD, Event.FILE_HELD) if held else (FAILED, Event.FILE_FAILED)
             told = str(error)
-            self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, told))
-            report = FileReport(file, FAILED, Counts(), told)
+            logger.error("%s: %s", file.name, told, extra=event.extra)  # noqa: TRY400 - no bug
+            self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, status, told))
+            report = FileReport(file, status, Counts(), told)
         else:
             _log_loaded(file, counts)
             report = FileReport(file, LOADED, counts)
@@ -281,7 +303,8 @@ class _Run:
             with closing(batches):
                 for batch in batches:
                     counts.add(take_in(connection, delivery, batch))
-                    logger.debug("%s: %d rows so far", file.name, counts.read)
+                    so_far = "%s: %d rows so far"
+                    logger.debug(so_far, file.name, counts.read, extra=Event.FILE_PROGRESS.extra)
                     self._progress.advance(source.bytes_read - done)
                     done = source.bytes_read
             source.require_unchanged()
@@ -289,9 +312,21 @@ class _Run:
         if not counts.balanced:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
             raise FileError(message)
+        if counts.rejected * 100 > self._options.hold_above * counts.read:
+            self._require_approval(file, counts)
         if not counts.read:
-            logger.warning("%s: holds a header and no rows", file.name)
+            message = "%s: holds a header and no rows"
+            logger.warning(message, file.name, extra=Event.FILE_EMPTY.extra)
         return counts
+
+    def _require_approval(self, file: LandedFile, counts: Counts) -> None:
+        if file.name in self._options.approved:
+            return
+        message = (
+            f"held: {counts.rejected:,} of {counts.read:,} rows rejected, more than"
+            f" {self._options.hold_above:g} %; ask for a better one, or load it with --approve"
+        )
+        raise HeldError(message)
 
     def retry(self) -> int:
         """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
@@ -299,7 +334,8 @@ class _Run:
         for orphanage in self._hold.unit(ledger.orphanages):
             closed = self._hold.unit(partial(_heal, orphanage))
             if closed:
-                logger.info("%s: %d rows found what they refer to", orphanage.name, closed)
+                message = "%s: %d rows found what they refer to"
+                logger.info(message, orphanage.name, closed, extra=Event.ROWS_RESOLVED.extra)
             resolved += closed
         return resolved
 
@@ -317,7 +353,8 @@ def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
     try:
         return heal(connection, orphanage)
     except FileError as error:
-        logger.warning("%s: its rejected rows cannot be tried again: %s", orphanage.name, error)
+        message = "%s: its rejected rows cannot be tried again: %s"
+        logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
         return 0
 
 
@@ -329,13 +366,15 @@ def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
             "not recognised in the landing directory, left alone: %s%s",
             names,
             f" and {more:,} more" if more > 0 else "",
+            extra=Event.NAMES_UNRECOGNISED.extra,
         )
 
 
 def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
     if extra:
         names = ", ".join(extra[:_NAMES_TO_LOG])
-        logger.warning("%s: %d unknown columns: %s", file.name, len(extra), names)
+        message = "%s: %d unknown columns: %s"
+        logger.warning(message, file.name, len(extra), names, extra=Event.COLUMNS_UNKNOWN.extra)
 
 
 def _log_loaded(file: LandedFile, counts: Counts) -> None:
@@ -344,6 +383,7 @@ def _log_loaded(file: LandedFile, counts: Counts) -> None:
         "%s: %d rows: %d inserted, %d updated, %d unchanged, %d stale, %d superseded, %d rejected",
         file.name,
         *astuple(counts),
+        extra=Event.FILE_LOADED.extra,
     )
 
 

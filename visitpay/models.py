@@ -31,6 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 LOADED = "loaded"
 FAILED = "failed"
+HELD = "held"
 
 OPEN = "open"
 RESOLVED = "resolved"
@@ -182,7 +183,7 @@ class LoadRun(RowCounts, Base):
 
 
 class LoadFile(RowCounts, Base):
-    """One delivery of one file: the ledger; status is loaded or failed."""
+    """One delivery of one file: the ledger; status is loaded, failed or held."""
 
     __tablename__ = "load_files"
     __table_args__ = (Index(None, "entity", "file_datetime"),)

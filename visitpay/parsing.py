@@ -101,7 +101,7 @@ def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
 
 def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
     """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says."""
-    cells = _split(lines, layout)
+    cells = split(lines, layout)
     faults: list[tuple[str, str | None, pl.Series]] = [
         ("malformed", None, cells["malformed"]),
         ("invalid_encoding", None, cells["broken"]),
@@ -179,7 +179,7 @@ def _verdict(faults: list[tuple[str, str | None, pl.Series]]) -> list[pl.Expr]:
     return [reason.alias("reason"), column.alias("column_name")]
 
 
-def _split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+def split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Cut lines into the model's columns, as text; adds `malformed`, `uneven`, drops blank lines.
 
     Lines that do not split evenly go one by one, and are not cut before they are counted: a short

@@ -1,13 +1,34 @@
 """The quarantine: rows that were thrown back, with file, line and reason, until they close."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
+from visitpay.errors import ConfigurationError
 from visitpay.ledger import IS_NEWER, IS_ORPHAN, Delivery
-from visitpay.models import OPEN, SUPERSEDED, LoadFile, RejectedRow
+from visitpay.models import (
+    DISMISSED,
+    OPEN,
+    SUPERSEDED,
+    Entity,
+    LoadFile,
+    RejectedRow,
+    entity_named,
+)
 from visitpay.upserts import insert_rows, table_of
 
 ROWS_AT_ONCE = 50_000
@@ -86,35 +107,122 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
     connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
 
-def listing(connection: Connection, limit: int, **wanted: object) -> list[RowMapping]:
-    """Give rejects, oldest first, with the `file` they came in.
+def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
+    """Close open rejects that nobody will mend, and record why.
 
-    `wanted` holds what columns must equal, and `name` what the file's name must hold; None is any.
+    Raises ConfigurationError, with nothing changed, when one of them is not an open reject.
     """
+    chosen = RejectedRow.id.in_(ids)
+    found = set(
+        connection.scalars(select(RejectedRow.id).where(chosen, RejectedRow.status == OPEN))
+    )
+    if strange := sorted(set(ids) - found):
+        message = f"no open rejects: {', '.join(map(str, strange))}; nothing was dismissed"
+        raise ConfigurationError(message)
+    closing = {"status": DISMISSED, "closed_at": datetime.now(UTC), "why": why}
+    connection.execute(update(RejectedRow).where(chosen).values(closing))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rejects are wanted; None is any."""
+
+    file: str | None = None
+    """What the file's name holds, in any letter case."""
+    entity: str | None = None
+    reason: str | None = None
+    key: int | None = None
+    status: str | None = OPEN
+    since: datetime | None = None
+    """Put aside at this moment, or later."""
+
+    @cached_property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Give the conditions on rejects, joined with the ledger, under which they are wanted."""
+        equal = {
+            RejectedRow.entity: self.entity,
+            RejectedRow.reason: self.reason,
+            RejectedRow.record_key: self.key,
+            RejectedRow.status: self.status,
+        }
+        conditions = [column == value for column, value in equal.items() if value is not None]
+        if self.file is not None:
+            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
+        if self.since is not None:
+            conditions.append(RejectedRow.created_at >= self.since)
+        return conditions
+
+
+def listing(connection: Connection, wanted: Wanted, limit: int) -> list[RowMapping]:
+    """Give rejects, oldest first, with the `file` they came in."""
     columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
     query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
-    for name, value in wanted.items():
-        if name == "name" and value is not None:
-            query = query.where(LoadFile.name.icontains(value, autoescape=True))
-        elif value is not None:
-            query = query.where(getattr(RejectedRow, name) == value)
     ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
-    return list(connection.execute(ordered).mappings())
+    return list(connection.execute(ordered.where(*wanted.conditions)).mappings())
+
+
+def counts(connection: Connection, wanted: Wanted) -> dict[str, int]:
+    """Count rejects by reason, the most frequent first."""
+    number = func.count().label("number")
+    query = select(RejectedRow.reason, number).join_from(RejectedRow, LoadFile)
+    grouped = query.group_by(RejectedRow.reason).order_by(number.desc(), RejectedRow.reason)
+    return {row.reason: row.number for row in connection.execute(grouped.where(*wanted.conditions))}
+
+
+class Origin(NamedTuple):
+    """A delivery that rejects came in."""
+
+    file_id: int
+    name: str
+    entity: type[Entity]
+    header: str
+    rows_read: int
+    rows_rejected: int
+
+
+def origins(connection: Connection, wanted: Wanted) -> list[Origin]:
+    """Give the deliveries that the rejects came in, oldest first."""
+    query = (
+        select(
+            *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
+            *(LoadFile.rows_read, LoadFile.rows_rejected),
+        )
+        .where(
+            LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
+        )
+        .order_by(LoadFile.file_datetime, LoadFile.id)
+    )
+    return [
+        Origin(file_id, name, entity_named(entity), header or "", *numbers)
+        for file_id, name, entity, header, *numbers in connection.execute(query)
+    ]
 
 
 def orphans_of(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
-    """Give a delivery's rows that wait for a reference, by line.
+    """Give a delivery's rows that wait for a reference, as `rows_of` does."""
+    return rows_of(connection, delivery.file_id, IS_ORPHAN)
 
-    They hold `id`, `source_line`, `raw`, and the `column_name` that they were put aside for.
+
+def rows_of(
+    connection: Connection, file_id: int, conditions: Sequence[ColumnElement[bool]]
+) -> Iterator[pl.DataFrame]:
+    """Give the rejects of a delivery, by line, some at a time.
+
+    They hold `id`, `source_line`, `raw`, and the `reason` and `column_name` that they were put
+    aside for.
     """
-    schema = {"id": pl.Int64, "source_line": pl.Int64, "raw": pl.String, "column_name": pl.String}
+    columns = (
+        *(RejectedRow.id, RejectedRow.line_number, RejectedRow.raw),
+        *(RejectedRow.reason, RejectedRow.column_name),
+    )
+    names = ("id", "source_line", "raw", "reason", "column_name")
+    schema = {name: pl.Int64 if name in names[:2] else pl.String for name in names}
     line = 0
     while True:
         rows = connection.execute(
-            select(
-                RejectedRow.id, RejectedRow.line_number, RejectedRow.raw, RejectedRow.column_name
-            )
-            .where(*IS_ORPHAN, RejectedRow.file_id == delivery.file_id)
+            select(*columns)
+            .join(LoadFile)
+            .where(*conditions, RejectedRow.file_id == file_id)
             .where(RejectedRow.line_number > line)
             .order_by(RejectedRow.line_number)
             .limit(ROWS_AT_ONCE)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from visitpay.events import RUN_ID
 from visitpay.landing import printable
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ class _Handler(logging.Handler):
             message = logging.Formatter().formatException(record.exc_info)
         line = f"{iso(moment)} {level.lower()}: {message}"
         if self.as_json:
-            line = json.dumps({"time": iso(moment), "level": level.lower(), "message": message})
+            named = {"event": getattr(record, "event", None), "run_id": RUN_ID.get()}
+            line = json.dumps(
+                {"time": iso(moment), "level": level.lower(), **named, "message": message}
+            )
         with suppress(OSError):  # a log on a full disk, or one nobody reads, costs no load
             if err.is_terminal:
                 err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,301 @@
+"""Rejected rows, from the hospital's file to the mended one, and what is known of an identifier."""
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
+from visitpay.exporting import harmless
+
+PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
+VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
+TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
+
+
+def deliver(feed: Feed) -> None:
+    """Deliver a day with a reject of most kinds."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "2\t", "3\tx\ty")
+    good = "10\t7\t1/2/2021\t\t20.50\t"
+    feed.deliver("Visit", "20211201_223005", good, "11\t7\t1/2/2021\t13/1/2021\t5\t", "12\t7")
+    rows = (
+        "100\t10\t1\t20.25",
+        "101\t99\t1\t9",
+        "102\t10\t1\t=1+1",
+        "x\t10\t1\t-5",
+        "y" * 2_000_000,
+    )
+    feed.deliver("Transaction", "20211201_223133", *rows)
+
+
+def exported(visitpay: Visitpay, *arguments: object) -> list[tuple[Path, int]]:
+    """Export rejects; give the files and the rows in them."""
+    outcome = visitpay("rejects", "export", *arguments, "--json")
+    assert outcome.status == 0
+    return [(Path(each["path"]), each["rows"]) for each in outcome.document["files"]]
+
+
+def test_export(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """Open rejects stand in a file a type, under the feed's header, with reason, file and line."""
+    deliver(feed)
+    visitpay("load")
+    files = exported(visitpay, tmp_path / "mended")
+    about = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
+    contents = {path.name.split("_")[2]: path.read_text().splitlines() for path, _ in files}
+    assert contents == {
+        "Procedure": [
+            f"{about}ProcedureId\tProcedureDescription",
+            f"missing_value\tProcedureDescription\t{PROCEDURES}\t3\t2\t",
+            f"malformed\t\t{PROCEDURES}\t4\t3\tx\ty",
+        ],
+        "Visit": [
+            about + HEADERS["Visit"],
+            f"invalid_date\tDischargeDate\t{VISITS}\t3\t11\t7\t1/2/2021\t13/1/2021\t5\t",
+            f"malformed\t\t{VISITS}\t4\t12\t7",
+        ],
+        "Transaction": [
+            f"{about}TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount",
+            f"missing_reference\tVisitIdentifier\t{TRANSACTIONS}\t3\t101\t99\t1\t9",
+            f"invalid_amount\tAmount\t{TRANSACTIONS}\t4\t102\t10\t1\t =1+1",
+            f"invalid_integer\tTransactionIdentifier\t{TRANSACTIONS}\t5\tx\t10\t1\t-5",
+        ],
+    }
+    assert [rows for _, rows in files] == [2, 2, 3]
+    assert {stat.S_IMODE(path.stat().st_mode) for path, _ in files} == {0o600}
+    assert stat.S_IMODE((tmp_path / "mended").stat().st_mode) == 0o700
+
+
+def test_mended_rows_load_and_close_their_rejects(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """A mended file, dropped back, brings its rows, and their rejects are superseded."""
+    deliver(feed)
+    visitpay("load")
+    for path, _ in exported(visitpay, tmp_path / "mended"):
+        text = path.read_text().replace("\t2\t\n", "\t2\tgauze\n").replace("13/1/2021", "1/13/2021")
+        text = (
+            text.replace("=1+1", "2").replace("\t99\t", "\t10\t").replace("\t3\tx\ty", "\t3\tx y")
+        )
+        kept = [line for line in text.splitlines() if "\t12\t7" not in line and "\tx\t" not in line]
+        (feed.landing / path.name).write_text("\n".join(kept))
+    outcome = visitpay("load", "--json")
+    assert [each["rejected"] for each in outcome.document["files"]] == [0, 0, 0]
+    assert outcome.err.count("unknown columns: rejectreason") == 3
+    assert {row[0]: row[1] for row in feed.tables()["Procedure"]} == {
+        1: "bandaid",
+        2: "gauze",
+        3: "x y",
+    }
+    assert [row[0] for row in feed.tables()["Transaction"]] == [100, 101, 102]
+    superseded = [(row[0][21:24], row[1]) for row in feed.rejects("superseded")]
+    assert superseded == [("Pro", 3), ("Pro", 4), ("Tra", 3), ("Tra", 4), ("Vis", 3)]
+    assert [row[3] for row in feed.rejects("open")] == [
+        "invalid_integer",
+        "line_too_long",
+        "malformed",
+    ]
+
+
+def test_export_of_another_layout(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """Rows of a file with other delimiters and another order come out in the feed's own."""
+    header = "Amount,ProcedureId,Extra,VisitIdentifier,TransactionIdentifier"
+    feed.deliver("Transaction", "20211201_223133", '"1,000.00",1,"a\tb",2,3', header=header)
+    feed.deliver(
+        "Procedure", "20211201_223357", "1;x;a\tb", header="ProcedureId;ProcedureDescription"
+    )
+    visitpay("load")
+    (_, first), (path, rows) = exported(visitpay, tmp_path)
+    assert (first, rows) == (1, 1)
+    assert path.read_text().splitlines()[1].split("\t")[4:] == ["3", "2", "1", '"1,000.00"']
+
+
+def test_an_export_is_newer_than_all_that_was_loaded(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """Also than a file that was dated in the future: what a person mended must win."""
+    feed.deliver("Procedure", "21001231_235959", "1\tx", "2\t")
+    visitpay("load")
+    ((path, _),) = exported(visitpay, tmp_path)
+    assert path.name == "HospitalABC_VisitPay_Procedure_21010101_000000.txt"
+    outcome = visitpay("rejects", "export", tmp_path)
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"visitpay: {path} cannot be written: File exists\n",
+    )
+    assert [each.name for each in tmp_path.iterdir() if "Procedure" in each.name] == [path.name]
+
+
+def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """The file for the hospital has the rows as they came, and what became of each file's rows."""
+    deliver(feed)
+    visitpay("load")
+    ((path, rows),) = exported(visitpay, tmp_path, "--response", "--entity", "Visit")
+    assert rows == 3
+    assert path.name.startswith("HospitalABC_VisitPay_Response_")
+    assert path.read_text().splitlines() == [
+        "File\tLine\tReason\tColumn\tRow",
+        f"{VISITS}\t3\tinvalid_date\tDischargeDate\t11\t7\t1/2/2021\t13/1/2021\t5\t",
+        f"{VISITS}\t4\tmalformed\t\t12\t7",
+        f"TRAILER\t{VISITS}\t3\t1\t2",
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    shutil.copy(path, feed.landing)
+    assert path.name in visitpay("load", "--json").document["unrecognised"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "exported"),
+    [
+        ("=1+1", " =1+1"),
+        ('"=1+1"', ' "=1+1"'),
+        ("@SUM(A1)", " @SUM(A1)"),
+        ("-2+3", " -2+3"),
+        ("+cmd|' /C calc'!A0", " +cmd|' /C calc'!A0"),
+        ("-20.25", "-20.25"),
+        ("-$1,000.00", "-$1,000.00"),
+        ("(20.00)", "(20.00)"),
+        ("Ace = wrap", "Ace = wrap"),
+        ("", ""),
+    ],
+)
+def test_no_formula_for_a_spreadsheet(cell: str, exported: str) -> None:
+    """A cell that a spreadsheet would calculate has a space before it, which a load trims."""
+    assert harmless(cell) == exported
+
+
+def test_counts_and_since(feed: Feed, visitpay: Visitpay) -> None:
+    """Rejects are counted by reason, whatever the limit, and chosen by when they were put aside."""
+    deliver(feed)
+    visitpay("load")
+    counted = visitpay("rejects", "list", "--limit", "1", "--json").document
+    assert len(counted["rejects"]) == 1
+    assert counted["counts"] == {
+        "malformed": 2,
+        "invalid_amount": 1,
+        "invalid_date": 1,
+        "invalid_integer": 1,
+        "line_too_long": 1,
+        "missing_reference": 1,
+        "missing_value": 1,
+    }
+    assert "invalid_amount" in visitpay("rejects", "list", "--limit", "1").out
+    for since, number in (("2021-01-01", 8), ("2100-01-01", 0)):
+        listed = visitpay("rejects", "list", "--since", since, "--json").document["rejects"]
+        assert len(listed) == number
+
+
+def test_dismiss(feed: Feed, visitpay: Visitpay) -> None:
+    """What is dismissed is closed, with the reason why, and no load tries it again."""
+    deliver(feed)
+    visitpay("load")
+    listed = visitpay("rejects", "list", "--entity", "Transaction", "--json").document["rejects"]
+    orphan, amount, *_ = (each["id"] for each in listed)
+    outcome = visitpay("rejects", "dismiss", orphan, amount, "--why", "test patients")
+    assert (outcome.status, outcome.out) == (0, "rejects dismissed 2\n")
+    feed.deliver("Visit", "20211202_223005", "99\t7\t1/2/2021\t\t\t")
+    assert visitpay("load", "--json").document["rejects_resolved"] == 0
+    closed = visitpay("rejects", "list", "--status", "dismissed", "--json").document["rejects"]
+    assert [(each["id"], each["why"]) for each in closed] == [
+        (orphan, "test patients"),
+        (amount, "test patients"),
+    ]
+    assert "test patients" in visitpay("rejects", "list", "--status", "dismissed").out
+    again = visitpay("rejects", "dismiss", orphan, listed[2]["id"], 999, "--why", "x")
+    message = f"no open rejects: {orphan}, 999; nothing was dismissed"
+    assert (again.status, again.err) == (2, f"visitpay: {message}\n")
+    assert listed[2]["id"] in [
+        each["id"] for each in visitpay("rejects", "list", "--json").document["rejects"]
+    ]
+    assert visitpay("rejects", "dismiss", 1, "--why", " ").status == 2
+
+
+def test_hold(feed: Feed, visitpay: Visitpay) -> None:
+    """A file with too many rejects is held whole, until it is approved or has fewer."""
+    rows = [f"{number}\tbandaid" for number in range(8)]
+    path = feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
+    feed.deliver("Procedure", "20211202_223357", "9\tgauze")
+    message = (
+        "held: 2 of 10 rows rejected, more than 19.5 %; ask for a better one, or load it with"
+        " --approve"
+    )
+    for _ in range(2):
+        outcome = visitpay("load", "--hold-above", "19.5", "--json", "--max-rejects", "100%")
+        held = outcome.document["files"][0]
+        assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
+        assert (held["rows_read"], feed.tables()["Procedure"]) == (0, [(9, "gauze")])
+        assert feed.rejects() == []
+    (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
+    assert (entry["name"], entry["error"]) == (path.name, message)
+    approved = visitpay("load", "--hold-above", "19.5", "--approve", path.name, "--json").document
+    assert (approved["files"][0]["status"], approved["files"][0]["rejected"]) == ("loaded", 2)
+    assert len(feed.tables()["Procedure"]) == 9
+    assert visitpay("files", "--status", "held", "--json").document["files"] == []
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("share", "status"), [("20", "loaded"), ("19.9", "held"), ("0", "held"), ("100", "loaded")]
+)
+def test_hold_above(feed: Feed, visitpay: Visitpay, share: str, status: str) -> None:
+    """Two rows of ten are as many as 20 percent, and no more."""
+    rows = [f"{number}\tbandaid" for number in range(8)]
+    feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
+    outcome = visitpay("load", "--hold-above", share, "--json")
+    assert outcome.document["files"][0]["status"] == status
+
+
+@only_sqlite
+def test_approve_what_is_not_there(feed: Feed, visitpay: Visitpay) -> None:
+    """A name that nobody landed is a slip of the pen, and nothing is loaded."""
+    feed.deliver("Procedure", "20211202_223357", "9\tgauze")
+    outcome = visitpay("load", "--approve", "x\x1b")
+    message = r"visitpay: not in the landing directory: x\x1b"
+    assert (outcome.status, outcome.err) == (2, f"{message}\n")
+    assert feed.tables()["Procedure"] == []
+
+
+def test_explain(feed: Feed, visitpay: Visitpay) -> None:
+    """A visit's row, the line it came from, its deliveries, its rejects and its balance."""
+    deliver(feed)
+    feed.deliver("Visit", "20211202_223005", "10\t8\t1/2/2021\t\t20.25\t", "10\t8\t1/2/2021\t\tx\t")
+    visitpay("load")
+    known = visitpay("explain", "visit", "10", "--json").document
+    assert known["row"] == {
+        "visit_identifier": 10,
+        "guarantor_identifier": 8,
+        "admit_date": "2021-01-02",
+        "discharge_date": None,
+        "visit_balance": "20.25",
+        "insurance_identifier": None,
+    }
+    later = VISITS.replace("1201", "1202")
+    assert (known["source"]["name"], known["line"]) == (later, 2)
+    assert [each["name"] for each in known["deliveries"]] == [later, VISITS]
+    assert [(each["line_number"], each["reason"]) for each in known["rejects"]] == [
+        (3, "invalid_amount")
+    ]
+    assert known["balance"] == {
+        "visit_identifier": 10,
+        "visit_balance": "20.25",
+        "transactions": 1,
+        "total": "20.25",
+    }
+    told = visitpay("explain", "Visit", "10").out
+    assert "20.25 is 20.25, the sum of 1 transactions" in told
+    assert f"{later}, line 2" in told
+
+
+def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> None:
+    """Rejects alone are shown; of what never came, nothing is known, and the status is 1."""
+    deliver(feed)
+    visitpay("load")
+    outcome = visitpay("explain", "transaction", "101")
+    assert outcome.status == 0
+    assert "not in its table" in outcome.out
+    assert "missing_reference" in outcome.out
+    outcome = visitpay("explain", "procedure", "777")
+    assert (outcome.status, outcome.out) == (1, "nothing is known of procedure 777\n")
+    assert visitpay("explain", "procedure", "777", "--json").document["row"] is None
+    differs = visitpay("explain", "transaction", "100").out
+    assert "20.50 differs from 20.25, the sum of 1 transactions" in differs

@@ -1,0 +1,136 @@
+"""Whether a load can work here: what it needs is looked at, with what to do where it lacks."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, func, make_url, select
+
+from visitpay import landing, ledger
+from visitpay.database import make_engine, require_head, translated
+from visitpay.dialects import dialect_of
+from visitpay.errors import VisitPayError
+from visitpay.hold import Hold
+from visitpay.models import ENTITIES, LoadFile, LoadRun
+
+OK = "ok"
+WARNING = "warning"
+ERROR = "error"
+
+ROOM_BYTES = 1 << 30
+"""With less room than this on its disk, a database gets a warning."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its name, `ok`, `warning` or `error`, and what was seen."""
+
+    name: str
+    state: str
+    seen: str
+    remedy: str = ""
+
+
+def examine(url: str, directory: Path, hospital: str) -> Iterator[Finding]:
+    """Look at everything that a load needs; without a database that can be used, not much."""
+    yield _landing(directory, hospital)
+    try:
+        engine = make_engine(url)
+        with translated(engine.url), engine.connect() as connection, connection.begin():
+            require_head(connection)
+    except VisitPayError as error:
+        yield Finding("database", ERROR, str(error))
+        return
+    yield Finding("database", OK, f"{engine.name} answers, and its schema is at head")
+    yield _lock(engine)
+    with translated(engine.url), make_engine(url, read_only=True).connect() as connection:
+        for look in (_references, _last_run, _clock, _disk, _permissions):
+            yield look(connection)
+
+
+def _landing(directory: Path, hospital: str) -> Finding:
+    try:
+        landed = landing.scan(directory, hospital)
+    except VisitPayError as error:
+        return Finding("landing directory", ERROR, str(error), "check its path and its permissions")
+    seen = f"{len(landed.files):,} files of the feed, {len(landed.unrecognised):,} others"
+    if landed.unrecognised:
+        remedy = "`visitpay status --json` names the others: rename them, or take them away"
+        return Finding("landing directory", WARNING, seen, remedy)
+    return Finding("landing directory", OK, seen)
+
+
+def _lock(engine: Engine) -> Finding:
+    try:
+        with Hold(engine, 0):
+            return Finding("lock", OK, "no load holds the database; foreign keys are kept")
+    except VisitPayError as error:
+        return Finding("lock", WARNING, str(error), "see whether that load still gets on")
+
+
+def _references(connection: Connection) -> Finding:
+    broken = sorted(dialect_of(connection).broken_references(connection))
+    known = select(LoadFile.id)
+    for entity in ENTITIES:
+        strays = select(entity).where(entity.source_file_id.not_in(known))
+        if connection.scalar(select(strays.exists())):
+            broken.append(f"{entity.__tablename__} (to the ledger)")
+    if broken:
+        remedy = "restore a backup, and load what came since"
+        return Finding("references", ERROR, f"rows refer to nothing in {', '.join(broken)}", remedy)
+    return Finding("references", OK, "every row refers to what is there")
+
+
+def _last_run(connection: Connection) -> Finding:
+    run = ledger.last_run(connection)
+    if run is None:
+        return Finding("last run", WARNING, "none yet", "run: visitpay load")
+    seen = f"{run['id']}: {run['status']}, begun {run['started_at']:%Y-%m-%d %H:%M} UTC"
+    state = OK if run["status"] in ("ok", "running") else WARNING
+    remedies = {
+        "attention": "see `visitpay files --status failed` and `visitpay rejects list`",
+        "interrupted": "the next load goes on from there",
+    }
+    return Finding("last run", state, seen, remedies.get(run["status"], ""))
+
+
+def _clock(connection: Connection) -> Finding:
+    now, newest = datetime.now(UTC), connection.scalar(select(func.max(LoadRun.started_at)))
+    seen = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if newest is not None and newest > now:
+        seen += f", but a run began at {newest:%Y-%m-%d %H:%M:%S}"
+        return Finding("clock", ERROR, seen, "set the clock; is it kept by NTP?")
+    return Finding("clock", OK, seen)
+
+
+def _disk(connection: Connection) -> Finding:
+    path = _file_of(connection)
+    if path is None:
+        return Finding("disk", OK, "the server's own matter")
+    free = shutil.disk_usage(path.parent).free
+    seen = f"{free / (1 << 30):,.1f} GiB free beside {path.stat().st_size / (1 << 30):,.1f} GiB"
+    if free < max(ROOM_BYTES, path.stat().st_size // 10):
+        return Finding("disk", WARNING, seen, "make room: a load needs some for its journal")
+    return Finding("disk", OK, seen)
+
+
+def _permissions(connection: Connection) -> Finding:
+    path = _file_of(connection)
+    if path is None:
+        return Finding("permissions", OK, "the server's own matter")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        remedy = f"run: chmod 600 {path}"
+        return Finding("permissions", WARNING, f"{path} is mode {mode:o}", remedy)
+    if not os.access(path.parent, os.W_OK):
+        remedy = f"let the user of the load write to {path.parent}"
+        return Finding("permissions", ERROR, "no journal can be written", remedy)
+    return Finding("permissions", OK, "the database is its owner's alone")
+
+
+def _file_of(connection: Connection) -> Path | None:
+    url = make_url(connection.engine.url)
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None

@@ -1,0 +1,33 @@
+"""What happens in a run, by names that stay, for the machines that read the log."""
+
+from contextvars import ContextVar
+from enum import StrEnum
+
+RUN_ID: ContextVar[int | None] = ContextVar("run_id", default=None)
+"""The run that is under way, once it has a book."""
+
+
+class Event(StrEnum):
+    """A name that a line of the log bears in JSON."""
+
+    RUN_ENDED = "run_ended"
+    RUN_STOPPED = "run_stopped"
+    FILE_LOADED = "file_loaded"
+    FILE_PROGRESS = "file_progress"
+    FILE_FAILED = "file_failed"
+    FILE_HELD = "file_held"
+    FILE_CHANGED = "file_changed"
+    FILE_EMPTY = "file_empty"
+    FILE_REDELIVERED = "file_redelivered"
+    FILE_OF_THE_FUTURE = "file_of_the_future"
+    COLUMNS_UNKNOWN = "columns_unknown"
+    NAMES_UNRECOGNISED = "names_unrecognised"
+    ROWS_RESOLVED = "rows_resolved"
+    ROWS_LOST_THEIR_LAYOUT = "rows_lost_their_layout"
+    TRYING_AGAIN = "trying_again"
+    FAILURE = "failure"
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """Give what a logger is told, to name the line."""
+        return {"event": self.value}

@@ -1,0 +1,146 @@
+"""Rejected rows as files: to be mended and delivered again, and to be sent back to the hospital."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from sqlalchemy import Connection, func, select
+
+from visitpay.errors import ConfigurationError
+from visitpay.layout import Layout
+from visitpay.models import ENTITIES, LOADED, Entity, LoadFile, fed_columns, header_of
+from visitpay.parsing import split
+from visitpay.quarantine import Origin, Wanted, origins, rows_of
+
+REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
+"""Columns ahead of the feed's own; a load takes no notice of columns that it does not know."""
+
+RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
+TRAILER = "TRAILER"
+
+_PLAIN_NUMBER = re.compile(r"[+-]?[$(]*[0-9][0-9,.)]*")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and how many rejected rows it holds."""
+
+    path: Path
+    rows: int
+
+
+def export(
+    connection: Connection, directory: Path, hospital: str, wanted: Wanted, now: datetime
+) -> list[Exported]:
+    """Write the rejects that are wanted, a file a type, in the feed's own format.
+
+    The files' names are newer than all that was loaded, so that mended rows win. Lines that were
+    too long are left out: only their start was kept. Raises ConfigurationError when a file cannot
+    be written.
+    """
+    written: list[Exported] = []
+    for entity in ENTITIES:
+        found = [origin for origin in origins(connection, wanted) if origin.entity is entity]
+        if found:
+            moment = _moment_after(connection, entity, now)
+            lines = _mendable(connection, entity, found, wanted)
+            written.append(_write(directory, hospital, entity.__name__, moment, lines))
+    return written
+
+
+def respond(
+    connection: Connection, directory: Path, hospital: str, wanted: Wanted, now: datetime
+) -> Exported:
+    """Write the rejects that are wanted for whoever sent them, and how each file's rows ended.
+
+    Raises ConfigurationError when the file cannot be written.
+    """
+    return _write(directory, hospital, "Response", now, _response(connection, wanted))
+
+
+def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -> datetime:
+    newest = connection.scalar(
+        select(func.max(LoadFile.file_datetime)).where(
+            LoadFile.entity == entity.__name__, LoadFile.status == LOADED
+        )
+    )
+    return max(now, newest + timedelta(seconds=1)) if newest else now
+
+
+def _mendable(
+    connection: Connection, entity: type[Entity], found: Iterable[Origin], wanted: Wanted
+) -> Iterator[str]:
+    headers = [header_of(column) for column in fed_columns(entity)]
+    yield "\t".join([*REJECT_HEADERS, *headers])
+    for origin in found:
+        layout = Layout.of(entity, origin.header)
+        for rejects in rows_of(connection, origin.file_id, wanted.conditions):
+            for row, cells in zip(
+                rejects.iter_rows(named=True), _cells(rejects, layout), strict=True
+            ):
+                if row["reason"] != "line_too_long":
+                    about = (
+                        row["reason"],
+                        row["column_name"] or "",
+                        origin.name,
+                        row["source_line"],
+                    )
+                    yield "\t".join([*map(str, about), *map(harmless, cells)])
+
+
+def _cells(rejects: pl.DataFrame, layout: Layout) -> Iterator[list[str]]:
+    """Give the cells of each row in the model's order; as they stand, if it does not split."""
+    none = pl.lit(value=False)
+    lines = split(rejects.select("source_line", "raw", broken=none, long=none), layout)
+    names = [column.name for column in fed_columns(layout.entity)]
+    for raw, malformed, *cells in lines.select("raw", "malformed", *names).iter_rows():
+        if malformed:
+            yield raw.split(layout.delimiter)
+        else:
+            yield [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
+
+
+def _response(connection: Connection, wanted: Wanted) -> Iterator[str]:
+    yield "\t".join(RESPONSE_HEADERS)
+    found = origins(connection, wanted)
+    for origin in found:
+        for rejects in rows_of(connection, origin.file_id, wanted.conditions):
+            for row in rejects.iter_rows(named=True):
+                about = (origin.name, row["source_line"], row["reason"], row["column_name"] or "")
+                yield "\t".join([*map(str, about), *map(harmless, row["raw"].split("\t"))])
+    for origin in found:
+        loaded = origin.rows_read - origin.rows_rejected
+        counts = (origin.rows_read, loaded, origin.rows_rejected)
+        yield "\t".join(map(str, (TRAILER, origin.name, *counts)))
+
+
+def harmless(cell: str) -> str:
+    """Give a cell that no spreadsheet takes for a formula: a load trims the space before it."""
+    bare = cell.lstrip(' "')
+    formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
+    return f" {cell}" if formula else cell
+
+
+def _write(
+    directory: Path, hospital: str, what: str, moment: datetime, lines: Iterator[str]
+) -> Exported:
+    """Write a file that only its owner can read, hidden until it is whole; never over another."""
+    path = directory / f"{hospital}_VisitPay_{what}_{moment:%Y%m%d_%H%M%S}.txt"
+    hidden = path.with_name(f".{path.name}")
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        with os.fdopen(os.open(hidden, flags, 0o600), "w", encoding="utf-8", newline="") as file:
+            rows = sum(bool(file.write(f"{line}\n")) for line in lines)
+        try:
+            os.link(hidden, path)
+        finally:
+            hidden.unlink()
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigurationError(message) from error
+    return Exported(path, rows - 1)
