@@ -22,8 +22,6 @@ from visitpay import __version__
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import (
-    FAILED,
-    HELD,
     LOADED,
     OPEN,
     Entity,
@@ -56,7 +54,7 @@ NEWER = select(LoadFile.id).where(
 """The deliveries of its entity that are newer than a delivery (`Delivery.given`)."""
 
 _NOT_LOADED = select(LoadFile.id).where(
-    LoadFile.name == bindparam("name"), LoadFile.status.in_((FAILED, HELD))
+    LoadFile.name == bindparam("name"), LoadFile.status != LOADED
 )
 _ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
 _AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindparam("entry"))

@@ -48,6 +48,7 @@ REJECT_SCHEMA = pl.Schema(
 )
 
 NO_REJECTS = REJECT_SCHEMA.to_frame()
+NO_LINES = pl.Schema({"source_line": pl.Int64, "raw": pl.String}).to_frame()
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,10 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
         ("invalid_encoding", None, cells["broken"]),
         ("line_too_long", None, cells["long"]),
     ]
-    text = cells["uneven"] & ~cells["broken"] & ~cells["long"]
-    uneven = cells.filter(text).select("source_line", "raw")
+    uneven = NO_LINES
+    if cells["uneven"].any():
+        text = cells["uneven"] & ~cells["broken"] & ~cells["long"]
+        uneven = cells.filter(text).select("source_line", "raw")
     columns = [cells["source_line"], cells["raw"]]
     bare = not cells["raw"].str.contains('[" ]').any()
     for column in fed_columns(layout.entity):
