@@ -36,6 +36,10 @@ def deliver(feed: Feed, rows: int = 40) -> None:
         )
         for n in range(rows)
     ]
+    odd = [
+        f"{KEYS['visit'].format(n)}\t98765432\t{DATE}\t12/24/1931\t{AMOUNT}\t98765432"
+        for n in (997, 998)
+    ]
     bad = {
         "Procedure": [
             TEXT,
@@ -45,6 +49,7 @@ def deliver(feed: Feed, rows: int = 40) -> None:
             f"{TEXT}\t{TEXT}",
         ],
         "Visit": [
+            *odd,
             visits[0].replace(DATE, TEXT),
             visits[1].replace(AMOUNT, "98765432.431"),
             visits[2].replace(DATE, "2/30/1931"),
@@ -81,7 +86,17 @@ LOADS = [
     for how in ([], ["--dry-run"])
     for form in ([], ["--json", "--log-format", "json"])
 ]
-LOOKS = ["status", "files", "check", "rejects list", "rejects list --status all", "rejects retry"]
+LOOKS = [
+    "status",
+    "files",
+    "check",
+    "rejects list",
+    "rejects list --status all",
+    "rejects retry",
+    "reconcile",
+    "reconcile --expect daily",
+    "status --expect daily",
+]
 
 
 @pytest.mark.parametrize("load", LOADS, ids=" ".join)
@@ -96,11 +111,12 @@ def test_commands(feed: Feed, visitpay: Visitpay, load: list[str]) -> None:
 
 
 def test_rows_are_shown_where_they_are_asked_for(feed: Feed, visitpay: Visitpay) -> None:
-    """The quarantine has what the log has not."""
+    """The quarantine has what the log has not, and so have the visits of which something is odd."""
     deliver(feed)
     visitpay("load")
     for form in ([], ["--json"]):
         assert TEXT in visitpay("rejects", "list", "--raw", *form).out
+        assert MARK.search(visitpay("reconcile", "--raw", *form).out)
 
 
 def abort(feed: Feed) -> None:

@@ -64,7 +64,7 @@ def test_the_readme_names_every_command_and_reason() -> None:
     """Nothing that a user can run or meet is missing."""
     callbacks = (command.callback for command in app.registered_commands)
     names = [callback.__name__ for callback in callbacks if callback is not None]
-    assert {"load", "status", "files", "check", "sample"} == set(names)
+    assert {"load", "status", "files", "reconcile", "check", "sample"} == set(names)
     for name in (*names, "rejects list", "rejects retry"):
         assert f"    visitpay {name}" in README
     assert all(f"`{reason}`" in README for reason in REASONS)
