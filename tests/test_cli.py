@@ -28,8 +28,20 @@ FAILED = PROCEDURES.replace("1201", "1202")
 NOTHING = "none: nothing was loaded yet"
 URL_HINT = "use a URL like sqlite:///visitpay.db"
 
-USERS_OF_DATABASE = [["load"], ["status"], ["files"], ["rejects", "list"], ["rejects", "retry"]]
-WRITERS = [["load", "--wait", "0"], ["load", "--wait", "0.15"], ["rejects", "retry", "--wait", "0"]]
+USERS_OF_DATABASE = [
+    ["load"],
+    ["status"],
+    ["files"],
+    ["rejects", "list"],
+    ["rejects", "retry"],
+    ["reconcile"],
+]
+WRITERS = [
+    ["load", "--wait", "0"],
+    ["load", "--wait", "0.15"],
+    ["rejects", "retry", "--wait", "0"],
+    ["reconcile", "--wait", "0"],
+]
 
 
 def deliver_day(feed: Feed) -> None:
@@ -174,8 +186,11 @@ def test_dry_run(feed: Feed, visitpay: Visitpay) -> None:
 def test_status(feed: Feed, visitpay: Visitpay) -> None:
     """`status` shows the checkpoint, the last run, what waits and what is rejected."""
     fresh = visitpay("status", "--json").document
+    well = {"status": "ok", "summary": "all is well: nothing was loaded yet"}
+    assert well == {name: fresh.pop(name) for name in well}
     assert set(map(str, fresh.values())) == {"None", "[]", "0"}
-    assert cells(visitpay("status").out)[0] == ["checkpoint", *NOTHING.split()]
+    printed = cells(visitpay("status").out)
+    assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver("Visit", "20211202_223005")
@@ -185,27 +200,55 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert (run["id"], run["status"], run["rows_read"]) == (1, "attention", 4)
     newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
     assert document == {
+        "status": "attention",
+        "summary": "needs a person: 1 rejects open",
         "checkpoint": "2021-12-01T22:33:57Z",
         "files_waiting": [waiting.name],
+        "files_failed": [],
         "unrecognised": ["readme.md"],
         "rejects_open": 1,
         "entities": [
             {"entity": entity, "files": 1, "newest": f"2021-12-01T{hour}Z"}
             for entity, hour in newest.items()
         ],
+        "findings": [],
     }
     printed = cells(visitpay("status").out)
-    assert printed[:5] == [
+    assert printed[:7] == [
+        ["needs", "a", "person:", "1", "rejects", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
         ["last", "run", "1:", "attention,", run["started_at"]],
         ["files", "waiting", "1"],
+        ["files", "failed", "0"],
         ["not", "recognised", "1"],
         ["rejects", "open", "1"],
     ]
-    assert [line[:3] for line in printed[5:]] == [
+    assert [line[:3] for line in printed[7:]] == [
         ["entity", "files", "newest"],
         *([entity, "1", f"2021-12-01T{hour}Z"] for entity, hour in newest.items()),
     ]
+
+
+def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -> None:
+    """What needs a person stands in one line of 80 columns, and what was found below it."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    visitpay("load")
+    first, *_ = visitpay("status").out.splitlines()
+    assert first == "all is well: loaded up to 2021-12-01 22:33 UTC, nothing is open"
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t1/1/2021\t\t1", "x\t7\t\t\t\t1")
+    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    visitpay("load")
+    first, *lines = visitpay("status").out.splitlines()
+    assert first == "needs a person: 1 files failed, 1 rejects open, 3 findings"
+    assert [" ".join(line.split()) for line in lines[-3:]] == [
+        "type_missing 2021-12-01: no Transaction file, though both others",
+        "discharge_before_admission 1 visits end before they begin",
+        "visit_without_transactions 1 visits have no transactions",
+    ]
+    found = visitpay("status", "--json", "--expect", "daily").document["findings"]
+    assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
+    (feed.landing / VISITS.replace("1201", "1202")).unlink()
+    assert visitpay("status", "--json").document["files_failed"] == []
 
 
 @pytest.mark.parametrize(
@@ -280,6 +323,49 @@ def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
     assert document == {"rejects_resolved": 1, "rejects_open": 1}
     assert [each[2] for each in feed.rejects("resolved")] == [101]
     assert visitpay("rejects", "retry", "--json").document["rejects_resolved"] == 0
+
+
+def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
+    """`reconcile` shows counts and totals, with --raw the visits, and gives 1 if any differ."""
+    visits = ("10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t0.3\t")
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver("Visit", "20211201_223005", *visits)
+    feed.deliver("Transaction", "20211201_223133", "1\t10\t1\t20.50", "2\t11\t1\t0.31")
+    visitpay("load")
+    outcome = visitpay("reconcile", "--json")
+    assert outcome.status == 1
+    counts = {"compared": 2, "different": 1, "changed": 0, "cleared": 0}
+    totals = {"visit_balance": "0.30", "transactions_total": "0.31"}
+    message = "1 balances are not the sum of the transactions"
+    finding = {"check": "balance_differs", "subject": "", "count": 1, "message": message}
+    assert outcome.document == {
+        "status": "attention",
+        "balances": counts | totals | {"new": 1},
+        "findings": [finding],
+    }
+    raw = visitpay("reconcile", "--raw", "--json").document
+    assert raw["visits"] == [{"check": "balance_differs", "visit_identifier": 11} | totals]
+    assert raw["balances"]["new"] == 0
+    assert visitpay("status", "--json").document["findings"] == [finding]
+    printed = cells(visitpay("reconcile").out)
+    assert [" ".join(line) for line in printed] == [
+        "1 of 2 balances differ: 0.30 against 0.31",
+        "new 0, changed 0, cleared 0",
+        "check finding",
+        f"balance_differs {message}",
+    ]
+    assert cells(visitpay("reconcile", "--raw", "--limit", "1").out) == [
+        *printed,
+        ["check", "visit_identifier", "visit_balance", "transactions_total"],
+        ["balance_differs", "11", "0.30", "0.31"],
+    ]
+    feed.deliver("Visit", "20211201_223006", "11\t7\t1/2/2021\t\t0.31\t")
+    visitpay("load")
+    outcome = visitpay("reconcile", "--raw")
+    agree = "0 of 2 balances differ: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
+    assert outcome == Outcome(0, agree, "")
+    assert visitpay("reconcile", "--json").document["status"] == "ok"
+    assert visitpay("reconcile", "--expect", "daily").status == 1
 
 
 def test_check(feed: Feed, visitpay: Visitpay) -> None:
@@ -486,6 +572,8 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("files --entity Guarantor", "--entity"),
         ("files --status gone", "--status"),
         ("rejects list --key x", "--key"),
+        ("reconcile --expect sundays", "--expect"),
+        ("status --expect sundays", "--expect"),
         ("rejects list --status gone", "--status"),
         ("sample out --dirt 101", "--dirt"),
         ("sample", "DIR"),
@@ -587,7 +675,7 @@ OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
     " --dry-run --json --log-format --verbose --help",
     "doctor": "--database-url --hospital --json --help",
-    "status": "--database-url --hospital --json --help",
+    "status": "--database-url --hospital --expect --json --help",
     "files": "--database-url --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
@@ -596,6 +684,7 @@ OPTIONS = {
     " --json --help",
     "rejects dismiss": "--why --database-url --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
+    "reconcile": "--database-url --expect --raw --limit --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
 }

@@ -37,6 +37,10 @@ def deliver(feed: Feed, rows: int = 40) -> None:
         )
         for n in range(rows)
     ]
+    odd = [
+        f"{KEYS['visit'].format(n)}\t98765432\t{DATE}\t12/24/1931\t{AMOUNT}\t98765432"
+        for n in (997, 998)
+    ]
     bad = {
         "Procedure": [
             TEXT,
@@ -46,6 +50,7 @@ def deliver(feed: Feed, rows: int = 40) -> None:
             f"{TEXT}\t{TEXT}",
         ],
         "Visit": [
+            *odd,
             visits[0].replace(DATE, TEXT),
             visits[1].replace(AMOUNT, "98765432.431"),
             visits[2].replace(DATE, "2/30/1931"),
@@ -82,8 +87,18 @@ LOADS = [
     for how in ([], ["--dry-run"])
     for form in ([], ["--json", "--log-format", "json"])
 ]
-LOOKS = ["status", "files", "check", "doctor"]
-LOOKS += ["rejects list", "rejects list --status all", "rejects retry"]
+LOOKS = [
+    "status",
+    "files",
+    "check",
+    "doctor",
+    "rejects list",
+    "rejects list --status all",
+    "rejects retry",
+    "reconcile",
+    "reconcile --expect daily",
+    "status --expect daily",
+]
 
 
 @pytest.mark.parametrize("load", LOADS, ids=" ".join)
@@ -100,12 +115,13 @@ def test_commands(feed: Feed, visitpay: Visitpay, load: list[str]) -> None:
 def test_rows_are_shown_where_they_are_asked_for(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
-    """The quarantine has what the log has not, and tells it to who asks, and to files."""
+    """The quarantine has what the log has not, and tells who asks; so do exports and odd visits."""
     deliver(feed)
     visitpay("load")
     procedure = KEYS["procedure"].format(1)
     for form in ([], ["--json"]):
         assert TEXT in visitpay("rejects", "list", "--raw", *form).out
+        assert MARK.search(visitpay("reconcile", "--raw", *form).out)
         assert TEXT in visitpay("explain", "procedure", procedure, *form).out
         told(visitpay("rejects", "export", tmp_path / f"export{len(form)}", *form))
         told(visitpay("rejects", "export", tmp_path / f"sent{len(form)}", "--response", *form))

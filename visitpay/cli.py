@@ -18,9 +18,11 @@ from visitpay import DEFAULT_URL, __version__
 from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
 
 if TYPE_CHECKING:
+    from visitpay.balances import Reconciliation
     from visitpay.checking import CheckedFile
     from visitpay.explaining import Explained
     from visitpay.loading import FileReport, RunReport, Tolerance
+    from visitpay.quality import Finding
 
 ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
 
@@ -71,6 +73,13 @@ class RejectStatus(StrEnum):
     SUPERSEDED = "superseded"
     DISMISSED = "dismissed"
     ALL = "all"
+
+
+class Expect(StrEnum):
+    """On which days something is to come."""
+
+    WEEKDAYS = "weekdays"
+    DAILY = "daily"
 
 
 def _moment(text: str) -> datetime:
@@ -144,6 +153,10 @@ PutAsideSince = Annotated[
     typer.Option(parser=_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Expected = Annotated[
+    Expect | None,
+    typer.Option(envvar="VISITPAY_EXPECT", help="Find days (UTC) on which nothing came."),
+]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 Wait = Annotated[
     float,
@@ -301,9 +314,12 @@ def status(
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    expect: Expected = None,
     as_json: Json = False,
 ) -> None:
-    """Show how far the feed has got, the last run, what waits, and what is rejected.
+    """Say whether all is well, how far the feed has got, what waits, and what needs a person.
+
+    Balances are told of as `visitpay reconcile` found them when it last ran.
 
     Example: visitpay status /srv/landing
     """
@@ -312,17 +328,21 @@ def status(
     from visitpay.landing import scan
     from visitpay.overview import overview
 
+    now = datetime.now(UTC)
     landed = scan(landing, hospital)
     with reading(database_url) as connection:
-        seen = overview(connection, landed)
+        seen = overview(connection, landed, now, expect)
     if as_json:
-        typer.echo(terminal.dumps(vars(seen)))
+        verdict = {"status": _verdict(attention=seen.needs_person), "summary": seen.summary}
+        found = {"findings": [asdict(each) for each in seen.findings]}
+        typer.echo(terminal.dumps(verdict | vars(seen) | found))
         return
-    run, now = seen.last_run, datetime.now(UTC)
+    run = seen.last_run
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
         ("last run", run and f"{run['id']}: {run['status']}, {terminal.iso(run['started_at'])}"),
         ("files waiting", str(len(seen.files_waiting))),
+        ("files failed", str(len(seen.files_failed))),
         ("not recognised", str(len(seen.unrecognised))),
         ("rejects open", str(seen.rejects_open)),
     ]
@@ -330,8 +350,25 @@ def status(
         (each["entity"], each["files"], each["newest"], f"{(now - each['newest']).days} days")
         for each in seen.entities
     ]
+    typer.echo(seen.summary)
     terminal.show(("", ""), facts)
     terminal.show(("entity", "files", "newest", "age"), newest)
+    _show_findings(seen.findings)
+
+
+def _verdict(*, attention: bool) -> str:
+    return "attention" if attention else "ok"
+
+
+def _show_findings(findings: "Sequence[Finding]") -> None:
+    from visitpay.terminal import short, show
+
+    rows = [
+        (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
+        for each in findings
+    ]
+    if rows:
+        show(("check", "finding"), rows)
 
 
 @app.command()
@@ -598,6 +635,68 @@ def doctor(
 
 
 @app.command()
+def reconcile(
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    expect: Expected = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show the visits, too, by identifier and amounts.")
+    ] = False,
+    limit: Limit = 50,
+    wait: Wait = 60,
+    as_json: Json = False,
+) -> None:
+    """Compare each visit's balance with the sum of its transactions, and look for what is odd.
+
+    A visit without a balance is not compared. What differs is recorded: new is what did not differ
+    the last time, changed what differed by other amounts, cleared what differs no more. --limit is
+    for --raw: so many visits of each check.
+
+    Exit status: 0 all balances agree and nothing was found; 1 something needs a person; 2 unusable
+    arguments; 3 the database cannot be used.
+
+    Example: visitpay reconcile --expect weekdays
+    """
+    from visitpay import balances, quality, terminal
+    from visitpay.database import make_engine, reading
+
+    terminal.start_log(LogFormat.TEXT, verbose=False)
+    now = datetime.now(UTC)
+    with _stoppable():
+        reconciled = balances.reconcile(make_engine(database_url), now, wait)
+        with reading(database_url) as connection:
+            findings = quality.findings(connection, now, expect)
+            visits = quality.visits(connection, now, limit) if raw else None
+    if as_json:
+        document = {
+            "status": _verdict(attention=bool(findings)),
+            "balances": asdict(reconciled),
+            "findings": [asdict(each) for each in findings],
+            **({} if visits is None else {"visits": visits}),
+        }
+        typer.echo(terminal.dumps(document))
+    else:
+        _show_reconciled(reconciled, findings, visits or ())
+    if findings:
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def _show_reconciled(
+    reconciled: "Reconciliation", findings: "Sequence[Finding]", visits: Sequence[Mapping[str, Any]]
+) -> None:
+    from visitpay.terminal import show
+
+    typer.echo(
+        f"{reconciled.different} of {reconciled.compared} balances differ: "
+        f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
+        f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
+    )
+    _show_findings(findings)
+    if visits:
+        show(tuple(visits[0]), [tuple(each.values()) for each in visits])
+
+
+@app.command()
 def check(
     landing: Landing = DEFAULT_LANDING,
     *,
@@ -619,7 +718,7 @@ def check(
     bad = any(each.error or each.rejected for each in checked)
     if as_json:
         document = {
-            "status": "attention" if bad else "ok",
+            "status": _verdict(attention=bad),
             "files": [_checked_document(each) for each in checked],
             "unrecognised": landed.unrecognised,
         }

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -310,6 +310,39 @@ def progress(connection: Connection) -> list[RowMapping]:
         .order_by(LoadFile.entity)
     )
     return list(connection.execute(loaded).mappings())
+
+
+class Delivered(NamedTuple):
+    """A file of the feed that was loaded; its time in UTC."""
+
+    name: str
+    entity: str
+    file_datetime: datetime
+    rows_read: int
+    rows_rejected: int
+
+    @property
+    def day(self) -> date:
+        """The day of it, in UTC."""
+        return self.file_datetime.date()
+
+    @property
+    def reject_share(self) -> float:
+        """The share of its rows that were rejected, from 0 to 1."""
+        return self.rows_rejected / self.rows_read if self.rows_read else 0
+
+
+def delivered(connection: Connection) -> list[Delivered]:
+    """Give the newest loaded delivery of each name, in order of the times in the names."""
+    columns = (getattr(LoadFile, name) for name in Delivered._fields)
+    query = select(*columns).where(LoadFile.status == LOADED)
+    ordered = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
+    return list({row.name: Delivered(*row) for row in ordered}.values())
+
+
+def failed(connection: Connection) -> set[str]:
+    """Give the names of the files that failed or are held, also if they are gone by now."""
+    return set(connection.scalars(select(LoadFile.name).where(LoadFile.status != LOADED)))
 
 
 def entries(

@@ -1,4 +1,4 @@
-"""What an operator asks first: how far the feed has got, what waits, what needs a person."""
+"""What an operator asks first: whether all is well, how far the feed has got, what waits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping
 
-from visitpay import ledger
+from visitpay import ledger, quality
 from visitpay.landing import Landing
+from visitpay.quality import Finding
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,48 @@ class Overview:
     checkpoint: datetime | None
     last_run: RowMapping | None
     files_waiting: Sequence[str]
+    files_failed: Sequence[str]
+    """Those of the waiting that could not be loaded."""
     unrecognised: Sequence[str]
     rejects_open: int
     entities: Sequence[RowMapping]
     """For each entity that was loaded: `entity`, `files`, `newest`."""
+    findings: Sequence[Finding]
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something will not be right until a person looks into it."""
+        return bool(self.files_failed or self.rejects_open or self.findings)
+
+    @property
+    def summary(self) -> str:
+        """Whether it is all right, in one line of plain words."""
+        if self.needs_person:
+            counts = {
+                "files failed": len(self.files_failed),
+                "rejects open": self.rejects_open,
+                "findings": len(self.findings),
+            }
+            wrong = (f"{count:,} {what}" for what, count in counts.items() if count)
+            return f"needs a person: {', '.join(wrong)}"
+        if self.checkpoint is None:
+            return "all is well: nothing was loaded yet"
+        return f"all is well: loaded up to {self.checkpoint:%Y-%m-%d %H:%M} UTC, nothing is open"
 
 
-def overview(connection: Connection, landed: Landing) -> Overview:
-    """Compare a landing directory with the books."""
+def overview(
+    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+) -> Overview:
+    """Compare a landing directory with the books; see `quality.findings` for `now` and `expect`."""
+    waiting = [file.name for file in ledger.plan(connection, landed.files).pending]
+    failed = ledger.failed(connection)
     return Overview(
         checkpoint=ledger.checkpoint(connection),
         last_run=ledger.last_run(connection),
-        files_waiting=[file.name for file in ledger.plan(connection, landed.files).pending],
+        files_waiting=waiting,
+        files_failed=[name for name in waiting if name in failed],
         unrecognised=landed.unrecognised,
         rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
+        findings=quality.findings(connection, now, expect),
     )

@@ -1,0 +1,189 @@
+"""The quality of what was loaded: checks that say what a person should look into.
+
+Those of deliveries and days look at the last weeks of the feed, those of visits at all of them.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property, partial
+from itertools import groupby
+from statistics import median
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
+
+from visitpay import balances, ledger
+from visitpay.ledger import Delivered
+from visitpay.models import ENTITIES, Visit
+
+EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
+"""When a feed may be expected: for each word the days of the week, Monday being 0."""
+
+RECENT = timedelta(days=14)
+"""For how long a delivery, or a day without one, is something to look into."""
+
+HISTORY = 8
+"""How many deliveries before one are its history."""
+ENOUGH = 4
+"""With fewer than these, nothing is said of what is usual."""
+NOISE = 10
+"""So many rows more or less are no sign of anything."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a person should look into; nothing of it is a cell of a row."""
+
+    check: str
+    subject: str
+    """The name of a file, or a day; empty where all rows were looked at."""
+    count: int
+    """How much of it there is: rows, visits or days."""
+    message: str
+    """What it is, in a few words."""
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What the checks look at."""
+
+    connection: Connection
+    today: date
+    """In UTC; it is not over yet."""
+    expect: str | None
+
+    @cached_property
+    def deliveries(self) -> list[Delivered]:
+        """The newest loaded delivery of each name, in order of their times."""
+        return ledger.delivered(self.connection)
+
+    @cached_property
+    def days(self) -> dict[date, set[str]]:
+        """The types that came on each day."""
+        days = defaultdict(set)
+        for each in self.deliveries:
+            days[each.day].add(each.entity)
+        return days
+
+    def is_recent(self, day: date) -> bool:
+        """Say whether a day was among the last of the feed."""
+        return min(max(self.days), self.today) - day <= RECENT
+
+
+Found = Iterator[tuple[str, int, str]]
+"""What a check finds: subjects, counts and messages."""
+
+
+def _type_missing(feed: _Feed) -> Found:
+    for day, came in feed.days.items():
+        missing = [each.__name__ for each in ENTITIES if each.__name__ not in came]
+        if len(missing) == 1 and day < feed.today and feed.is_recent(day):
+            yield str(day), 1, f"no {missing[0]} file, though both others"
+
+
+def _feed_missing(feed: _Feed) -> Found:
+    """Find gaps between days on which a feed was expected and came, each named by its first day."""
+    if feed.expect is None or not feed.days:
+        return
+    first = min(feed.days)
+    days = (first + timedelta(number) for number in range((feed.today - first).days))
+    weekdays = EXPECTED_WEEKDAYS[feed.expect]
+    expected = (day for day in days if day.weekday() in weekdays)
+    for came, some in groupby(expected, feed.days.__contains__):
+        gap = list(some)
+        if not came and feed.is_recent(gap[-1]):
+            yield str(gap[0]), len(gap), f"nothing came on {len(gap)} days, to {gap[-1]}"
+
+
+def _unusual_rows(feed: _Feed) -> Found:
+    """Find files with far more, or fewer, rows than those before of their type and weekday."""
+    histories: defaultdict[tuple[str, int], deque[int]]
+    histories = defaultdict(partial(deque, maxlen=HISTORY))
+    for each in feed.deliveries:
+        history = histories[each.entity, each.day.weekday()]
+        if len(history) >= ENOUGH and feed.is_recent(each.day):
+            usual = median(history)
+            if abs(each.rows_read - usual) > usual / 2 + NOISE:
+                message = f"{each.rows_read:,} rows, {usual:,.0f} are usual"
+                yield each.name, each.rows_read, message
+        history.append(each.rows_read)
+
+
+def _reject_share(feed: _Feed) -> Found:
+    """Find types of which the newest delivery had more rejects than those before."""
+    histories: defaultdict[str, deque[Delivered]]
+    histories = defaultdict(partial(deque, maxlen=HISTORY + 1))
+    for each in feed.deliveries:
+        histories[each.entity].append(each)
+    for *history, newest in histories.values():
+        if len(history) < ENOUGH:
+            continue
+        usual = median(each.reject_share for each in history)
+        if newest.rows_rejected > 2 * usual * newest.rows_read + NOISE:
+            message = f"{newest.reject_share:.1%} rejected, {usual:.1%} are usual"
+            yield newest.name, newest.rows_rejected, message
+
+
+def _balance_differs(feed: _Feed) -> Found:
+    if count := balances.count_open(feed.connection):
+        yield "", count, f"{count:,} balances are not the sum of the transactions"
+
+
+OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str]] = {
+    "discharge_before_admission": (
+        Visit.discharge_date < Visit.admit_date,
+        "end before they begin",
+    ),
+    "admission_in_future": (
+        Visit.admit_date > bindparam("today"),
+        "begin on a day that is yet to come",
+    ),
+    "visit_without_transactions": (~Visit.transactions.any(), "have no transactions"),
+}
+"""The checks of visits, by name: which visits they find, and what these do."""
+
+
+def _visits(condition: ColumnElement[bool], message: str, feed: _Feed) -> Found:
+    query = select(func.count()).select_from(Visit).where(condition)
+    if count := feed.connection.scalar(query, {"today": feed.today}):
+        yield "", count, f"{count:,} visits {message}"
+
+
+CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
+    "type_missing": _type_missing,
+    "feed_missing": _feed_missing,
+    "unusual_rows": _unusual_rows,
+    "reject_share": _reject_share,
+    "balance_differs": _balance_differs,
+    **{name: partial(_visits, *check) for name, check in OF_VISITS.items()},
+}
+"""All checks, by their names, which stay as they are."""
+
+
+def findings(connection: Connection, now: datetime, expect: str | None = None) -> list[Finding]:
+    """Give all that a person should look into, as it was `now` (UTC).
+
+    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS. Balances
+    are told of as they were when they were last compared (`balances.reconcile`).
+    """
+    feed = _Feed(connection, now.date(), expect)
+    return [Finding(name, *found) for name, check in CHECKS.items() for found in check(feed)]
+
+
+def visits(connection: Connection, now: datetime, limit: int) -> list[dict[str, object]]:
+    """Give some visits that each check of visits finds: data of patients.
+
+    They hold `check`, `visit_identifier`, `visit_balance` and, where it differs from the balance,
+    `transactions_total`.
+    """
+    columns = (Visit.visit_identifier, Visit.visit_balance, null().label("transactions_total"))
+    queries = {
+        name: select(*columns).where(condition).order_by(Visit.visit_identifier)
+        for name, (condition, _) in OF_VISITS.items()
+    }
+    return [
+        {"check": name, **row}
+        for name, query in {"balance_differs": balances.OPEN, **queries}.items()
+        for row in connection.execute(query.limit(limit), {"today": now.date()}).mappings()
+    ]
