@@ -580,8 +580,8 @@ def test_harmful_names(
 
 
 OPTIONS = {
-    "load": "--database-url --hospital --since --max-rejects --wait --dry-run --json --log-format"
-    " --verbose --help",
+    "load": "--database-url --hospital --since --max-rejects --wait --metrics-file --dry-run"
+    " --json --log-format --verbose --help",
     "status": "--database-url --hospital --json --help",
     "files": "--database-url --entity --status --limit --json --help",
     "rejects list": "--database-url --file --entity --reason --key --status --raw --limit"
