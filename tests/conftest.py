@@ -15,6 +15,7 @@ from sqlalchemy import MetaData, make_url, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tests.databases import MakeDatabase, Postgres, maker, migrate, running
+from tests.listeners import Listener, Mailbox
 from visitpay.cli import main
 from visitpay.database import make_migration_engine, reading
 from visitpay.landing import scan
@@ -161,6 +162,29 @@ def feed(
     landing.mkdir()
     with make_database(request.param, tmp_path) as url:
         yield Feed(landing, url)
+
+
+@pytest.fixture(autouse=True)
+def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell no one whom the environment of the tests names."""
+    for name in ("VISITPAY_ALERT_URLS", "VISITPAY_PING_URL", "VISITPAY_METRICS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Give an HTTP server on loopback."""
+    with Listener() as listener:
+        yield listener
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Give an SMTP server on loopback."""
+    mailbox = Mailbox()
+    mailbox.start()
+    yield mailbox
+    mailbox.stop()
 
 
 @dataclass

@@ -673,7 +673,7 @@ def test_harmful_names(
 
 OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
-    " --dry-run --json --log-format --verbose --help",
+    " --metrics-file --dry-run --json --log-format --verbose --help",
     "doctor": "--database-url --hospital --json --help",
     "status": "--database-url --hospital --expect --json --help",
     "files": "--database-url --entity --status --limit --json --help",

@@ -1,6 +1,7 @@
 """The commands: arguments in, tables or JSON out."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from visitpay import DEFAULT_URL, __version__
 from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
 
 if TYPE_CHECKING:
+    from visitpay.alerting import Watch
     from visitpay.balances import Reconciliation
     from visitpay.checking import CheckedFile
     from visitpay.explaining import Explained
@@ -220,6 +222,14 @@ def load(  # noqa: PLR0913 - each is an option of the command
         typer.Option(metavar="NAME", help="Load this file however many rows are rejected."),
     ] = None,
     wait: Wait = 60,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VISITPAY_METRICS_FILE",
+            metavar="PATH",
+            help="Leave metrics for Prometheus in this file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything, then take it all back.")
     ] = False,
@@ -236,9 +246,13 @@ def load(  # noqa: PLR0913 - each is an option of the command
     --max-rejects allows; 2 unusable arguments; 3 the database cannot be used; 130 or 143 stopped by
     Ctrl-C or SIGTERM, the file under way rolled back.
 
+    VISITPAY_ALERT_URLS names Apprise URLs that are told when something needs a person, and when it
+    is over; VISITPAY_PING_URL a dead man's switch of the kind of healthchecks.io.
+
     Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
     from visitpay import terminal
+    from visitpay.alerting import Watch
     from visitpay.database import make_engine
     from visitpay.loading import ATTENTION, Options
     from visitpay.loading import load as load_landing
@@ -252,14 +266,38 @@ def load(  # noqa: PLR0913 - each is an option of the command
         hold_above=hold_above,
         approved=frozenset(approve or ()),
     )
-    with _stoppable(), terminal.progress_bar() as progress:
-        report = load_landing(make_engine(database_url), landing, hospital, options, progress)
-    if as_json:
-        typer.echo(terminal.dumps(_run_document(report)))
-    elif sys.stdout.isatty():
-        _show_run(report)
-    if report.status == ATTENTION:
-        raise typer.Exit(ATTENTION_STATUS)
+    watch = Watch() if dry_run else Watch(*_told(), metrics_file)
+    with _watched(watch):
+        with _stoppable(), terminal.progress_bar() as progress:
+            report = load_landing(
+                make_engine(database_url), landing, hospital, options, progress, watch.look
+            )
+        if as_json:
+            typer.echo(terminal.dumps(_run_document(report)))
+        elif sys.stdout.isatty():
+            _show_run(report)
+        if report.status == ATTENTION:
+            raise typer.Exit(ATTENTION_STATUS)
+
+
+def _told() -> tuple[str, str]:
+    # Secrets, which as options anyone could see in the list of processes.
+    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
+
+
+@contextmanager
+def _watched(watch: "Watch") -> Iterator[None]:
+    """Let those who watch a load know that it begins, and with which exit status it ends."""
+    watch.begin()
+    try:
+        yield
+    except typer.Exit as leaving:
+        watch.end(leaving.exit_code)
+        raise
+    except Exception as error:
+        watch.end(_exit_status(error), error)
+        raise
+    watch.end(0)
 
 
 def _run_document(report: "RunReport") -> dict[str, Any]:
@@ -823,7 +861,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(DATABASE_STATUS)
 
 
-def _exit_status(error: VisitPayError) -> int:
+def _exit_status(error: Exception) -> int:
     if isinstance(error, StoppedError):
         return error.exit_status
-    return CONFIGURATION_STATUS if isinstance(error, ConfigurationError) else DATABASE_STATUS
+    if isinstance(error, ConfigurationError):
+        return CONFIGURATION_STATUS
+    return DATABASE_STATUS if isinstance(error, VisitPayError | OSError) else 1

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import astuple, dataclass, field
@@ -143,9 +143,11 @@ def load(
     hospital: str,
     options: Options | None = None,
     progress: Progress | None = None,
+    afterwards: Callable[[Hold, landing.Landing], None] | None = None,
 ) -> RunReport:
     """Load what was not consumed before; every file is one transaction.
 
+    `afterwards` is called at the end, while no other load has the database, and not with `dry_run`.
     Raises DatabaseError when the database cannot be used or is held by another load, and
     ConfigurationError when the landing directory cannot be read, or lacks an approved file. With
     `dry_run` all is done, and rolled back at the end.
@@ -160,7 +162,10 @@ def load(
             raise ConfigurationError(message)
         run = _Run(hold, options, progress or Silent())
         with hold.rehearsal() if options.dry_run else nullcontext():
-            return run.load(landed)
+            report = run.load(landed)
+        if afterwards and not options.dry_run:
+            afterwards(hold, landed)
+        return report
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:

@@ -261,7 +261,7 @@ class BalanceDifference(Base):
 
 
 class Problem(Base):
-    """Something that a person was told of; open until it is over."""
+    """Something that needs a person, who is told of it; open until it is over."""
 
     __tablename__ = "problems"
 
@@ -271,10 +271,14 @@ class Problem(Base):
     subject: Mapped[Words]
     """What it is about, such as a file's name; empty where there is but one of its kind."""
     size: Mapped[Number]
-    """How bad it was when last told, such as how many rows: told again when it is worse."""
+    """How bad a person knows it to be, such as how many rows: told again when it is worse.
+
+    It falls as the problem gets better, so that what comes anew is told as well.
+    """
     message: Mapped[Words]
     opened_at: Mapped[Moment]
     told_at: Mapped[Moment | None]
+    """When a person was last told; NULL as long as no message got through."""
     closed_at: Mapped[Moment | None]
 
 

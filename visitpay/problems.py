@@ -1,0 +1,191 @@
+"""Problems: what needs a person, beside what a person was told already."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from visitpay.landing import LandedFile
+from visitpay.loading import OK
+from visitpay.models import LOADED, OPEN, LoadFile, LoadRun, Problem, RejectedRow
+
+FILE_FAILED = "file_failed"
+ROWS_REJECTED = "rows_rejected"
+
+_OVER = {
+    FILE_FAILED: "was loaded, or taken away",
+    ROWS_REJECTED: "no rejected row is open any more",
+}
+
+_LINES = 20
+
+_FAILED = (
+    select(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.error)
+    .where(LoadFile.status != LOADED)
+    .order_by(LoadFile.name)
+)
+_REJECTED = (
+    select(RejectedRow.entity, func.count())
+    .join_from(RejectedRow, LoadFile)
+    .join(LoadRun)
+    .where(RejectedRow.status == OPEN, LoadRun.status != OK)
+    .group_by(RejectedRow.entity)
+    .order_by(RejectedRow.entity)
+)
+_KNOWN = (
+    select(Problem.id, Problem.name, Problem.subject, Problem.size, Problem.told_at)
+    .where(Problem.closed_at.is_(None), Problem.name.in_(_OVER))
+    .order_by(Problem.id)
+)
+
+
+class Found(NamedTuple):
+    """A problem as it stands now."""
+
+    name: str
+    subject: str
+    size: int
+    message: str
+
+
+class Known(NamedTuple):
+    """A problem that is on record; `told_at` is None as long as nobody could be told."""
+
+    id: int
+    name: str
+    subject: str
+    size: int
+    told_at: datetime | None
+
+
+class Turn(StrEnum):
+    """What became of a problem since a person was told of it."""
+
+    NEW = "new"
+    WORSE = "worse"
+    OVER = "over"
+    BETTER = "better"
+    FORGOTTEN = "forgotten"
+    """Over before anyone was told."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether a person is told of it."""
+        return self in {Turn.NEW, Turn.WORSE, Turn.OVER}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A problem of which something is to be told, or written down."""
+
+    turn: Turn
+    now: Found
+    entry: int | None = None
+    """Its id, if it is on record."""
+
+
+def failed_files(
+    connection: Connection, files: Iterable[LandedFile]
+) -> list[Row[str, int, int, str | None]]:
+    """Give the files that failed, or are held, and still lie there as they were, by name."""
+    failed = connection.execute(_FAILED).all()
+    lying = {(each.name, each.size_bytes, each.mtime_ns) for each in files} if failed else set()
+    return [each for each in failed if tuple(each)[:3] in lying]
+
+
+def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
+    """Give what needs a person: files that failed, and rows of runs that rejected too many.
+
+    Rows that a run was told to tolerate are not among them; those of a run that was killed are.
+    """
+    failed = [
+        Found(
+            FILE_FAILED,
+            each.name,
+            1,
+            f"{each.name}: {each.error}; each load tries it until it is corrected or taken away",
+        )
+        for each in failed_files(connection, files)
+    ]
+    rejected = [
+        Found(
+            ROWS_REJECTED,
+            entity,
+            rows,
+            f"{entity}: {rows:,} rejected rows are open; see: "
+            f"visitpay rejects list --entity {entity}",
+        )
+        for entity, rows in connection.execute(_REJECTED)
+    ]
+    return failed + rejected
+
+
+def decide(known: Iterable[Known], found: Iterable[Found]) -> list[Change]:
+    """Say what is to be told and written down: what is new, worse than a person knows, or over."""
+    before = {(each.name, each.subject): each for each in known}
+    changes = []
+    for now in found:
+        was = before.pop((now.name, now.subject), None)
+        if was is None or was.told_at is None:
+            changes.append(Change(Turn.NEW, now, was and was.id))
+        elif now.size != was.size:
+            turn = Turn.WORSE if now.size > was.size else Turn.BETTER
+            changes.append(Change(turn, now, was.id))
+    for gone in before.values():
+        now = Found(gone.name, gone.subject, 0, f"{gone.subject}: {_OVER[gone.name]}")
+        changes.append(Change(Turn.OVER if gone.told_at else Turn.FORGOTTEN, now, gone.id))
+    return changes
+
+
+def changes_of(connection: Connection, files: Iterable[LandedFile]) -> list[Change]:
+    """Compare what needs a person with what is on record."""
+    known = (Known(*each) for each in connection.execute(_KNOWN))
+    return decide(known, find(connection, files))
+
+
+def record(connection: Connection, files: Iterable[LandedFile], *, told: bool) -> None:
+    """Write down what changed; what could not be `told` stands so that it is news the next time.
+
+    Done again, it changes nothing: its commit may have arrived though the answer did not.
+    """
+    moment = datetime.now(UTC)
+    for change in changes_of(connection, files):
+        if told or change.turn in {Turn.NEW, Turn.BETTER, Turn.FORGOTTEN}:
+            _write(connection, change, moment, moment if told else None)
+
+
+def _write(
+    connection: Connection, change: Change, moment: datetime, told_at: datetime | None
+) -> None:
+    values: dict[str, object]
+    if change.turn in {Turn.OVER, Turn.FORGOTTEN}:
+        values = {"closed_at": moment}
+    elif change.turn is Turn.BETTER:
+        values = {"size": change.now.size}
+    else:
+        values = {"size": change.now.size, "message": change.now.message, "told_at": told_at}
+    if change.entry is None:
+        new = {"name": change.now.name, "subject": change.now.subject, "opened_at": moment}
+        connection.execute(insert(Problem).values(**new, **values))
+    else:
+        connection.execute(update(Problem).where(Problem.id == change.entry).values(**values))
+
+
+def summary(changes: Sequence[Change]) -> tuple[str, str]:
+    """Give the title and the body of the message that tells of changes."""
+    turns = Counter(each.turn.value for each in changes)
+    title = f"{origin()}: " + ", ".join(f"{times} {turn}" for turn, times in turns.items())
+    lines = [f"{each.turn.value}: {each.now.message}" for each in changes[:_LINES]]
+    if len(changes) > _LINES:
+        lines.append(f"and {len(changes) - _LINES:,} more; see: visitpay status, visitpay files")
+    return title, "\n".join(lines)
+
+
+def origin() -> str:
+    """Say who sends a message."""
+    return f"visitpay on {socket.gethostname()}"
