@@ -159,6 +159,36 @@ def test_a_failed_file(feed: Feed, visitpay: Visitpay, webhook: Listener) -> Non
 
 
 @only_sqlite
+def test_a_held_file(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
+    """So is one that is held, until it is approved."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tbad")
+    for _ in range(2):
+        assert visitpay("load", "--hold-above", "10").status == 1
+    ((title, told),) = webhook.messages()
+    assert (title, "held: 1 of 2 rows rejected" in told[0]) == ("1 new", True)
+    visitpay("load", "--hold-above", "10", "--approve", path.name, "--max-rejects", "1")
+    assert webhook.messages() == [("1 over", [f"over: {path.name}: was loaded, or taken away"])]
+
+
+@only_sqlite
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+def test_the_doctor_asks_the_channels(
+    feed: Feed, visitpay: Visitpay, webhook: Listener, *, down: bool
+) -> None:
+    """Only when told to; a channel that does not answer is an error."""
+    assert feed.names() == []
+    found = {each["name"]: each for each in visitpay("doctor", "--json").document["findings"]}
+    assert found["alerts"]["seen"] == "1 channels, not asked (--send asks them)"
+    assert webhook.messages() == []
+    webhook.answer = 500 if down else 200
+    outcome = visitpay("doctor", "--send", "--json")
+    found = {each["name"]: each for each in outcome.document["findings"]}
+    state, seen = ("error", "no channel took a message") if down else ("ok", "1 channels were sent")
+    assert (outcome.status, found["alerts"]["state"]) == (int(down), state)
+    assert seen in found["alerts"]["seen"]
+    assert "did not take the message" in outcome.err or not down
+
+
 def test_tolerated_rejects(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """Rows that a run was told to tolerate are no problem; those of other runs still are."""
     feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9")

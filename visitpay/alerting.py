@@ -29,7 +29,7 @@ class Watch:
         self, alert_urls: str = "", ping_url: str = "", metrics_file: Path | None = None
     ) -> None:
         """Check the settings; raises ConfigurationError for one that cannot be used."""
-        self._channels = _channels(alert_urls) if alert_urls.strip() else []
+        self._channels = open_channels(alert_urls) if alert_urls.strip() else []
         self._pinger = None
         if ping_url.strip():
             from visitpay.pinging import Pinger
@@ -95,13 +95,21 @@ class Watch:
         channels.send(self._channels, title, f"{what}; what was not loaded waits for the next load")
 
 
-def _channels(urls: str) -> "list[Apprise]":
+def open_channels(urls: str) -> "list[Apprise]":
+    """Give a channel for each Apprise URL; raises ConfigurationError when it cannot be used."""
     try:
         from visitpay.channels import channels_of
     except ImportError as error:
         message = "VISITPAY_ALERT_URLS needs Apprise; run: pip install 'visitpay[alerts]'"
         raise ConfigurationError(message) from error
     return channels_of(urls)
+
+
+def tell(channels: "Sequence[Apprise]", title: str, body: str) -> bool:
+    """Tell all channels something; gives whether any took it, and warns of each that did not."""
+    from visitpay.channels import send
+
+    return send(channels, title, body)
 
 
 def _require_metrics() -> None:

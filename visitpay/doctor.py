@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, func, make_url, select
 
 from visitpay import landing, ledger
+from visitpay.alerting import open_channels, tell
 from visitpay.database import make_engine, require_head, translated
 from visitpay.dialects import dialect_of
 from visitpay.errors import VisitPayError
@@ -34,9 +35,16 @@ class Finding:
     remedy: str = ""
 
 
-def examine(url: str, directory: Path, hospital: str) -> Iterator[Finding]:
-    """Look at everything that a load needs; without a database that can be used, not much."""
+def examine(
+    url: str, directory: Path, hospital: str, alert_urls: str = "", *, send: bool = False
+) -> Iterator[Finding]:
+    """Look at everything that a load needs; without a database that can be used, not much.
+
+    With `send`, the alert channels are sent a message, to see whether they take it.
+    """
     yield _landing(directory, hospital)
+    if alert_urls.strip():
+        yield _channels(alert_urls, send=send)
     try:
         engine = make_engine(url)
         with translated(engine.url), engine.connect() as connection, connection.begin():
@@ -61,6 +69,18 @@ def _landing(directory: Path, hospital: str) -> Finding:
         remedy = "`visitpay status --json` names the others: rename them, or take them away"
         return Finding("landing directory", WARNING, seen, remedy)
     return Finding("landing directory", OK, seen)
+
+
+def _channels(alert_urls: str, *, send: bool) -> Finding:
+    try:
+        channels = open_channels(alert_urls)
+    except VisitPayError as error:
+        return Finding("alerts", ERROR, str(error), "correct VISITPAY_ALERT_URLS")
+    if not send:
+        return Finding("alerts", OK, f"{len(channels)} channels, not asked (--send asks them)")
+    if not tell(channels, "visitpay: a test", "The doctor looks whether this channel answers."):
+        return Finding("alerts", ERROR, "no channel took a message", "see the log for which")
+    return Finding("alerts", OK, f"{len(channels)} channels were sent a message")
 
 
 def _lock(engine: Engine) -> Finding:

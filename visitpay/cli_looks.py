@@ -1,0 +1,249 @@
+"""The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visitpay import DEFAULT_URL
+from visitpay.cli_rejects import rejects_table
+from visitpay.options import (
+    ATTENTION_STATUS,
+    DEFAULT_HOSPITAL,
+    DEFAULT_LANDING,
+    DatabaseUrl,
+    Entities,
+    Expected,
+    Hospital,
+    Json,
+    Landing,
+    Limit,
+    LogFormat,
+    Wait,
+)
+from visitpay.stopping import stoppable
+
+if TYPE_CHECKING:
+    from visitpay.balances import Reconciliation
+    from visitpay.checking import CheckedFile
+    from visitpay.explaining import Explained
+    from visitpay.quality import Finding
+
+
+def explain(
+    entity: Annotated[
+        Entities, typer.Argument(metavar="TYPE", case_sensitive=False, help="What it is.")
+    ],
+    key: Annotated[int, typer.Argument(metavar="ID", min=-(1 << 63), max=(1 << 63) - 1)],
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
+
+    Exits with 1 when nothing is known of it.
+
+    Example: visitpay explain visit 321000004
+    """
+    from visitpay import terminal
+    from visitpay.database import reading
+    from visitpay.explaining import explain as explain_key
+    from visitpay.models import entity_named
+
+    with reading(database_url) as connection:
+        found = explain_key(connection, entity_named(entity), key)
+    if as_json:
+        typer.echo(terminal.dumps(asdict(found)))
+    elif found.known:
+        _show_explained(found)
+    else:
+        typer.echo(f"nothing is known of {entity.lower()} {key}")
+    if not found.known:
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def _show_explained(found: "Explained") -> None:
+    from visitpay.terminal import short, show
+
+    source, balance = found.source, found.balance
+    facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
+    if source is not None:
+        facts.append(("came with", f"{source['name']}, line {found.line}"))
+    if balance is not None and balance.visit_balance is not None:
+        verdict = "differs from" if balance.differs else "is"
+        what = f"{balance.visit_balance} {verdict} {balance.total}"
+        facts.append(("balance", f"{what}, the sum of {balance.transactions} transactions"))
+    show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
+    deliveries = [(short(each["name"]), each["loaded_at"]) for each in found.deliveries]
+    if deliveries:
+        show(("delivered by", "loaded"), deliveries)
+    if found.rejects:
+        show(*rejects_table(found.rejects))
+
+
+def doctor(
+    landing: Landing = DEFAULT_LANDING,
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send the alert channels a message, to see.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at all that a load needs, and say what to do where it lacks; exits with 1 on an error.
+
+    Example: visitpay doctor /srv/landing
+    """
+    from visitpay import terminal
+    from visitpay.doctor import ERROR, examine
+
+    terminal.start_log(LogFormat.TEXT, verbose=False)
+    alert_urls = os.environ.get("VISITPAY_ALERT_URLS", "")
+    findings = list(examine(database_url, landing, hospital, alert_urls, send=send))
+    if as_json:
+        typer.echo(terminal.dumps({"findings": [vars(each) for each in findings]}))
+    else:
+        rows = [(each.state, each.name, each.seen) for each in findings]
+        terminal.show(("", "", ""), rows)
+        for each in findings:
+            if each.remedy:
+                typer.echo(f"{each.name}: {each.remedy}")
+    if any(each.state == ERROR for each in findings):
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def reconcile(
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    expect: Expected = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show the visits, too, by identifier and amounts.")
+    ] = False,
+    limit: Limit = 50,
+    wait: Wait = 60,
+    as_json: Json = False,
+) -> None:
+    """Compare each visit's balance with the sum of its transactions, and look for what is odd.
+
+    A visit without a balance is not compared. What differs is recorded: new is what did not differ
+    the last time, changed what differed by other amounts, cleared what differs no more. --limit is
+    for --raw: so many visits of each check.
+
+    Exit status: 0 all balances agree and nothing was found; 1 something needs a person; 2 unusable
+    arguments; 3 the database cannot be used.
+
+    Example: visitpay reconcile --expect weekdays
+    """
+    from visitpay import balances, quality, terminal
+    from visitpay.database import make_engine, reading
+
+    terminal.start_log(LogFormat.TEXT, verbose=False)
+    now = datetime.now(UTC)
+    with stoppable():
+        reconciled = balances.reconcile(make_engine(database_url), now, wait)
+        with reading(database_url) as connection:
+            findings = quality.findings(connection, now, expect)
+            visits = quality.visits(connection, now, limit) if raw else None
+    if as_json:
+        document = {
+            "status": verdict(attention=bool(findings)),
+            "balances": asdict(reconciled),
+            "findings": [asdict(each) for each in findings],
+            **({} if visits is None else {"visits": visits}),
+        }
+        typer.echo(terminal.dumps(document))
+    else:
+        _show_reconciled(reconciled, findings, visits or ())
+    if findings:
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def _show_reconciled(
+    reconciled: "Reconciliation", findings: "Sequence[Finding]", visits: Sequence[Mapping[str, Any]]
+) -> None:
+    from visitpay.terminal import show
+
+    typer.echo(
+        f"{reconciled.different} of {reconciled.compared} balances differ: "
+        f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
+        f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
+    )
+    show_findings(findings)
+    if visits:
+        show(tuple(visits[0]), [tuple(each.values()) for each in visits])
+
+
+def verdict(*, attention: bool) -> str:
+    """Say in one word whether something needs a person."""
+    return "attention" if attention else "ok"
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """Print findings, if there are any."""
+    from visitpay.terminal import short, show
+
+    rows = [
+        (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
+        for each in findings
+    ]
+    if rows:
+        show(("check", "finding"), rows)
+
+
+def check(
+    landing: Landing = DEFAULT_LANDING,
+    *,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    as_json: Json = False,
+) -> None:
+    """Read and validate every file of a directory without a database; exits with 1 if any is bad.
+
+    Whether rows refer to visits and procedures that are there, only a load can tell; try
+    `visitpay load --dry-run` for that.
+
+    Example: visitpay check /srv/landing
+    """
+    from visitpay import checking, terminal
+    from visitpay.landing import scan
+
+    landed = scan(landing, hospital)
+    checked = list(checking.check(landed))
+    bad = any(each.error or each.rejected for each in checked)
+    if as_json:
+        document = {
+            "status": verdict(attention=bad),
+            "files": [_checked_document(each) for each in checked],
+            "unrecognised": landed.unrecognised,
+        }
+        typer.echo(terminal.dumps(document))
+    else:
+        _show_checked(checked, landed.unrecognised)
+    if bad:
+        raise typer.Exit(ATTENTION_STATUS)
+
+
+def _checked_document(checked: "CheckedFile") -> dict[str, Any]:
+    return {
+        "name": checked.file.name,
+        "entity": checked.file.entity,
+        "rows_read": checked.rows_read,
+        "rejected": checked.rejected,
+        "reasons": checked.reasons,
+        "error": checked.error,
+    }
+
+
+def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str]) -> None:
+    from visitpay.terminal import short, show
+
+    files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
+    show(("file", "rows", "rejected", "error"), files)
+    examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
+    if examples:
+        show(("file", "line", "reason", "column"), examples, "the first rejects of each")
+    if unrecognised:
+        show(("not recognised",), [(name,) for name in unrecognised])

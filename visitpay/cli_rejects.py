@@ -1,0 +1,186 @@
+"""The commands for rejected rows."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visitpay import DEFAULT_URL
+from visitpay.options import (
+    DEFAULT_HOSPITAL,
+    DatabaseUrl,
+    Hospital,
+    Json,
+    Limit,
+    LogFormat,
+    OfEntity,
+    OfFile,
+    OfKey,
+    OfReason,
+    PutAsideSince,
+    RejectStatus,
+    Wait,
+)
+from visitpay.stopping import stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
+
+
+@rejects_app.command("list")
+def list_rejects(  # noqa: PLR0913 - each is an option of the command
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    file: OfFile = None,
+    entity: OfEntity = None,
+    reason: OfReason = None,
+    key: OfKey = None,
+    since: PutAsideSince = None,
+    status: Annotated[
+        RejectStatus, typer.Option(help="Only rows that stand so.")
+    ] = RejectStatus.OPEN,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
+    ] = False,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """Show rows that were put aside, how many by reason, and with --raw what they hold.
+
+    The rows hold health and payment data: mind who looks on.
+
+    Example: visitpay rejects list --reason missing_reference
+    """
+    from visitpay import quarantine, terminal
+    from visitpay.database import reading
+
+    stands = None if status is RejectStatus.ALL else status
+    wanted = quarantine.Wanted(file, entity, reason, key, stands, since)
+    with reading(database_url) as connection:
+        rejects = quarantine.listing(connection, wanted, limit)
+        counts = quarantine.counts(connection, wanted)
+    hidden = () if raw else ("record_key", "raw")
+    rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
+    if as_json:
+        typer.echo(terminal.dumps({"rejects": rows, "counts": counts}))
+        return
+    terminal.show(*rejects_table(rows))
+    if len(counts) > 1 or sum(counts.values()) > len(rows):
+        terminal.show(("reason", "rows"), list(counts.items()))
+
+
+def rejects_table(
+    rejects: "Sequence[Mapping[Any, Any]]",
+) -> tuple[tuple[str, ...], list[list[object]]]:
+    """Give the headers and the rows of a table of rejects."""
+    from visitpay.terminal import short
+
+    columns = {
+        "line_number": "line",
+        "record_key": "key",
+        "reason": "reason",
+        "column_name": "column",
+        "status": "status",
+        "why": "why",
+        "raw": "row",
+    }
+    shown = [name for name in columns if not rejects or name in rejects[0]]
+    cells = [[row["id"], short(row["file"]), *(row[name] for name in shown)] for row in rejects]
+    return ("id", "file", *(columns[name] for name in shown)), cells
+
+
+@rejects_app.command("export")
+def export_rejects(  # noqa: PLR0913 - each is an option of the command
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
+    *,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    file: OfFile = None,
+    entity: OfEntity = None,
+    reason: OfReason = None,
+    key: OfKey = None,
+    since: PutAsideSince = None,
+    response: Annotated[
+        bool, typer.Option("--response", help="Write one file that goes back to the hospital.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the open rejects to files: mend the rows, and move the file to the landing directory.
+
+    A file a type, in the feed's own format, with reason, file and line ahead of each row. Take out
+    the rows that you do not mend: they would be rejected once more. With --response, one file with
+    the rows as they came and, at its end, what became of the rows of each file.
+
+    The files hold health and payment data; they are readable by their owner only.
+
+    Example: visitpay rejects export mended --reason invalid_date
+    """
+    from visitpay import exporting, quarantine, terminal
+    from visitpay.database import reading
+
+    wanted = quarantine.Wanted(file, entity, reason, key, since=since)
+    now = datetime.now(UTC)
+    with reading(database_url) as connection:
+        if response:
+            written = [exporting.respond(connection, directory, hospital, wanted, now)]
+        else:
+            written = exporting.export(connection, directory, hospital, wanted, now)
+    if as_json:
+        typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
+    else:
+        terminal.show(("file", "rows"), [(each.path, each.rows) for each in written])
+
+
+@rejects_app.command("dismiss")
+def dismiss_rejects(
+    ids: Annotated[
+        list[int], typer.Argument(metavar="ID...", help="As `rejects list` shows them.")
+    ],
+    *,
+    why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
+    database_url: DatabaseUrl = DEFAULT_URL,
+    wait: Wait = 60,
+    as_json: Json = False,
+) -> None:
+    """Close open rejects that will never be mended, and record why.
+
+    Example: visitpay rejects dismiss 12 13 --why "test patients"
+    """
+    from visitpay import quarantine, terminal
+    from visitpay.database import make_engine
+    from visitpay.hold import Hold
+
+    if not why.strip():
+        message = "say why"
+        raise typer.BadParameter(message, param_hint="--why")
+    with Hold(make_engine(database_url), wait) as hold:
+        hold.unit(lambda connection: quarantine.dismiss(connection, ids, why))
+    if as_json:
+        typer.echo(terminal.dumps({"dismissed": ids}))
+    else:
+        typer.echo(f"rejects dismissed {len(ids)}")
+
+
+@rejects_app.command("retry")
+def retry_rejects(
+    *, database_url: DatabaseUrl = DEFAULT_URL, wait: Wait = 60, as_json: Json = False
+) -> None:
+    """Try the rows again that refer to something that was not there; every load does so too.
+
+    Example: visitpay rejects retry
+    """
+    from visitpay import terminal
+    from visitpay.database import make_engine
+    from visitpay.loading import retry
+
+    terminal.start_log(LogFormat.TEXT, verbose=False)
+    with stoppable():
+        resolved, still_open = retry(make_engine(database_url), wait)
+    if as_json:
+        document = {"rejects_resolved": resolved, "rejects_open": still_open}
+        typer.echo(terminal.dumps(document))
+    else:
+        typer.echo(f"rejects resolved {resolved}, open {still_open}")

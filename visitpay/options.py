@@ -1,0 +1,146 @@
+"""What the commands take: options that several of them share, and what their words mean."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from visitpay.loading import Tolerance
+
+ATTENTION_STATUS = 1
+CONFIGURATION_STATUS = 2
+DATABASE_STATUS = 3
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Entities(StrEnum):
+    """What a file holds."""
+
+    PROCEDURE = "Procedure"
+    VISIT = "Visit"
+    TRANSACTION = "Transaction"
+
+
+class FileStatus(StrEnum):
+    """What came of a file."""
+
+    LOADED = "loaded"
+    FAILED = "failed"
+    HELD = "held"
+
+
+class RejectStatus(StrEnum):
+    """Whether a row still waits for someone."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
+    DISMISSED = "dismissed"
+    ALL = "all"
+
+
+class Expect(StrEnum):
+    """On which days something is to come."""
+
+    WEEKDAYS = "weekdays"
+    DAILY = "daily"
+
+
+def as_moment(text: str) -> datetime:
+    """Read a moment, in UTC unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"
+        raise typer.BadParameter(message) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_tolerance(text: str) -> "Tolerance":
+    """Read how many rejects are tolerated: rows, or a share of them."""
+    from visitpay.loading import Tolerance
+
+    percent = text.endswith("%")
+    number = text.removesuffix("%")
+    digits = number.replace(".", "", 1) if percent else number
+    if not (digits.isascii() and digits.isdigit()):
+        message = "not a number of rows like 10, or a share of them like 0.5%"
+        raise typer.BadParameter(message)
+    return Tolerance(float(number), percent=percent)
+
+
+def as_reason(reason: str | None) -> str | None:
+    """Check that a reason is one."""
+    if reason is None:
+        return None
+    from visitpay.parsing import REASONS
+
+    if reason not in REASONS:
+        message = f"{reason!r} is none of {', '.join(REASONS)}"
+        raise typer.BadParameter(message)
+    return reason
+
+
+def as_number(given: float) -> float:
+    """Check that a number is one."""
+    if isnan(given):  # no bound refuses it
+        message = "not a number like 60"
+        raise typer.BadParameter(message)
+    return given
+
+
+Landing = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LANDING",
+        envvar="VISITPAY_LANDING",
+        help="The directory in which the hospital's files arrive.",
+        show_default=True,
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(envvar="VISITPAY_DATABASE_URL", help="The database, as an SQLAlchemy URL."),
+]
+Hospital = Annotated[
+    str,
+    typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
+]
+OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
+OfEntity = Annotated[Entities | None, typer.Option(help="Only rows of this type.")]
+OfReason = Annotated[
+    str | None,
+    typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
+]
+OfKey = Annotated[
+    int | None,
+    typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
+]
+PutAsideSince = Annotated[
+    datetime | None,
+    typer.Option(parser=as_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Expected = Annotated[
+    Expect | None,
+    typer.Option(envvar="VISITPAY_EXPECT", help="Find days (UTC) on which nothing came."),
+]
+Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        min=0, callback=as_number, help="Seconds to wait while another load holds the database."
+    ),
+]
+DEFAULT_LANDING = Path("landing")
+DEFAULT_HOSPITAL = "HospitalABC"

@@ -1,0 +1,25 @@
+"""Signals: how a command is stopped, in words."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from visitpay.errors import StoppedError
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError, so that it can be told."""
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        # The one exception at which the drivers let go of a statement.
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise StoppedError(signal.Signals(*(stopped.args or [signal.SIGINT]))) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
