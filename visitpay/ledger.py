@@ -56,6 +56,13 @@ NEWER = select(LoadFile.id).where(
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != LOADED
 )
+_LOADED = (
+    select(
+        *(LoadFile.id, LoadFile.name, LoadFile.sha256, LoadFile.size_bytes, LoadFile.mtime_ns),
+    )
+    .where(LoadFile.status == LOADED)
+    .order_by(LoadFile.id)
+)
 _ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
 _AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindparam("entry"))
 
@@ -110,16 +117,6 @@ class Counts:
         return {f"rows_{name}": count for name, count in asdict(self).items()}
 
 
-class Known(NamedTuple):
-    """The newest loaded delivery of a name."""
-
-    id: int
-    name: str
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
-
-
 @dataclass(frozen=True)
 class Plan:
     """The files to load, in order, and the known ones that were only touched."""
@@ -137,9 +134,8 @@ def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
     Membership in the ledger decides, by name and content. A file whose size and mtime are those of
     its delivery is not opened.
     """
-    columns = (getattr(LoadFile, name) for name in Known._fields)
-    loaded = select(*columns).where(LoadFile.status == LOADED).order_by(LoadFile.id)
-    known = {row.name: Known(*row) for row in connection.execute(loaded).all()}
+    # Of a name the newest delivery stands last, and stays.
+    known = {row.name: row for row in connection.execute(_LOADED)}
     pending: list[LandedFile] = []
     redelivered: set[str] = set()
     touched: list[tuple[int, int]] = []
@@ -149,7 +145,7 @@ def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
             pending.append(file)
         elif (file.size_bytes, file.mtime_ns) == (delivery.size_bytes, delivery.mtime_ns):
             continue
-        elif _same_content(file, delivery):
+        elif _same_content(file, delivery.size_bytes, delivery.sha256):
             touched.append((delivery.id, file.mtime_ns))
         else:
             pending.append(file)
@@ -157,9 +153,9 @@ def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
     return Plan(tuple(pending), frozenset(redelivered), tuple(touched))
 
 
-def _same_content(file: LandedFile, delivery: Known) -> bool:
+def _same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool:
     try:
-        return file.size_bytes == delivery.size_bytes and sha256_of(file) == delivery.sha256
+        return file.size_bytes == size_bytes and sha256_of(file) == sha256
     except (FileError, FileChangedError):
         return False  # loading it will say what is wrong
 

@@ -157,7 +157,8 @@ def load(
     with Hold(engine, options.wait_seconds) as hold:
         # Listed under the lock: while it was waited for, another load took files in.
         landed = landing.scan(directory, hospital)
-        if strange := options.approved - {file.name for file in landed.files}:
+        approved = options.approved  # nearly always none
+        if strange := approved and approved - {file.name for file in landed.files}:
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
         run = _Run(hold, options, progress or Silent())
