@@ -58,6 +58,13 @@ def test_the_service_is_hardened() -> None:
     assert {name: service[name] for name in expected} == expected
 
 
+def test_every_alert_has_something_to_do() -> None:
+    """So does who is woken by Prometheus."""
+    names = re.findall(r"alert: (\w+)", (ROOT / "docs" / "alerts.yml").read_text())
+    assert len(names) > 5
+    assert {name for name in names if f"`{name}`" not in OPERATING} == set()
+
+
 def test_every_exit_status_has_something_to_do() -> None:
     """Whoever is woken finds the status in the table."""
     for status in ("1", "2", "3", "130 or 143"):
