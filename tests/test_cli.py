@@ -219,7 +219,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         ["checkpoint", "2021-12-01T22:33:57Z"],
         ["last", "run", "1:", "attention,", run["started_at"]],
         ["files", "waiting", "1"],
-        ["files", "failed", "0"],
+        ["failed", "or", "held", "0"],
         ["not", "recognised", "1"],
         ["rejects", "open", "1"],
     ]
@@ -239,7 +239,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     feed.deliver_bytes("Visit", "20211202_223005", b"")
     visitpay("load")
     first, *lines = visitpay("status").out.splitlines()
-    assert first == "needs a person: 1 files failed, 1 rejects open, 3 findings"
+    assert first == "needs a person: 1 files failed or held, 1 rejects open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
         "type_missing 2021-12-01: no Transaction file, though both others",
         "discharge_before_admission 1 visits end before they begin",

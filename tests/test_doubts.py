@@ -65,6 +65,14 @@ def test_a_line_end_too_many(entity: type[Entity], lines: list[str], verdicts: l
     assert list(read(entity, *lines).values()) == verdicts
 
 
+def test_every_reading_is_judged_by_itself() -> None:
+    """Quotes in one of them are no pieces of a cell of another."""
+    header = "ProcedureId;ProcedureDescription;Other;Extra;"
+    lines = [header, "1;x;y;z;", "2;x;y;z;", "3;x;y;z;", '7;$;NaN;";;', '8;x;y";"z;']
+    (batch,) = Parser(io.BytesIO("\n".join(lines).encode()), Procedure).batches()
+    assert batch.rejects.select("line_number", "reason").rows() == [(5, "malformed")]
+
+
 def test_pieces_of_a_quoted_cell_are_no_piece_of_the_row_before() -> None:
     """What a quote opened belongs to the row that it is in."""
     verdicts = read(Procedure, "304\tGauze", '"30', '5"\tWrap')

@@ -102,7 +102,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     ] = 100,
     approve: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Load this file however many rows are rejected."),
+        typer.Option(metavar="NAME", help="Load this file (its whole name), whatever is rejected."),
     ] = None,
     wait: Wait = 60,
     metrics_file: Annotated[
@@ -125,9 +125,9 @@ def load(  # noqa: PLR0913 - each is an option of the command
     Files go in type by type (Procedure, Visit, Transaction), oldest first, each in one transaction.
     Rows that cannot be used are put aside with their reason; see `visitpay rejects list`.
 
-    Exit status: 0 all loaded or nothing to do; 1 a file failed, or more rows were rejected than
-    --max-rejects allows; 2 unusable arguments; 3 the database cannot be used; 130 or 143 stopped by
-    Ctrl-C or SIGTERM, the file under way rolled back.
+    Exit status: 0 all loaded or nothing to do; 1 a file failed or is held, or more rows were
+    rejected than --max-rejects allows; 2 unusable arguments; 3 the database cannot be used; 130 or
+    143 stopped by Ctrl-C or SIGTERM, the file under way rolled back.
 
     VISITPAY_ALERT_URLS names Apprise URLs that are told when something needs a person, and when it
     is over; VISITPAY_PING_URL a dead man's switch of the kind of healthchecks.io.
@@ -263,7 +263,7 @@ def status(
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
         ("last run", run and f"{run['id']}: {run['status']}, {terminal.iso(run['started_at'])}"),
         ("files waiting", str(len(seen.files_waiting))),
-        ("files failed", str(len(seen.files_failed))),
+        ("failed or held", str(len(seen.files_failed))),
         ("not recognised", str(len(seen.unrecognised))),
         ("rejects open", str(seen.rejects_open)),
     ]

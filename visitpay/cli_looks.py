@@ -44,7 +44,7 @@ def explain(
 ) -> None:
     """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
 
-    Exits with 1 when nothing is known of it.
+    It holds health and payment data: mind who looks on. Exits with 1 when nothing is known of it.
 
     Example: visitpay explain visit 321000004
     """
@@ -77,7 +77,7 @@ def _show_explained(found: "Explained") -> None:
         what = f"{balance.visit_balance} {verdict} {balance.total}"
         facts.append(("balance", f"{what}, the sum of {balance.transactions} transactions"))
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
-    deliveries = [(short(each["name"]), each["loaded_at"]) for each in found.deliveries]
+    deliveries = [(short(str(each["name"])), each["loaded_at"]) for each in found.deliveries]
     if deliveries:
         show(("delivered by", "loaded"), deliveries)
     if found.rejects:

@@ -111,7 +111,7 @@ def _last_run(connection: Connection) -> Finding:
     seen = f"{run['id']}: {run['status']}, begun {run['started_at']:%Y-%m-%d %H:%M} UTC"
     state = OK if run["status"] in ("ok", "running") else WARNING
     remedies = {
-        "attention": "see `visitpay files --status failed` and `visitpay rejects list`",
+        "attention": "see `visitpay rejects list`, `visitpay files --status failed` (or held)",
         "interrupted": "the next load goes on from there",
     }
     return Finding("last run", state, seen, remedies.get(run["status"], ""))

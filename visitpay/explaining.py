@@ -48,8 +48,8 @@ class Explained:
     """The delivery that last changed the row: `id`, `name`, `file_datetime`, `loaded_at`."""
     line: int | None
     """The line of it."""
-    deliveries: Sequence[RowMapping]
-    """Those that brought it, and that it was accepted from, the newest first."""
+    deliveries: Sequence[Mapping[str, object]]
+    """Those it was accepted from, the newest first: `id`, `name`, `loaded_at`."""
     rejects: Sequence[RowMapping]
     balance: Balance | None
 
@@ -84,7 +84,9 @@ def _source(connection: Connection, row: RowMapping | None) -> RowMapping | None
     return connection.execute(mine).mappings().first()
 
 
-def _deliveries(connection: Connection, entity: type[Entity], key: int) -> list[RowMapping]:
+def _deliveries(
+    connection: Connection, entity: type[Entity], key: int
+) -> list[Mapping[str, object]]:
     from visitpay.deliveries import unpack
 
     packed = (
@@ -94,10 +96,10 @@ def _deliveries(connection: Connection, entity: type[Entity], key: int) -> list[
         .where(DeliveredKeys.first_key <= key, DeliveredKeys.last_key >= key)
         .order_by(LoadFile.file_datetime.desc(), LoadFile.id.desc())
     )
-    found: dict[int, RowMapping] = {}
-    for row in connection.execute(packed).mappings():
-        if row["id"] not in found and key in unpack(row["keys"]):
-            found[row["id"]] = row
+    found: dict[int, Mapping[str, object]] = {}
+    for file_id, name, loaded_at, keys in connection.execute(packed):
+        if file_id not in found and key in unpack(keys):
+            found[file_id] = {"id": file_id, "name": name, "loaded_at": loaded_at}
         if len(found) == DELIVERIES:
             break
     return list(found.values())

@@ -12,12 +12,17 @@ from sqlalchemy import Connection, func, select
 
 from visitpay.errors import ConfigurationError
 from visitpay.layout import Layout
-from visitpay.models import ENTITIES, LOADED, Entity, LoadFile, fed_columns, header_of
+from visitpay.models import (
+    ENTITIES,
+    LOADED,
+    REJECT_HEADERS,
+    Entity,
+    LoadFile,
+    fed_columns,
+    header_of,
+)
 from visitpay.parsing import split
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
-
-REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
-"""Columns ahead of the feed's own; a load takes no notice of columns that it does not know."""
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
@@ -113,8 +118,7 @@ def _response(connection: Connection, wanted: Wanted) -> Iterator[str]:
                 about = (origin.name, row["source_line"], row["reason"], row["column_name"] or "")
                 yield "\t".join([*map(str, about), *map(harmless, row["raw"].split("\t"))])
     for origin in found:
-        loaded = origin.rows_read - origin.rows_rejected
-        counts = (origin.rows_read, loaded, origin.rows_rejected)
+        counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
         yield "\t".join(map(str, (TRAILER, origin.name, *counts)))
 
 
@@ -135,7 +139,7 @@ def _write(
         directory.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         with os.fdopen(os.open(hidden, flags, 0o600), "w", encoding="utf-8", newline="") as file:
-            rows = sum(bool(file.write(f"{line}\n")) for line in lines)
+            rows = sum(1 for line in lines if file.write(f"{line}\n") and _is_row(line))
         try:
             os.link(hidden, path)
         finally:
@@ -143,4 +147,9 @@ def _write(
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ConfigurationError(message) from error
-    return Exported(path, rows - 1)
+    return Exported(path, rows)
+
+
+def _is_row(line: str) -> bool:
+    first, *_ = line.split("\t", 1)
+    return first not in (REJECT_HEADERS[0], RESPONSE_HEADERS[0], TRAILER)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from visitpay.errors import FileError
 from visitpay.landing import printable
-from visitpay.models import Entity, fed_columns, header_of, key_of
+from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, key_of
 from visitpay.quoting import unquoted
 
 DELIMITERS = "\t,|;"
@@ -59,8 +59,8 @@ class Layout:
         wanted = [header_of(column) for column in fed_columns(entity)]
         doubled = [name for name, count in Counter(names).items() if name and count > 1]
         if doubled:
-            known = [name for name in wanted if name.lower() in doubled]
-            which = ", ".join(known) or "a column"
+            ours = [name for name in wanted if name.lower() in doubled]
+            which = ", ".join(ours) or "a column"
             message = f"line 1 names {which} more than once; one of them must go"
             raise FileError(message)
         width = max(place for place, name in enumerate(names, 1) if name)
@@ -74,7 +74,8 @@ class Layout:
         if cells is None or cells < width:
             cells = len(names)
         trailer = delimiter * (cells - width)
-        extra = [name for name in names if name and name not in {each.lower() for each in wanted}]
+        known = {each.lower() for each in (*wanted, *REJECT_HEADERS)}
+        extra = [name for name in names if name and name not in known]
         if any(_NUMBER.fullmatch(name) for name in extra):
             message = "line 1 names a column with a number; a row has run into it: part the two"
             raise FileError(message)

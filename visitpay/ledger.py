@@ -24,6 +24,7 @@ from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import (
     LOADED,
     OPEN,
+    REJECT_HEADERS,
     Entity,
     LoadFile,
     LoadRun,
@@ -329,9 +330,13 @@ class Delivered(NamedTuple):
 
 
 def delivered(connection: Connection) -> list[Delivered]:
-    """Give the newest loaded delivery of each name, in order of the times in the names."""
+    """Give the newest loaded delivery of each name, in order of the times in the names.
+
+    Not those of mended rejects, which say nothing of the hospital's feed.
+    """
     columns = (getattr(LoadFile, name) for name in Delivered._fields)
-    query = select(*columns).where(LoadFile.status == LOADED)
+    is_feed = LoadFile.header.not_like(f"{REJECT_HEADERS[0]}%")
+    query = select(*columns).where(LoadFile.status == LOADED, is_feed)
     ordered = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
     return list({row.name: Delivered(*row) for row in ordered}.values())
 

@@ -112,6 +112,10 @@ SOURCE_COLUMNS = ("source_file_id", "source_line")
 """The columns of an entity that its files do not fill."""
 
 
+REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
+"""Headers that exported rejects have ahead of the feed's own; a load takes no notice of them."""
+
+
 class Procedure(Entity):
     """Something that is done to a patient and billed."""
 

@@ -36,7 +36,7 @@ class Overview:
         """Whether it is all right, in one line of plain words."""
         if self.needs_person:
             counts = {
-                "files failed": len(self.files_failed),
+                "files failed or held": len(self.files_failed),
                 "rejects open": self.rejects_open,
                 "findings": len(self.findings),
             }

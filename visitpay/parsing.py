@@ -95,13 +95,17 @@ class Parser:
 
 
 def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
-    """Take lines apart (`source_line`, `raw`) that were good but for what they refer to."""
+    """Take single lines apart (`source_line`, `raw`), which need not stand beside each other."""
     none = pl.lit(value=False)
-    return parse(rows.select("source_line", "raw", broken=none, long=none), layout)
+    lines = rows.select("source_line", "raw", broken=none, long=none)
+    return parse(lines, layout, adjacent=False)
 
 
-def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
-    """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says."""
+def parse(lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True) -> Batch:
+    """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says.
+
+    Where they are `adjacent`, they may be pieces of cells that span lines.
+    """
     cells = split(lines, layout)
     faults: list[tuple[str, str | None, pl.Series]] = [
         ("malformed", None, cells["malformed"]),
@@ -129,7 +133,8 @@ def parse(lines: pl.DataFrame, layout: Layout) -> Batch:
     if not faults:
         return Batch(_in_order(frame, key), NO_REJECTS, uneven, len(frame))
     bad = reduce(or_, (mask for _, _, mask in faults))
-    faults.append(("malformed", None, pieces_of_cells(cells["raw"], bad, layout.delimiter)))
+    if adjacent:
+        faults.append(("malformed", None, pieces_of_cells(cells["raw"], bad, layout.delimiter)))
     judged = frame.with_columns(_verdict(faults))
     good = pl.col("reason").is_null()
     rows = _in_order(judged.filter(good).select(frame.columns), key)

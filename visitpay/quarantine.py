@@ -177,15 +177,19 @@ class Origin(NamedTuple):
     entity: type[Entity]
     header: str
     rows_read: int
-    rows_rejected: int
+    rows_out: int
+    """Rows that are in no table: rejected, and neither healed nor replaced since."""
 
 
 def origins(connection: Connection, wanted: Wanted) -> list[Origin]:
     """Give the deliveries that the rejects came in, oldest first."""
+    out = select(func.count()).where(
+        RejectedRow.file_id == LoadFile.id, RejectedRow.status.in_((OPEN, DISMISSED))
+    )
     query = (
         select(
             *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
-            *(LoadFile.rows_read, LoadFile.rows_rejected),
+            *(LoadFile.rows_read, out.scalar_subquery()),
         )
         .where(
             LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
