@@ -288,6 +288,8 @@ def opens(text: str, delimiter: str) -> bool:
             if '"' not in inner:
                 return True
             text = cell[1 + inner.index('"') + 1 :]
+            if text.lstrip(" ").startswith('"'):
+                return False  # neither CSV nor text: nobody can say what opens
         _, more, text = text.partition(delimiter)
         if not more:
             return False

@@ -97,6 +97,12 @@ def files(draw: st.DrawFn) -> tuple[str, bytes]:
     return entity, data
 
 
+STRANGE_QUOTES = (
+    "VisitIdentifier;VisitBalance;AdmitDate;DischargeDate;GuarantorIdentifier;InsuranceIdentifier\n"
+    '";" ";";2021-02-28;5;\\N\n1;";2021-02-28;"x;"+7"; "\n'
+)
+
+
 def parsed(
     entity: str, data: bytes, block_bytes: int
 ) -> tuple[set[reference.Verdict], set[reference.Verdict]]:
@@ -129,6 +135,7 @@ def compare(entity: str, data: bytes, block_bytes: int) -> None:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(file=files(), block_bytes=st.sampled_from([20, 200, 1 << 20]))
+@example(file=("Visit", STRANGE_QUOTES.encode()), block_bytes=20)
 def test_files(file: tuple[str, bytes], block_bytes: int) -> None:
     """Both give the same rows and the same rejects, whatever the file and the blocks."""
     compare(*file, block_bytes)
