@@ -105,13 +105,6 @@ def open_channels(urls: str) -> "list[Apprise]":
     return channels_of(urls)
 
 
-def tell(channels: "Sequence[Apprise]", title: str, body: str) -> bool:
-    """Tell all channels something; gives whether any took it, and warns of each that did not."""
-    from visitpay.channels import send
-
-    return send(channels, title, body)
-
-
 def _require_metrics() -> None:
     try:
         import visitpay.metrics  # noqa: F401

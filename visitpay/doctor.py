@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, make_url, select
+from sqlalchemy import Connection, Engine, func, select
 
 from visitpay import landing, ledger
-from visitpay.alerting import open_channels, tell
-from visitpay.database import make_engine, require_head, translated
+from visitpay.alerting import open_channels
+from visitpay.database import make_engine, reading, translated
 from visitpay.dialects import dialect_of
 from visitpay.errors import VisitPayError
 from visitpay.hold import Hold
@@ -47,16 +47,20 @@ def examine(
         yield _channels(alert_urls, send=send)
     try:
         engine = make_engine(url)
-        with translated(engine.url), engine.connect() as connection, connection.begin():
-            require_head(connection)
+        with reading(url), translated(engine.url), engine.connect():
+            pass  # it is at head, and the engine of a load keeps foreign keys
     except VisitPayError as error:
         yield Finding("database", ERROR, str(error))
         return
     yield Finding("database", OK, f"{engine.name} answers, and its schema is at head")
     yield _lock(engine)
-    with translated(engine.url), make_engine(url, read_only=True).connect() as connection:
-        for look in (_references, _last_run, _clock, _disk, _permissions):
+    with reading(url) as connection:
+        for look in (_references, _last_run, _clock):
             yield look(connection)
+    is_file = engine.url.get_backend_name() == "sqlite"
+    for name, look_at in {"disk": _disk, "permissions": _permissions}.items():
+        path = Path(str(engine.url.database))
+        yield look_at(path) if is_file else Finding(name, OK, "the server's own matter")
 
 
 def _landing(directory: Path, hospital: str) -> Finding:
@@ -78,6 +82,8 @@ def _channels(alert_urls: str, *, send: bool) -> Finding:
         return Finding("alerts", ERROR, str(error), "correct VISITPAY_ALERT_URLS")
     if not send:
         return Finding("alerts", OK, f"{len(channels)} channels, not asked (--send asks them)")
+    from visitpay.channels import send as tell
+
     if not tell(channels, "visitpay: a test", "The doctor looks whether this channel answers."):
         return Finding("alerts", ERROR, "no channel took a message", "see the log for which")
     return Finding("alerts", OK, f"{len(channels)} channels were sent a message")
@@ -126,10 +132,7 @@ def _clock(connection: Connection) -> Finding:
     return Finding("clock", OK, seen)
 
 
-def _disk(connection: Connection) -> Finding:
-    path = _file_of(connection)
-    if path is None:
-        return Finding("disk", OK, "the server's own matter")
+def _disk(path: Path) -> Finding:
     free = shutil.disk_usage(path.parent).free
     seen = f"{free / (1 << 30):,.1f} GiB free beside {path.stat().st_size / (1 << 30):,.1f} GiB"
     if free < max(ROOM_BYTES, path.stat().st_size // 10):
@@ -137,10 +140,7 @@ def _disk(connection: Connection) -> Finding:
     return Finding("disk", OK, seen)
 
 
-def _permissions(connection: Connection) -> Finding:
-    path = _file_of(connection)
-    if path is None:
-        return Finding("permissions", OK, "the server's own matter")
+def _permissions(path: Path) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         remedy = f"run: chmod 600 {path}"
@@ -149,8 +149,3 @@ def _permissions(connection: Connection) -> Finding:
         remedy = f"let the user of the load write to {path.parent}"
         return Finding("permissions", ERROR, "no journal can be written", remedy)
     return Finding("permissions", OK, "the database is its owner's alone")
-
-
-def _file_of(connection: Connection) -> Path | None:
-    url = make_url(connection.engine.url)
-    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None

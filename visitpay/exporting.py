@@ -21,7 +21,7 @@ from visitpay.models import (
     fed_columns,
     header_of,
 )
-from visitpay.parsing import split
+from visitpay.parsing import known_lines, split
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
@@ -48,12 +48,15 @@ def export(
     be written.
     """
     written: list[Exported] = []
+    every = origins(connection, wanted)
     for entity in ENTITIES:
-        found = [origin for origin in origins(connection, wanted) if origin.entity is entity]
+        found = [origin for origin in every if origin.entity is entity]
         if found:
             moment = _moment_after(connection, entity, now)
-            lines = _mendable(connection, entity, found, wanted)
-            written.append(_write(directory, hospital, entity.__name__, moment, lines))
+            headers = (*REJECT_HEADERS, *(header_of(column) for column in fed_columns(entity)))
+            rows = _mendable(connection, entity, found, wanted)
+            path = _path(directory, hospital, entity.__name__, moment)
+            written.append(_write(path, headers, rows))
     return written
 
 
@@ -64,7 +67,10 @@ def respond(
 
     Raises ConfigurationError when the file cannot be written.
     """
-    return _write(directory, hospital, "Response", now, _response(connection, wanted))
+    found = origins(connection, wanted)
+    rows, trailer = _as_they_came(connection, found, wanted), map(_trailer, found)
+    path = _path(directory, hospital, "Response", now)
+    return _write(path, RESPONSE_HEADERS, rows, trailer)
 
 
 def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -> datetime:
@@ -79,8 +85,6 @@ def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -
 def _mendable(
     connection: Connection, entity: type[Entity], found: Iterable[Origin], wanted: Wanted
 ) -> Iterator[str]:
-    headers = [header_of(column) for column in fed_columns(entity)]
-    yield "\t".join([*REJECT_HEADERS, *headers])
     for origin in found:
         layout = Layout.of(entity, origin.header)
         for rejects in rows_of(connection, origin.file_id, wanted.conditions):
@@ -99,8 +103,7 @@ def _mendable(
 
 def _cells(rejects: pl.DataFrame, layout: Layout) -> Iterator[list[str]]:
     """Give the cells of each row in the model's order; as they stand, if it does not split."""
-    none = pl.lit(value=False)
-    lines = split(rejects.select("source_line", "raw", broken=none, long=none), layout)
+    lines = split(known_lines(rejects), layout)
     names = [column.name for column in fed_columns(layout.entity)]
     for raw, malformed, *cells in lines.select("raw", "malformed", *names).iter_rows():
         if malformed:
@@ -109,17 +112,17 @@ def _cells(rejects: pl.DataFrame, layout: Layout) -> Iterator[list[str]]:
             yield [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
 
 
-def _response(connection: Connection, wanted: Wanted) -> Iterator[str]:
-    yield "\t".join(RESPONSE_HEADERS)
-    found = origins(connection, wanted)
+def _as_they_came(connection: Connection, found: Iterable[Origin], wanted: Wanted) -> Iterator[str]:
     for origin in found:
         for rejects in rows_of(connection, origin.file_id, wanted.conditions):
             for row in rejects.iter_rows(named=True):
                 about = (origin.name, row["source_line"], row["reason"], row["column_name"] or "")
                 yield "\t".join([*map(str, about), *map(harmless, row["raw"].split("\t"))])
-    for origin in found:
-        counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
-        yield "\t".join(map(str, (TRAILER, origin.name, *counts)))
+
+
+def _trailer(origin: Origin) -> str:
+    counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
+    return "\t".join(map(str, (TRAILER, origin.name, *counts)))
 
 
 def harmless(cell: str) -> str:
@@ -129,17 +132,22 @@ def harmless(cell: str) -> str:
     return f" {cell}" if formula else cell
 
 
+def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:
+    return directory / f"{hospital}_VisitPay_{what}_{moment:%Y%m%d_%H%M%S}.txt"
+
+
 def _write(
-    directory: Path, hospital: str, what: str, moment: datetime, lines: Iterator[str]
+    path: Path, headers: Iterable[str], rows: Iterable[str], trailer: Iterable[str] = ()
 ) -> Exported:
     """Write a file that only its owner can read, hidden until it is whole; never over another."""
-    path = directory / f"{hospital}_VisitPay_{what}_{moment:%Y%m%d_%H%M%S}.txt"
     hidden = path.with_name(f".{path.name}")
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         with os.fdopen(os.open(hidden, flags, 0o600), "w", encoding="utf-8", newline="") as file:
-            rows = sum(1 for line in lines if file.write(f"{line}\n") and _is_row(line))
+            file.write("\t".join(headers) + "\n")
+            written = sum(1 for row in rows if file.write(f"{row}\n"))
+            file.writelines(f"{line}\n" for line in trailer)
         try:
             os.link(hidden, path)
         finally:
@@ -147,9 +155,4 @@ def _write(
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ConfigurationError(message) from error
-    return Exported(path, rows)
-
-
-def _is_row(line: str) -> bool:
-    first, *_ = line.split("\t", 1)
-    return first not in (REJECT_HEADERS[0], RESPONSE_HEADERS[0], TRAILER)
+    return Exported(path, written)

@@ -98,7 +98,7 @@ class Layout:
 def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
     """Say what may be wrong with a line that is no header of an entity."""
     for number, row in enumerate(rows, 2):
-        if not min((_missing(entity, row, each) for each in DELIMITERS), key=len):
+        if any(not _missing(entity, row, each) for each in DELIMITERS):
             return f"line {number} has them all: take away what stands before it"
     columns = fed_columns(entity)
     for delimiter in DELIMITERS:

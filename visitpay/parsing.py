@@ -96,9 +96,13 @@ class Parser:
 
 def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
     """Take single lines apart (`source_line`, `raw`), which need not stand beside each other."""
+    return parse(known_lines(rows), layout, adjacent=False)
+
+
+def known_lines(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give lines (`source_line`, `raw`) that were judged before, as `split` takes them."""
     none = pl.lit(value=False)
-    lines = rows.select("source_line", "raw", broken=none, long=none)
-    return parse(lines, layout, adjacent=False)
+    return rows.select("source_line", "raw", broken=none, long=none)
 
 
 def parse(lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True) -> Batch:
