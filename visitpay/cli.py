@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from visitpay import DEFAULT_URL, __version__
-from visitpay.cli_looks import check, doctor, explain, reconcile, show_findings, verdict
+from visitpay.cli_looks import (
+    check,
+    doctor,
+    explain,
+    reconcile,
+    report,
+    show_findings,
+    verdict,
+)
 from visitpay.cli_rejects import rejects_app
 from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
 from visitpay.options import (
@@ -306,7 +314,7 @@ def files(
 
 
 app.add_typer(rejects_app, name="rejects")
-for command in (explain, doctor, reconcile, check):
+for command in (explain, doctor, reconcile, report, check):
     app.command()(command)
 
 

@@ -4,16 +4,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visitpay import DEFAULT_URL
 from visitpay.cli_rejects import rejects_table
+from visitpay.errors import ConfigurationError
 from visitpay.options import (
     ATTENTION_STATUS,
     DEFAULT_HOSPITAL,
     DEFAULT_LANDING,
+    DEFAULT_REPORT,
     DatabaseUrl,
     Entities,
     Expected,
@@ -192,6 +196,48 @@ def show_findings(findings: "Sequence[Finding]") -> None:
     ]
     if rows:
         show(("check", "finding"), rows)
+
+
+def report(
+    landing: Landing = DEFAULT_LANDING,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write the page; an older one goes.")
+    ] = DEFAULT_REPORT,
+    database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
+    expect: Expected = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page that shows how the feed stands, with charts, for whoever looks on.
+
+    It needs no network, and holds names and counts only. Balances are told of as `visitpay
+    reconcile` found them when it last ran. Exits with 0 whatever it shows.
+
+    Example: visitpay report /srv/landing --output report.html
+    """
+    reporting = _reporting()
+    from visitpay.database import reading
+    from visitpay.landing import scan
+    from visitpay.private import writing
+    from visitpay.terminal import dumps
+
+    landed = scan(landing, hospital)
+    with reading(database_url) as connection:
+        shown = reporting.report(connection, landed, datetime.now(UTC), expect)
+    with writing(output, over=True) as file:
+        file.write(reporting.page(shown))
+    state = {"status": verdict(attention=shown.seen.needs_person), "summary": shown.seen.summary}
+    typer.echo(dumps({**state, "path": str(output)}) if as_json else output)
+
+
+def _reporting() -> ModuleType:
+    try:
+        from visitpay import reporting
+    except ImportError as error:
+        message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
+        raise ConfigurationError(message) from error
+    return reporting
 
 
 def check(

@@ -1,6 +1,5 @@
 """Rejected rows as files: to be mended and delivered again, and to be sent back to the hospital."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, func, select
 
-from visitpay.errors import ConfigurationError
 from visitpay.layout import Layout
 from visitpay.models import (
     ENTITIES,
@@ -22,6 +20,7 @@ from visitpay.models import (
     header_of,
 )
 from visitpay.parsing import known_lines, split
+from visitpay.private import writing
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
@@ -139,20 +138,9 @@ def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:
 def _write(
     path: Path, headers: Iterable[str], rows: Iterable[str], trailer: Iterable[str] = ()
 ) -> Exported:
-    """Write a file that only its owner can read, hidden until it is whole; never over another."""
-    hidden = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
-        with os.fdopen(os.open(hidden, flags, 0o600), "w", encoding="utf-8", newline="") as file:
-            file.write("\t".join(headers) + "\n")
-            written = sum(1 for row in rows if file.write(f"{row}\n"))
-            file.writelines(f"{line}\n" for line in trailer)
-        try:
-            os.link(hidden, path)
-        finally:
-            hidden.unlink()
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise ConfigurationError(message) from error
+    """Write a file that only its owner can read, never over another."""
+    with writing(path) as file:
+        file.write("\t".join(headers) + "\n")
+        written = sum(1 for row in rows if file.write(f"{row}\n"))
+        file.writelines(f"{line}\n" for line in trailer)
     return Exported(path, written)

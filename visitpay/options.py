@@ -143,4 +143,5 @@ Wait = Annotated[
     ),
 ]
 DEFAULT_LANDING = Path("landing")
+DEFAULT_REPORT = Path("report.html")
 DEFAULT_HOSPITAL = "HospitalABC"

@@ -1,0 +1,85 @@
+"""Bars drawn by Vega-Lite as SVG, in the colours of the page that they stand in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import vl_convert
+
+_COLOURS = 8
+_AXIS = {
+    "labelColor": "var(--ink)",
+    "titleColor": "var(--ink)",
+    "gridColor": "var(--rule)",
+    "domainColor": "var(--rule)",
+    "tickColor": "var(--rule)",
+}
+_CONFIG = {
+    "axis": _AXIS,
+    "legend": {"labelColor": "var(--ink)", "titleColor": "var(--ink)", "orient": "top"},
+    "view": {"stroke": None},
+    "font": "sans-serif",
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Numbers by place and part: `values` holds those that are not 0."""
+
+    title: str
+    place: str
+    """What stands along the axis, such as days."""
+    number: str
+    """What is counted, with its unit."""
+    part: str
+    """What the parts of a bar are."""
+    places: Sequence[str]
+    parts: Sequence[str]
+    values: Mapping[tuple[str, str], float]
+
+    @property
+    def rows(self) -> list[tuple[str, list[float]]]:
+        """The places that have anything, each with a number for each part: the chart in figures."""
+        some = {place for place, _ in self.values}
+        return [
+            (place, [self.values.get((place, part), 0) for part in self.parts])
+            for place in self.places
+            if place in some
+        ]
+
+    @cached_property
+    def svg(self) -> str:
+        """The chart as SVG; each bar bears what it says as `aria-label`."""
+        drawn: str = vl_convert.vegalite_to_svg(_spec(self), allowed_base_urls=[])
+        return drawn
+
+
+def _spec(chart: Chart) -> dict[str, object]:
+    values = [
+        {chart.place: place, chart.part: part, chart.number: number}
+        for (place, part), number in chart.values.items()
+    ]
+    colours = [f"var(--part{number % _COLOURS + 1})" for number in range(len(chart.parts))]
+    x = {
+        "field": chart.place,
+        "type": "ordinal",
+        "scale": {"domain": chart.places},
+        "axis": {"labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 8},
+    }
+    y = {"field": chart.number, "type": "quantitative", "axis": {"tickCount": 4}}
+    colour = {
+        "field": chart.part,
+        "type": "nominal",
+        "sort": chart.parts,
+        "scale": {"domain": chart.parts, "range": colours},
+        "legend": {"title": None} if len(chart.parts) > 1 else None,
+    }
+    return {
+        "width": 680,
+        "height": 170,
+        "background": None,
+        "data": {"values": values},
+        "mark": "bar",
+        "encoding": {"x": x, "y": y, "color": colour},
+        "config": _CONFIG,
+    }

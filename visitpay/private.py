@@ -1,0 +1,33 @@
+"""Files that only their owner can read, hidden until they are whole."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from visitpay.errors import ConfigurationError
+
+
+@contextmanager
+def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
+    """Open a file, in UTF-8, that appears under its name when the block ends well.
+
+    Only with `over` does it take the place of another. Raises ConfigurationError when it cannot be
+    written.
+    """
+    hidden = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        try:
+            opened = os.open(hidden, flags, 0o600)
+            with os.fdopen(opened, "w", encoding="utf-8", newline="") as file:
+                os.fchmod(opened, 0o600)
+                yield file
+            (os.replace if over else os.link)(hidden, path)
+        finally:
+            hidden.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigurationError(message) from error

@@ -1,0 +1,96 @@
+"""What each reason and each finding means, and what a person does about it."""
+
+from typing import NamedTuple
+
+
+class Remedy(NamedTuple):
+    """What something means, what to do, and the command that helps."""
+
+    means: str
+    do: str
+    command: str
+
+
+def _mend(means: str, do: str, reason: str) -> Remedy:
+    return Remedy(means, do, f"visitpay rejects export mended --reason {reason}")
+
+
+_ASK = "Ask the hospital for the row, or mend it and deliver it again."
+
+REMEDIES = {
+    "malformed": _mend(
+        "The row has too few or too many cells, or reads well in two ways.", _ASK, "malformed"
+    ),
+    "invalid_encoding": _mend(
+        "The row holds bytes that are no text in the file's encoding.", _ASK, "invalid_encoding"
+    ),
+    "line_too_long": Remedy(
+        "The line is longer than 1 MiB; only its start was kept.",
+        "Ask the hospital for the row.",
+        "visitpay rejects list --reason line_too_long",
+    ),
+    "missing_value": _mend("A cell that must be filled is empty.", _ASK, "missing_value"),
+    "invalid_integer": _mend("A number is not a whole one.", _ASK, "invalid_integer"),
+    "invalid_date": _mend("A date is none, or of an unknown form.", _ASK, "invalid_date"),
+    "invalid_amount": _mend(
+        "An amount is none, or has fractions of a cent; nothing is rounded.", _ASK, "invalid_amount"
+    ),
+    "missing_reference": Remedy(
+        "The visit or procedure that the row refers to is not there.",
+        "Nothing, if its file is still to come: the row is then loaded by itself. Otherwise ask"
+        " the hospital for the file or the row that lacks.",
+        "visitpay rejects list --reason missing_reference",
+    ),
+    "file_failed": Remedy(
+        "The file cannot be used as a whole, or is held; the table of files says why.",
+        "Have it corrected, or take it away: every load tries it again. One that is held is taken"
+        " all the same with `visitpay load --approve` and its name.",
+        "visitpay files --status failed",
+    ),
+    "not_recognised": Remedy(
+        "The file's name is none of the feed's.",
+        "Rename it, or take it away from the landing directory.",
+        "visitpay status --json",
+    ),
+    "type_missing": Remedy(
+        "On a day that is over files of two types came, and none of the third.",
+        "Ask the hospital for the file.",
+        "visitpay files",
+    ),
+    "feed_missing": Remedy(
+        "Nothing came on a day on which something should have.",
+        "See whether the hospital sent anything, and whether it reaches the landing directory.",
+        "visitpay doctor",
+    ),
+    "unusual_rows": Remedy(
+        "The file has far more, or fewer, rows than those before it.",
+        "Ask the hospital whether the file is whole; correct files come under the same name.",
+        "visitpay files",
+    ),
+    "reject_share": Remedy(
+        "Far more rows of the newest file were rejected than of those before it.",
+        "Look at the reasons: something about the export may have changed.",
+        "visitpay rejects list",
+    ),
+    "balance_differs": Remedy(
+        "Balances of visits are not the sum of their transactions.",
+        "Look at the visits, and send the hospital what it must correct.",
+        "visitpay reconcile --raw",
+    ),
+    "discharge_before_admission": Remedy(
+        "Visits end before they begin.",
+        "Send the hospital the visits to correct.",
+        "visitpay reconcile --raw",
+    ),
+    "admission_in_future": Remedy(
+        "Visits begin on a day that is yet to come.",
+        "Send the hospital the visits to correct, unless they are planned.",
+        "visitpay reconcile --raw",
+    ),
+    "visit_without_transactions": Remedy(
+        "Visits have no transactions.",
+        "See whether a Transaction file is missing, or rows of it are rejected.",
+        "visitpay reconcile --raw",
+    ),
+}
+"""By the names of reasons (`parsing.REASONS`) and findings (`quality.CHECKS`), and two of files."""

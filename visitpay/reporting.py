@@ -1,0 +1,212 @@
+"""The report: one page that shows how the feed stands, for whoever has no terminal.
+
+It holds names and counts, and no cell of a row. It needs nothing but itself: its script and its
+styles stand in it, and its policy forbids the browser to load anything else.
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Connection, func, select
+
+from visitpay import __version__, ledger, quarantine
+from visitpay.charts import Chart
+from visitpay.landing import Landing, printable
+from visitpay.models import ENTITIES, LOADED, BalanceDifference, LoadFile, LoadRun, RejectedRow
+from visitpay.overview import Overview, overview
+from visitpay.parsing import REASONS
+from visitpay.quarantine import Wanted
+from visitpay.remedies import REMEDIES
+
+DAYS = 60
+"""So many days of the feed, runs with files, and comparisons of balances are drawn."""
+
+ROWS = 1000
+"""So many files, and open rejects, are listed at the most."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows; times in UTC."""
+
+    now: datetime
+    seen: Overview
+    charts: Sequence[Chart]
+    files: Sequence[Mapping[str, Any]]
+    """`name`, `entity`, `state`, `file_datetime`, `rows_read`, `rows_rejected`, `loaded_at`,
+    `error`; those that wait have but a name and a state."""
+    files_known: int
+    """Entries of the ledger; of these, the newest are listed."""
+    rejects: Sequence[Mapping[str, Any]]
+    """The oldest open ones, as `quarantine.listing` gives them."""
+    reasons: Mapping[str, int]
+    """How many rejects are open, by reason."""
+
+
+def report(
+    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+) -> Report:
+    """Gather what the page shows; see `quality.findings` for `now` and `expect`."""
+    seen = overview(connection, landed, now, expect)
+    return Report(
+        now=now,
+        seen=seen,
+        charts=_charts(connection, seen.checkpoint),
+        files=_files(connection, seen),
+        files_known=connection.scalar(select(func.count()).select_from(LoadFile)) or 0,
+        rejects=quarantine.listing(connection, Wanted(), ROWS),
+        reasons=quarantine.counts(connection, Wanted()),
+    )
+
+
+def _charts(connection: Connection, checkpoint: datetime | None) -> list[Chart]:
+    if checkpoint is None:
+        return []
+    newest = checkpoint.date()
+    days = [newest - timedelta(number) for number in reversed(range(DAYS))]
+    since = datetime.combine(days[0], time(), UTC)
+    charts = (
+        _rows(connection, days, since),
+        _rejects(connection, days, since),
+        _load_times(connection),
+        _differences(connection),
+    )
+    return [chart for chart in charts if chart.values]
+
+
+def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
+    loaded = select(LoadFile.file_datetime, LoadFile.entity, LoadFile.rows_read).where(
+        LoadFile.status == LOADED, LoadFile.file_datetime >= since
+    )
+    types = [entity.__name__ for entity in ENTITIES]
+    values = _by_day(map(tuple, connection.execute(loaded)))
+    return Chart("Rows by day and type", "day", "rows", "type", _shown(days, values), types, values)
+
+
+def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
+    rejected = (
+        select(LoadFile.file_datetime, RejectedRow.reason, func.count())
+        .join_from(RejectedRow, LoadFile)
+        .where(LoadFile.file_datetime >= since)
+        .group_by(LoadFile.file_datetime, RejectedRow.reason)
+    )
+    values = _by_day(map(tuple, connection.execute(rejected)))
+    reasons = [reason for reason in REASONS if any(reason == part for _, part in values)]
+    title = "Rejected rows by day and reason, also those closed since"
+    return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
+
+
+def _by_day(counted: Iterable[tuple[datetime, str, int]]) -> Counter[tuple[str, str]]:
+    values: Counter[tuple[str, str]] = Counter()
+    for moment, part, count in counted:
+        values[str(moment.date()), part] += count
+    return +values
+
+
+def _shown(days: Sequence[date], values: Iterable[tuple[str, str]]) -> list[str]:
+    """Give the days from the first that has anything."""
+    first = min((day for day, _ in values), default="")
+    return [str(day) for day in days if str(day) >= first]
+
+
+def _load_times(connection: Connection) -> Chart:
+    runs = (
+        select(LoadRun.id, LoadRun.started_at, LoadRun.finished_at)
+        .where(LoadRun.finished_at.is_not(None), LoadRun.files_loaded + LoadRun.files_failed > 0)
+        .order_by(LoadRun.id.desc())
+        .limit(DAYS)
+    )
+    values = {
+        (f"{number}", "seconds"): round((finished - started).total_seconds(), 2)
+        for number, started, finished in reversed(connection.execute(runs).all())
+    }
+    places = [place for place, _ in values]
+    return Chart("Load time by run", "run", "seconds", "part", places, ["seconds"], values)
+
+
+def _differences(connection: Connection) -> Chart:
+    """Draw how many balances differed each time that something about them changed."""
+    changes: Counter[datetime] = Counter()
+    for column, sign in ((BalanceDifference.found_at, 1), (BalanceDifference.closed_at, -1)):
+        counted = select(column, func.count()).where(column.is_not(None)).group_by(column)
+        for moment, count in connection.execute(counted):
+            changes[moment] += sign * count
+    total, values = 0, {}
+    for moment in sorted(changes):
+        total += changes[moment]
+        values[f"{moment:%Y-%m-%d %H:%M:%S}", "visits"] = total
+    newest = dict(list(values.items())[-DAYS:])
+    places = [place for place, _ in newest]
+    title = "Visits of which the balance differs from the transactions, by comparison"
+    return Chart(title, "compared", "visits", "part", places, ["visits"], newest)
+
+
+def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
+    entries = ledger.entries(connection, entity=None, status=None, limit=ROWS)
+    waiting = [{"name": name, "state": "waiting"} for name in _new(seen)]
+    strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
+    known = [{**entry, "state": _state(entry, seen)} for entry in entries]
+    return [*strange, *waiting, *known]
+
+
+def _new(seen: Overview) -> list[str]:
+    failed = set(seen.files_failed)
+    return [name for name in seen.files_waiting if name not in failed]
+
+
+def _state(entry: Mapping[str, Any], seen: Overview) -> str:
+    lies_there = entry["status"] == LOADED or entry["name"] in seen.files_failed
+    return entry["status"] if lies_there else f"{entry['status']}, taken away"
+
+
+def page(shown: Report) -> str:
+    """Make the page, in HTML, everything from outside escaped."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"moment": _moment, "number": _number, "printable": printable}
+    script = (here / "report.js").read_text("utf-8")
+    told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
+    states = {"file_failed": shown.seen.files_failed, "not_recognised": shown.seen.unrecognised}
+    told += [name for name, files in states.items() if files]
+    return environment.get_template("report.html").render(
+        report=shown,
+        seen=shown.seen,
+        age=_age(shown),
+        remedies={name: REMEDIES[name] for name in dict.fromkeys(told)},
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        styles=(here / "report.css").read_text("utf-8"),
+        version=__version__,
+    )
+
+
+def _age(shown: Report) -> str:
+    """Say how old the newest file is."""
+    if shown.seen.checkpoint is None:
+        return ""
+    hours = (shown.now - shown.seen.checkpoint) // timedelta(hours=1)
+    if hours < 0:
+        return "in the future"
+    number, unit = (hours, "hour") if hours < 48 else (hours // 24, "day")  # noqa: PLR2004
+    return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _number(number: float | None) -> str:
+    return "" if number is None else f"{number:,}"
