@@ -684,6 +684,7 @@ OPTIONS = {
     " --json --help",
     "rejects dismiss": "--why --database-url --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
+    "report": "--output --database-url --hospital --expect --json --help",
     "reconcile": "--database-url --expect --raw --limit --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",

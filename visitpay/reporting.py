@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, RowMapping, func, select
 
 from visitpay import __version__, ledger, quarantine
 from visitpay.charts import Chart
 from visitpay.landing import Landing, printable
+from visitpay.loading import ATTENTION
 from visitpay.models import ENTITIES, LOADED, BalanceDifference, LoadFile, LoadRun, RejectedRow
 from visitpay.overview import Overview, overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
+from visitpay.terminal import short
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -44,7 +46,7 @@ class Report:
     `error`; those that wait have but a name and a state."""
     files_known: int
     """Entries of the ledger; of these, the newest are listed."""
-    rejects: Sequence[Mapping[str, Any]]
+    rejects: Sequence[RowMapping]
     """The oldest open ones, as `quarantine.listing` gives them."""
     reasons: Mapping[str, int]
     """How many rejects are open, by reason."""
@@ -86,7 +88,7 @@ def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Char
         LoadFile.status == LOADED, LoadFile.file_datetime >= since
     )
     types = [entity.__name__ for entity in ENTITIES]
-    values = _by_day(map(tuple, connection.execute(loaded)))
+    values = _by_day(connection.execute(loaded))
     return Chart("Rows by day and type", "day", "rows", "type", _shown(days, values), types, values)
 
 
@@ -97,13 +99,13 @@ def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> C
         .where(LoadFile.file_datetime >= since)
         .group_by(LoadFile.file_datetime, RejectedRow.reason)
     )
-    values = _by_day(map(tuple, connection.execute(rejected)))
+    values = _by_day(connection.execute(rejected))
     reasons = [reason for reason in REASONS if any(reason == part for _, part in values)]
     title = "Rejected rows by day and reason, also those closed since"
     return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
 
 
-def _by_day(counted: Iterable[tuple[datetime, str, int]]) -> Counter[tuple[str, str]]:
+def _by_day(counted: Iterable[Row[datetime, str, int]]) -> Counter[tuple[str, str]]:
     values: Counter[tuple[str, str]] = Counter()
     for moment, part, count in counted:
         values[str(moment.date()), part] += count
@@ -119,13 +121,14 @@ def _shown(days: Sequence[date], values: Iterable[tuple[str, str]]) -> list[str]
 def _load_times(connection: Connection) -> Chart:
     runs = (
         select(LoadRun.id, LoadRun.started_at, LoadRun.finished_at)
-        .where(LoadRun.finished_at.is_not(None), LoadRun.files_loaded + LoadRun.files_failed > 0)
+        .where(LoadRun.files_loaded + LoadRun.files_failed > 0)
         .order_by(LoadRun.id.desc())
         .limit(DAYS)
     )
     values = {
-        (f"{number}", "seconds"): round((finished - started).total_seconds(), 2)
+        (str(number), "seconds"): round((finished - started).total_seconds(), 2)
         for number, started, finished in reversed(connection.execute(runs).all())
+        if finished is not None
     }
     places = [place for place, _ in values]
     return Chart("Load time by run", "run", "seconds", "part", places, ["seconds"], values)
@@ -135,9 +138,10 @@ def _differences(connection: Connection) -> Chart:
     """Draw how many balances differed each time that something about them changed."""
     changes: Counter[datetime] = Counter()
     for column, sign in ((BalanceDifference.found_at, 1), (BalanceDifference.closed_at, -1)):
-        counted = select(column, func.count()).where(column.is_not(None)).group_by(column)
+        counted = select(column, func.count()).group_by(column)
         for moment, count in connection.execute(counted):
-            changes[moment] += sign * count
+            if moment is not None:
+                changes[moment] += sign * count
     total, values = 0, {}
     for moment in sorted(changes):
         total += changes[moment]
@@ -161,9 +165,10 @@ def _new(seen: Overview) -> list[str]:
     return [name for name in seen.files_waiting if name not in failed]
 
 
-def _state(entry: Mapping[str, Any], seen: Overview) -> str:
-    lies_there = entry["status"] == LOADED or entry["name"] in seen.files_failed
-    return entry["status"] if lies_there else f"{entry['status']}, taken away"
+def _state(entry: RowMapping, seen: Overview) -> str:
+    status = str(entry["status"])
+    lies_there = status == LOADED or entry["name"] in seen.files_failed
+    return status if lies_there else f"{status}, taken away"
 
 
 def page(shown: Report) -> str:
@@ -176,7 +181,12 @@ def page(shown: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": _moment, "number": _number, "printable": printable}
+    environment.filters |= {
+        "moment": _moment,
+        "number": _number,
+        "printable": printable,
+        "short": short,
+    }
     script = (here / "report.js").read_text("utf-8")
     told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
     states = {"file_failed": shown.seen.files_failed, "not_recognised": shown.seen.unrecognised}
@@ -185,6 +195,7 @@ def page(shown: Report) -> str:
         report=shown,
         seen=shown.seen,
         age=_age(shown),
+        ended=_ended(shown),
         remedies={name: REMEDIES[name] for name in dict.fromkeys(told)},
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
@@ -202,6 +213,16 @@ def _age(shown: Report) -> str:
         return "in the future"
     number, unit = (hours, "hour") if hours < 48 else (hours // 24, "day")  # noqa: PLR2004
     return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
+
+
+def _ended(shown: Report) -> str:
+    """Say how the last run ended."""
+    run = shown.seen.last_run
+    if run is None or run["finished_at"] is None:
+        return "has not ended"
+    seconds = (run["finished_at"] - run["started_at"]).total_seconds()
+    word = "needs attention" if run["status"] == ATTENTION else f"is {run['status']}"
+    return f"{word}, took {seconds:,.1f} s"
 
 
 def _moment(moment: datetime | None) -> str:
