@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture lint format bench bench-quick
+.PHONY: demo test torture pictures lint format bench bench-quick
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -21,6 +21,7 @@ demo: .venv/done
 	$(BIN)/visitpay load $(DEMO)/landing --max-rejects 5%
 	$(BIN)/visitpay status $(DEMO)/landing
 	$(BIN)/visitpay rejects list --entity Visit --limit 3 --raw
+	$(BIN)/visitpay report $(DEMO)/landing --output $(DEMO)/report.html
 
 test: .venv/done
 	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
@@ -45,6 +46,10 @@ bench: .venv/bench
 # Takes ten minutes, and writes docs/robustness.md.
 torture: .venv/done
 	$(BIN)/python -m tests.torture $(ARGS)
+
+# Writes the README's pictures; needs chromium.
+pictures: .venv/done
+	$(BIN)/python -m tests.pictures
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done

@@ -73,6 +73,7 @@ def main() -> None:
         terminal(feed, status)
         with chromium() as browser:
             page = look(browser, report).page
+            page.set_viewport_size({"width": 1100, "height": 1250})
             page.screenshot(path=docs / "report.png", clip=TOP)
             look(browser, status).page.locator("body").screenshot(path=docs / "status.png")
 

@@ -114,7 +114,7 @@ def test_a_healthy_feed(feed: Feed, visitpay: Visitpay, browser: Browser) -> Non
     line = sight.page.inner_text("#freshness")
     pattern = (
         r"Loaded up to 2021-12-02 22:33 UTC, [\d,]+ days ago; "
-        r"the last run, number 2, is ok, took [\d.]+ s and began at [\d-]{10} \d\d:\d\d UTC\."
+        r"the last run, number 2, began at [\d-]{10} \d\d:\d\d UTC, took [\d.]+ s and ended well\."
     )
     assert re.fullmatch(pattern, line)
     assert sight.page.locator("h2").all_inner_texts() == ["Files"]
@@ -131,6 +131,19 @@ def test_the_age_is_that_of_the_newest_file(
         visitpay("load")
         sight = look(browser, report(feed, visitpay))
         assert f"UTC, {said};" in sight.page.inner_text("#freshness")
+        sight.page.close()
+
+
+@only_sqlite
+def test_a_run_that_did_not_end(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
+    """One that is under way is told from one that was killed."""
+    healthy(feed, visitpay)
+    feed.execute("UPDATE load_runs SET finished_at = NULL, status = 'running'")
+    interrupt = "UPDATE load_runs SET status = 'interrupted'"
+    for change, said in ((), "has not ended"), ((interrupt,), "was interrupted"):
+        feed.execute(*change)
+        sight = look(browser, report(feed, visitpay))
+        assert sight.page.inner_text("#freshness").endswith(f" UTC and {said}.")
         sight.page.close()
 
 

@@ -7,6 +7,8 @@ from functools import cached_property
 import vl_convert
 
 _COLOURS = 8
+_FEW = 12
+"""Fewer places than this have slimmer bars, not ones as wide as the page."""
 _AXIS = {
     "labelColor": "var(--ink)",
     "titleColor": "var(--ink)",
@@ -79,7 +81,7 @@ def _spec(chart: Chart) -> dict[str, object]:
         "height": 170,
         "background": None,
         "data": {"values": values},
-        "mark": "bar",
+        "mark": {"type": "bar", "width": {"band": min(0.9, len(chart.places) / _FEW)}},
         "encoding": {"x": x, "y": y, "color": colour},
         "config": _CONFIG,
     }

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Row, RowMapping, func, select
 from visitpay import __version__, ledger, quarantine
 from visitpay.charts import Chart
 from visitpay.landing import Landing, printable
-from visitpay.loading import ATTENTION
+from visitpay.ledger import INTERRUPTED, RUNNING
+from visitpay.loading import ATTENTION, OK
 from visitpay.models import ENTITIES, LOADED, BalanceDifference, LoadFile, LoadRun, RejectedRow
 from visitpay.overview import Overview, overview
 from visitpay.parsing import REASONS
@@ -32,6 +33,9 @@ DAYS = 60
 
 ROWS = 1000
 """So many files, and open rejects, are listed at the most."""
+
+
+_ENDS = {OK: "ended well", ATTENTION: "needs attention", INTERRUPTED: "was interrupted"}
 
 
 @dataclass(frozen=True)
@@ -219,10 +223,9 @@ def _ended(shown: Report) -> str:
     """Say how the last run ended."""
     run = shown.seen.last_run
     if run is None or run["finished_at"] is None:
-        return "has not ended"
+        return " and has not ended" if run and run["status"] == RUNNING else " and was interrupted"
     seconds = (run["finished_at"] - run["started_at"]).total_seconds()
-    word = "needs attention" if run["status"] == ATTENTION else f"is {run['status']}"
-    return f"{word}, took {seconds:,.1f} s"
+    return f", took {seconds:,.1f} s and {_ENDS.get(run['status'], run['status'])}"
 
 
 def _moment(moment: datetime | None) -> str:
