@@ -186,6 +186,8 @@ def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser:
     assert {reason: number(text.split()[0]) for reason, text in told.items()} == dict(
         Counter(each.reason for each in still_open)
     )
+    failed = sight.page.locator("#needs li", has_text="file_failed").all_inner_texts()
+    assert failed == ["file_failed: Visit_20211205_000000 cannot be loaded"]
     listed = sight.table("#files")
     assert [row[1] for row in listed[:2]] == ["not recognised", "not recognised"]
     assert listed[2][:2] == ["Procedure_20211206_000000", "waiting"]
@@ -248,6 +250,22 @@ def test_links_lead_to_what_to_do(feed: Feed, visitpay: Visitpay, browser: Brows
 def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
     assert set(REMEDIES) == {*REASONS, *CHECKS, "file_failed", "not_recognised"}
+
+
+@only_sqlite
+def test_long_lists_are_cut(
+    feed: Feed, visitpay: Visitpay, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a list that is cut the page says how long it is."""
+    bad(feed, visitpay)
+    monkeypatch.setattr("visitpay.reporting.ROWS", 3)
+    sight = look(browser, report(feed, visitpay))
+    assert (len(sight.table("#files")), len(sight.table("#rejects"))) == (3, 3)
+    with reading(feed.url) as connection:
+        count = connection.scalar(select(func.count()).where(RejectedRow.status == OPEN))
+    notes = sight.page.locator("section.list > p:not(.filter)").all_inner_texts()
+    assert notes == [f"The oldest 3 of {count}.", "The first 3 of 13."]
+    sight.page.close()
 
 
 @only_sqlite

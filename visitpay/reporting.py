@@ -49,7 +49,7 @@ class Report:
     """`name`, `entity`, `state`, `file_datetime`, `rows_read`, `rows_rejected`, `loaded_at`,
     `error`; those that wait have but a name and a state."""
     files_known: int
-    """Entries of the ledger; of these, the newest are listed."""
+    """How many there are; what has no entry in the ledger is listed first, then the newest."""
     rejects: Sequence[RowMapping]
     """The oldest open ones, as `quarantine.listing` gives them."""
     reasons: Mapping[str, int]
@@ -66,7 +66,7 @@ def report(
         seen=seen,
         charts=_charts(connection, seen.checkpoint),
         files=_files(connection, seen),
-        files_known=connection.scalar(select(func.count()).select_from(LoadFile)) or 0,
+        files_known=_entries(connection) + len(_new(seen)) + len(seen.unrecognised),
         rejects=quarantine.listing(connection, Wanted(), ROWS),
         reasons=quarantine.counts(connection, Wanted()),
     )
@@ -161,7 +161,11 @@ def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
     waiting = [{"name": name, "state": "waiting"} for name in _new(seen)]
     strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
     known = [{**entry, "state": _state(entry, seen)} for entry in entries]
-    return [*strange, *waiting, *known]
+    return [*strange, *waiting, *known][:ROWS]
+
+
+def _entries(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(LoadFile)) or 0
 
 
 def _new(seen: Overview) -> list[str]:
