@@ -102,10 +102,10 @@ def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
     rest = "0 updated, 0 unchanged, 0 stale, 0 superseded"
     assert without_times(outcome.err) == [
         "warning: not recognised in the landing directory, left alone: readme.md",
-        f"info: {PROCEDURES}: 1 rows: 1 inserted, {rest}, 0 rejected",
-        f"info: {VISITS}: 1 rows: 1 inserted, {rest}, 0 rejected",
+        f"info: {PROCEDURES}: 1 row: 1 inserted, {rest}, 0 rejected",
+        f"info: {VISITS}: 1 row: 1 inserted, {rest}, 0 rejected",
         f"warning: {TRANSACTIONS}: 2 rows: 1 inserted, {rest}, 1 rejected",
-        "info: run 1: attention, 3 files, 0 failed, 4 rows, 1 rejected, 1 rejects open, 0 resolved",
+        "info: run 1: attention, 3 files, 0 failed, 4 rows, 1 rejected, 1 reject open, 0 resolved",
     ]
 
 
@@ -201,7 +201,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
     assert document == {
         "status": "attention",
-        "summary": "needs a person: 1 rejects open",
+        "summary": "needs a person: 1 reject open",
         "checkpoint": "2021-12-01T22:33:57Z",
         "files_waiting": [waiting.name],
         "files_failed": [],
@@ -215,7 +215,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     }
     printed = cells(visitpay("status").out)
     assert printed[:7] == [
-        ["needs", "a", "person:", "1", "rejects", "open"],
+        ["needs", "a", "person:", "1", "reject", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
         ["last", "run", "1:", "attention,", run["started_at"]],
         ["files", "waiting", "1"],
@@ -239,11 +239,11 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     feed.deliver_bytes("Visit", "20211202_223005", b"")
     visitpay("load")
     first, *lines = visitpay("status").out.splitlines()
-    assert first == "needs a person: 1 files failed or held, 1 rejects open, 3 findings"
+    assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
         "type_missing 2021-12-01: no Transaction file, though both others",
-        "discharge_before_admission 1 visits end before they begin",
-        "visit_without_transactions 1 visits have no transactions",
+        "discharge_before_admission 1 visit ends before it begins",
+        "visit_without_transactions 1 visit has no transactions",
     ]
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
@@ -336,7 +336,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     assert outcome.status == 1
     counts = {"compared": 2, "different": 1, "changed": 0, "cleared": 0}
     totals = {"visit_balance": "0.30", "transactions_total": "0.31"}
-    message = "1 balances are not the sum of the transactions"
+    message = "1 balance is not the sum of the transactions"
     finding = {"check": "balance_differs", "subject": "", "count": 1, "message": message}
     assert outcome.document == {
         "status": "attention",
@@ -349,7 +349,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     assert visitpay("status", "--json").document["findings"] == [finding]
     printed = cells(visitpay("reconcile").out)
     assert [" ".join(line) for line in printed] == [
-        "1 of 2 balances differ: 0.30 against 0.31",
+        "balances compared 2, different 1: 0.30 against 0.31",
         "new 0, changed 0, cleared 0",
         "check finding",
         f"balance_differs {message}",
@@ -362,7 +362,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver("Visit", "20211201_223006", "11\t7\t1/2/2021\t\t0.31\t")
     visitpay("load")
     outcome = visitpay("reconcile", "--raw")
-    agree = "0 of 2 balances differ: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
+    agree = "balances compared 2, different 0: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
     assert outcome == Outcome(0, agree, "")
     assert visitpay("reconcile", "--json").document["status"] == "ok"
     assert visitpay("reconcile", "--expect", "daily").status == 1
@@ -663,7 +663,7 @@ def test_harmful_names(
     harmless = r"\x1b[31m\x07\r\n[red]\u202e\udcff\x7f.txt"
     lines = without_times(loaded.err)
     assert lines[0] == f"warning: not recognised in the landing directory, left alone: {harmless}"
-    assert lines[1].startswith(f"info: {good.name}: 1 rows: 1 inserted")
+    assert lines[1].startswith(f"info: {good.name}: 1 row: 1 inserted")
     outcome = visitpay(command, *options)
     assert outcome.status == 0
     printed = outcome.out + outcome.err

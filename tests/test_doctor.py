@@ -73,7 +73,7 @@ def from_tomorrow(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("harm", "name", "state", "seen"),
     [
-        (strange_file, "landing directory", "warning", "0 files of the feed, 1 others"),
+        (strange_file, "landing directory", "warning", "0 files of the feed, 1 other"),
         (no_landing, "landing directory", "error", "cannot be read: No such file"),
         (strays, "references", "error", "rows refer to nothing in procedures (to the ledger)"),
         (behind, "database", "error", "run: alembic upgrade head"),

@@ -283,7 +283,7 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
         "total": "20.25",
     }
     told = visitpay("explain", "Visit", "10").out
-    assert "20.25 is 20.25, the sum of 1 transactions" in told
+    assert "20.25 is 20.25, the sum of 1 transaction" in told
     assert f"{later}, line 2" in told
 
 
@@ -299,4 +299,4 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
     assert (outcome.status, outcome.out) == (1, "nothing is known of procedure 777\n")
     assert visitpay("explain", "procedure", "777", "--json").document["row"] is None
     differs = visitpay("explain", "transaction", "100").out
-    assert "20.50 differs from 20.25, the sum of 1 transactions" in differs
+    assert "20.50 differs from 20.25, the sum of 1 transaction" in differs

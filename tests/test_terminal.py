@@ -17,7 +17,7 @@ from visitpay.terminal import short, show
 NAME = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 ROW = "x\t" + "cast " * 20 + "on the left arm"
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-SUMMARY = "attention; 1 files; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
+SUMMARY = "attention; 1 file; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
 HARMFUL = "a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 HARMLESS = r"a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 

@@ -45,6 +45,7 @@ from visitpay.options import (
     as_tolerance,
 )
 from visitpay.stopping import stoppable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from visitpay.alerting import Watch
@@ -224,7 +225,8 @@ def _show_run(report: "RunReport") -> None:
         show(("file", "status", "rows", *ENDS), rows)
     typer.echo(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
-        f"{len(rows) or 'no new'} files; checkpoint {iso(report.checkpoint) or 'none'}; "
+        f"{counted(len(rows), 'file') if rows else 'no new files'}; "
+        f"checkpoint {iso(report.checkpoint) or 'none'}; "
         f"rejects open {report.rejects_open}, resolved {report.rejects_resolved}"
     )
 

@@ -29,6 +29,7 @@ from visitpay.options import (
     Wait,
 )
 from visitpay.stopping import stoppable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from visitpay.balances import Reconciliation
@@ -79,7 +80,9 @@ def _show_explained(found: "Explained") -> None:
     if balance is not None and balance.visit_balance is not None:
         verdict = "differs from" if balance.differs else "is"
         what = f"{balance.visit_balance} {verdict} {balance.total}"
-        facts.append(("balance", f"{what}, the sum of {balance.transactions} transactions"))
+        facts.append(
+            ("balance", f"{what}, the sum of {counted(balance.transactions, 'transaction')}")
+        )
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
     deliveries = [(short(str(each["name"])), each["loaded_at"]) for each in found.deliveries]
     if deliveries:
@@ -172,7 +175,7 @@ def _show_reconciled(
     from visitpay.terminal import show
 
     typer.echo(
-        f"{reconciled.different} of {reconciled.compared} balances differ: "
+        f"balances compared {reconciled.compared}, different {reconciled.different}: "
         f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
         f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
     )

@@ -16,6 +16,7 @@ from visitpay.dialects import dialect_of
 from visitpay.errors import VisitPayError
 from visitpay.hold import Hold
 from visitpay.models import ENTITIES, LoadFile, LoadRun
+from visitpay.words import counted
 
 OK = "ok"
 WARNING = "warning"
@@ -68,7 +69,10 @@ def _landing(directory: Path, hospital: str) -> Finding:
         landed = landing.scan(directory, hospital)
     except VisitPayError as error:
         return Finding("landing directory", ERROR, str(error), "check its path and its permissions")
-    seen = f"{len(landed.files):,} files of the feed, {len(landed.unrecognised):,} others"
+    seen = (
+        f"{counted(len(landed.files), 'file')} of the feed, "
+        f"{counted(len(landed.unrecognised), 'other')}"
+    )
     if landed.unrecognised:
         remedy = "`visitpay status --json` names the others: rename them, or take them away"
         return Finding("landing directory", WARNING, seen, remedy)
@@ -80,13 +84,14 @@ def _channels(alert_urls: str, *, send: bool) -> Finding:
         channels = open_channels(alert_urls)
     except VisitPayError as error:
         return Finding("alerts", ERROR, str(error), "correct VISITPAY_ALERT_URLS")
+    asked = counted(len(channels), "channel")
     if not send:
-        return Finding("alerts", OK, f"{len(channels)} channels, not asked (--send asks them)")
+        return Finding("alerts", OK, f"{asked}, not asked (--send does)")
     from visitpay.channels import send as tell
 
     if not tell(channels, "visitpay: a test", "The doctor looks whether this channel answers."):
         return Finding("alerts", ERROR, "no channel took a message", "see the log for which")
-    return Finding("alerts", OK, f"{len(channels)} channels were sent a message")
+    return Finding("alerts", OK, f"a message was sent to {asked}")
 
 
 def _lock(engine: Engine) -> Finding:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping
 from visitpay import ledger, quality
 from visitpay.landing import Landing
 from visitpay.quality import Finding
+from visitpay.words import counted
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class Overview:
     def summary(self) -> str:
         """Whether it is all right, in one line of plain words."""
         if self.needs_person:
-            counts = {
-                "files failed or held": len(self.files_failed),
-                "rejects open": self.rejects_open,
-                "findings": len(self.findings),
-            }
-            wrong = (f"{count:,} {what}" for what, count in counts.items() if count)
+            counts = [
+                (len(self.files_failed), "file failed or held", "files failed or held"),
+                (self.rejects_open, "reject open", "rejects open"),
+                (len(self.findings), "finding", "findings"),
+            ]
+            wrong = (counted(*each) for each in counts if each[0])
             return f"needs a person: {', '.join(wrong)}"
         if self.checkpoint is None:
             return "all is well: nothing was loaded yet"

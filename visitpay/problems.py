@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from visitpay.landing import LandedFile
 from visitpay.loading import OK
 from visitpay.models import LOADED, OPEN, LoadFile, LoadRun, Problem, RejectedRow
+from visitpay.words import counted
 
 FILE_FAILED = "file_failed"
 ROWS_REJECTED = "rows_rejected"
@@ -117,7 +118,7 @@ def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
             ROWS_REJECTED,
             entity,
             rows,
-            f"{entity}: {rows:,} rejected rows are open; see: "
+            f"{entity}: {counted(rows, 'rejected row is', 'rejected rows are')} open; see: "
             f"visitpay rejects list --entity {entity}",
         )
         for entity, rows in connection.execute(_REJECTED)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from visitpay.events import RUN_ID
 from visitpay.landing import printable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as BarProgress
@@ -138,7 +139,7 @@ class _Bar:
         self._task = bar.add_task("")
 
     def begin(self, files: int, size_bytes: int) -> None:
-        self._bar.update(self._task, total=size_bytes, description=f"{files} files")
+        self._bar.update(self._task, total=size_bytes, description=counted(files, "file"))
 
     def file(self, name: str) -> None:
         self._bar.update(self._task, description=name)
