@@ -191,6 +191,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert set(map(str, fresh.values())) == {"None", "[]", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
+    assert printed[-1] == ["rejects", "open", "0"]
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver("Visit", "20211202_223005")
@@ -310,6 +311,20 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
         assert printed[0][1:7] == first
         assert listed[0]["raw"] == "101\t11\t1\t9"
         assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["files"], "no files to show"),
+        (["rejects", "list"], "no rejected rows to show"),
+        (["rejects", "export", "mended"], "no rejected rows to write"),
+        (["check"], "no files to check"),
+    ],
+)
+def test_empty_lists(visitpay: Visitpay, command: list[str], said: str) -> None:
+    """A list without anything on it says so, in words."""
+    assert visitpay(*command) == Outcome(0, f"{said}\n", "")
 
 
 def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:

@@ -114,8 +114,10 @@ def test_table(capfd: pytest.CaptureFixture[str]) -> None:
         f"{'a':{len(HARMLESS)}}  1    0 2021-12-01T22:33:57Z",
         f"{HARMLESS} 20    0                      x",
     ]
-    show(("name", "n"), [])
-    assert capfd.readouterr().out.rstrip() == "name n"
+    show(("name", "n"), [], "title")
+    assert capfd.readouterr().out == ""
+    show(("name", "n"), [], "title", nothing="none")
+    assert capfd.readouterr().out == "none\n"
 
 
 def test_short() -> None:

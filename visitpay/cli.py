@@ -221,8 +221,7 @@ def _show_run(report: "RunReport") -> None:
     from visitpay.terminal import iso, show
 
     rows = [_file_row(_file_document(each), each.counts.read) for each in report.files]
-    if rows:
-        show(("file", "status", "rows", *ENDS), rows)
+    show(("file", "status", "rows", *ENDS), rows)
     typer.echo(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
         f"{counted(len(rows), 'file') if rows else 'no new files'}; "
@@ -312,7 +311,8 @@ def files(
         (each["id"], *_file_row(dict(each), each["rows_read"], "rows_"), each["error"])
         for each in entries
     ]
-    terminal.show(("id", "file", "status", "rows", *ENDS, "error"), rows)
+    headers = ("id", "file", "status", "rows", *ENDS, "error")
+    terminal.show(headers, rows, nothing="no files to show")
 
 
 app.add_typer(rejects_app, name="rejects")

@@ -85,10 +85,8 @@ def _show_explained(found: "Explained") -> None:
         )
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
     deliveries = [(short(str(each["name"])), each["loaded_at"]) for each in found.deliveries]
-    if deliveries:
-        show(("delivered by", "loaded"), deliveries)
-    if found.rejects:
-        show(*rejects_table(found.rejects))
+    show(("delivered by", "loaded"), deliveries)
+    show(*rejects_table(found.rejects))
 
 
 def doctor(
@@ -197,8 +195,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
         (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
         for each in findings
     ]
-    if rows:
-        show(("check", "finding"), rows)
+    show(("check", "finding"), rows)
 
 
 def report(
@@ -290,9 +287,7 @@ def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str])
     from visitpay.terminal import short, show
 
     files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
-    show(("file", "rows", "rejected", "error"), files)
+    show(("file", "rows", "rejected", "error"), files, nothing="no files to check")
     examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
-    if examples:
-        show(("file", "line", "reason", "column"), examples, "the first rejects of each")
-    if unrecognised:
-        show(("not recognised",), [(name,) for name in unrecognised])
+    show(("file", "line", "reason", "column"), examples, "the first rejects of each")
+    show(("not recognised",), [(name,) for name in unrecognised])

@@ -67,7 +67,7 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         typer.echo(terminal.dumps({"rejects": rows, "counts": counts}))
         return
-    terminal.show(*rejects_table(rows))
+    terminal.show(*rejects_table(rows), nothing="no rejected rows to show")
     if len(counts) > 1 or sum(counts.values()) > len(rows):
         terminal.show(("reason", "rows"), list(counts.items()))
 
@@ -132,7 +132,8 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
     else:
-        terminal.show(("file", "rows"), [(each.path, each.rows) for each in written])
+        files = [(each.path, each.rows) for each in written]
+        terminal.show(("file", "rows"), files, nothing="no rejected rows to write")
 
 
 @rejects_app.command("dismiss")

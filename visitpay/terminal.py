@@ -43,21 +43,31 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+def show(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str = "",
+    *,
+    nothing: str = "",
+) -> None:
     """Print a table on standard output, everything from outside harmlessly.
 
     Numbers stand to the right, columns without anything in them are left out, and only the last
-    column is folded where the terminal is narrow.
+    column is folded where the terminal is narrow. Without rows it prints `nothing`.
     """
+    console = Console()
+    if not rows:
+        console.print(Text(nothing), end="\n" if nothing else "")
+        return
     columns = [
         [header, *column]
         for header, *column in zip(headers, *rows, strict=True)
-        if any(cell not in (None, "") for cell in column) or not rows
+        if any(cell not in (None, "") for cell in column)
     ]
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.show_header = any(headers)
     for place, (header, *column) in enumerate(columns, 1):
-        number = bool(column) and all(isinstance(cell, int | None) for cell in column)
+        number = all(isinstance(cell, int | None) for cell in column)
         last = place == len(columns)
         table.add_column(
             str(header), justify="right" if number else "left", no_wrap=not last, overflow="fold"
@@ -65,7 +75,6 @@ def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
     for row in zip(*(column for _, *column in columns), strict=True):
         table.add_row(*(Text(_shown(cell)) for cell in row))
     fixed = sum(1 + max(cell_len(_shown(cell)) for cell in column) for column in columns[:-1])
-    console = Console()
     console.width = max(console.width, fixed + _WIDTH_TO_FOLD_IN)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
