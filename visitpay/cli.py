@@ -304,15 +304,16 @@ def files(
 
     with reading(database_url) as connection:
         entries = ledger.entries(connection, entity=entity, status=status, limit=limit)
+        total = ledger.count_entries(connection, entity=entity, status=status)
     if as_json:
-        typer.echo(terminal.dumps({"files": entries}))
+        typer.echo(terminal.dumps({"files": entries, "total": total}))
         return
     rows = [
         (each["id"], *_file_row(dict(each), each["rows_read"], "rows_"), each["error"])
         for each in entries
     ]
     headers = ("id", "file", "status", "rows", *ENDS, "error")
-    terminal.show(headers, rows, nothing="no files to show")
+    terminal.show(headers, rows, nothing="no files to show", total=total)
 
 
 app.add_typer(rejects_app, name="rejects")

@@ -1,7 +1,7 @@
 """The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,34 +152,31 @@ def reconcile(
         reconciled = balances.reconcile(make_engine(database_url), now, wait)
         with reading(database_url) as connection:
             findings = quality.findings(connection, now, expect)
-            visits = quality.visits(connection, now, limit) if raw else None
+            visits = quality.visits(connection, now, limit) if raw else []
+    total = sum(each.count for each in findings if not each.subject)  # they count visits
     if as_json:
         document = {
             "status": verdict(attention=bool(findings)),
             "balances": asdict(reconciled),
             "findings": [asdict(each) for each in findings],
-            **({} if visits is None else {"visits": visits}),
+            **({"visits": visits, "total": total} if raw else {}),
         }
         typer.echo(terminal.dumps(document))
     else:
-        _show_reconciled(reconciled, findings, visits or ())
+        _show_reconciled(reconciled, findings)
+        headers = tuple(visits[0]) if visits else ()
+        terminal.show(headers, [tuple(each.values()) for each in visits], total=total)
     if findings:
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def _show_reconciled(
-    reconciled: "Reconciliation", findings: "Sequence[Finding]", visits: Sequence[Mapping[str, Any]]
-) -> None:
-    from visitpay.terminal import show
-
+def _show_reconciled(reconciled: "Reconciliation", findings: "Sequence[Finding]") -> None:
     typer.echo(
         f"balances compared {reconciled.compared}, different {reconciled.different}: "
         f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
         f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
     )
     show_findings(findings)
-    if visits:
-        show(tuple(visits[0]), [tuple(each.values()) for each in visits])
 
 
 def verdict(*, attention: bool) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     RowMapping,
     and_,
@@ -351,8 +352,15 @@ def entries(
 ) -> list[RowMapping]:
     """Give the newest entries of the ledger, the newest first."""
     query = select(*LoadFile.__table__.columns).order_by(LoadFile.id.desc()).limit(limit)
-    if entity is not None:
-        query = query.where(LoadFile.entity == entity)
-    if status is not None:
-        query = query.where(LoadFile.status == status)
-    return list(connection.execute(query).mappings())
+    return list(connection.execute(query.where(*_wanted(entity, status))).mappings())
+
+
+def count_entries(connection: Connection, *, entity: str | None, status: str | None) -> int:
+    """Count the entries of the ledger."""
+    query = select(func.count()).select_from(LoadFile).where(*_wanted(entity, status))
+    return connection.scalar(query) or 0
+
+
+def _wanted(entity: str | None, status: str | None) -> list[ColumnElement[bool]]:
+    wanted = {LoadFile.entity: entity, LoadFile.status: status}
+    return [column == value for column, value in wanted.items() if value is not None]

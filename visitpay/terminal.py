@@ -49,11 +49,13 @@ def show(
     title: str = "",
     *,
     nothing: str = "",
+    total: int = 0,
 ) -> None:
     """Print a table on standard output, everything from outside harmlessly.
 
     Numbers stand to the right, columns without anything in them are left out, and only the last
-    column is folded where the terminal is narrow. Without rows it prints `nothing`.
+    column is folded where the terminal is narrow. Without rows it prints `nothing`;
+    where they are fewer than the `total`, that they are.
     """
     console = Console()
     if not rows:
@@ -79,6 +81,8 @@ def show(
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
     console.print(table)
+    if len(rows) < total:
+        console.print(Text(f"{len(rows):,} of {total:,}; --limit shows more"))
 
 
 def short(name: str) -> str:
