@@ -257,7 +257,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     ("options", "names", "headers"),
     [
         ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], "status rows inserted rejected error"),
-        ("--entity Procedure", [FAILED, PROCEDURES], "status rows inserted error"),
+        ("--entity procedure", [FAILED, PROCEDURES], "status rows inserted error"),
         ("--status failed", [FAILED], "status rows error"),
         ("--status loaded --limit 1", [TRANSACTIONS], "rows inserted rejected"),
     ],
@@ -287,6 +287,7 @@ def test_files(
         (["--reason", "invalid_integer"], [3, 4]),
         (["--key", "101"], [2]),
         (["--entity", "Visit"], []),
+        (["--entity", "transACTION"], [2, 3, 4]),
         (["--file", TRANSACTIONS, "--limit", "2"], [2, 3]),
         (["--file", "Transaction_20211201"], [2, 3, 4]),
         (["--file", "%"], []),

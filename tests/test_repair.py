@@ -130,7 +130,7 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """The file for the hospital has the rows as they came, and what became of each file's rows."""
     deliver(feed)
     visitpay("load")
-    ((path, rows),) = exported(visitpay, tmp_path, "--response", "--entity", "Visit")
+    ((path, rows),) = exported(visitpay, tmp_path, "--response", "--entity", "visit")
     assert rows == 2
     assert path.name.startswith("HospitalABC_VisitPay_Response_")
     assert path.read_text().splitlines() == [

@@ -290,7 +290,9 @@ def status(
 def files(
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
-    entity: Annotated[Entities | None, typer.Option(help="Only files of this type.")] = None,
+    entity: Annotated[
+        Entities | None, typer.Option(case_sensitive=False, help="Only files of this type.")
+    ] = None,
     status: Annotated[FileStatus | None, typer.Option(help="Only files that ended so.")] = None,
     limit: Limit = 50,
     as_json: Json = False,

@@ -117,7 +117,9 @@ Hospital = Annotated[
     typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
 ]
 OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
-OfEntity = Annotated[Entities | None, typer.Option(help="Only rows of this type.")]
+OfEntity = Annotated[
+    Entities | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
+]
 OfReason = Annotated[
     str | None,
     typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
