@@ -50,13 +50,15 @@ def deliver(feed: Feed) -> None:
     (feed.landing / HARMFUL).touch()
 
 
-@pytest.mark.parametrize("columns", [160, 30])
+@pytest.mark.parametrize("columns", [160, 80, 30])
 def test_load_on_a_terminal(feed: Feed, columns: int) -> None:
-    """On a terminal, also a narrow one, `load` shows a progress bar, warnings, and a table."""
+    """On a terminal, also a narrow one, `load` shows progress in one line, warnings, a table."""
     deliver(feed)
     shown, lines = on_terminal(feed, columns, "load")
-    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", "━", f"\x1b[2K{NAME[:20]}"):
+    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", f"\x1b[2K{short(NAME)[:15]}"):
         assert part_of_bar in shown
+    assert ("━" in shown) == (columns >= 80)
+    assert "\x1b[1A" not in shown.partition("\x1b[?25h")[0]  # up from a second line of it
     warned = [line for line in lines if " warning: " in line]
     assert warned[0].endswith(f"left alone: {HARMLESS}")
     assert warned[1].endswith("1 rejected")

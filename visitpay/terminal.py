@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from visitpay.events import RUN_ID
@@ -141,21 +141,23 @@ def progress_bar() -> Iterator["Progress"]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     name = TextColumn("{task.description}", markup=False)
-    columns = (name, BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    size = DownloadColumn(table_column=Column(no_wrap=True))
+    left = TimeRemainingColumn(table_column=Column(no_wrap=True))
+    with Progress(name, BarColumn(), size, left, console=err, transient=True) as bar:
         yield _Bar(bar)
 
 
 class _Bar:
     def __init__(self, bar: "BarProgress") -> None:
         self._bar = bar
-        self._task = bar.add_task("")
+        self._task = bar.add_task("", visible=False)
 
     def begin(self, files: int, size_bytes: int) -> None:
-        self._bar.update(self._task, total=size_bytes, description=counted(files, "file"))
+        about = counted(files, "file")
+        self._bar.update(self._task, total=size_bytes, description=about, visible=True)
 
     def file(self, name: str) -> None:
-        self._bar.update(self._task, description=name)
+        self._bar.update(self._task, description=short(name))
 
     def advance(self, size_bytes: int) -> None:
         self._bar.update(self._task, advance=size_bytes)
