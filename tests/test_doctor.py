@@ -116,6 +116,18 @@ def test_a_load_that_holds_the_database(feed: Feed, visitpay: Visitpay) -> None:
 
 
 @only_sqlite
+def test_no_channel_to_ask(feed: Feed, visitpay: Visitpay) -> None:
+    """That nobody is told is a warning, with what to do, when the channels are to be asked."""
+    assert feed.names() == []
+    outcome = visitpay("doctor", "--send")
+    assert outcome.status == 0
+    assert ["warning", "alerts", "no", "channel", "is", "set"] in [
+        line.split() for line in outcome.out.splitlines()
+    ]
+    assert "alerts: set VISITPAY_ALERT_URLS to Apprise URLs" in outcome.out
+
+
+@only_sqlite
 def test_the_file_of_a_database(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

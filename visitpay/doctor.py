@@ -44,7 +44,7 @@ def examine(
     With `send`, the alert channels are sent a message, to see whether they take it.
     """
     yield _landing(directory, hospital)
-    if alert_urls.strip():
+    if send or alert_urls.strip():
         yield _channels(alert_urls, send=send)
     try:
         engine = make_engine(url)
@@ -80,6 +80,9 @@ def _landing(directory: Path, hospital: str) -> Finding:
 
 
 def _channels(alert_urls: str, *, send: bool) -> Finding:
+    if not alert_urls.strip():
+        remedy = "set VISITPAY_ALERT_URLS to Apprise URLs of those who are to be told"
+        return Finding("alerts", WARNING, "no channel is set", remedy)
     try:
         channels = open_channels(alert_urls)
     except VisitPayError as error:
