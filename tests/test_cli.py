@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,21 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
     (feed.landing / VISITS.replace("1201", "1202")).unlink()
     assert visitpay("status", "--json").document["files_failed"] == []
+
+
+def test_ages(feed: Feed, visitpay: Visitpay) -> None:
+    """`status` says how old the newest file of each type is, or that it is from the future."""
+    now = datetime.now(UTC)
+    feed.deliver("Procedure", f"{now - timedelta(hours=36):%Y%m%d_%H%M%S}")
+    feed.deliver("Visit", f"{now - timedelta(hours=60):%Y%m%d_%H%M%S}")
+    feed.deliver("Transaction", f"{now + timedelta(hours=2):%Y%m%d_%H%M%S}")
+    visitpay("load")
+    printed = cells(visitpay("status").out)
+    assert [line[3:] for line in printed if line[0] in {"Procedure", "Transaction", "Visit"}] == [
+        ["1", "day"],
+        ["in", "the", "future"],
+        ["2", "days"],
+    ]
 
 
 @pytest.mark.parametrize(

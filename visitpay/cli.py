@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -277,13 +277,17 @@ def status(
         ("rejects open", str(seen.rejects_open)),
     ]
     newest = [
-        (each["entity"], each["files"], each["newest"], f"{(now - each['newest']).days} days")
+        (each["entity"], each["files"], each["newest"], _age(now - each["newest"]))
         for each in seen.entities
     ]
     typer.echo(seen.summary)
     terminal.show(("", ""), facts)
     terminal.show(("entity", "files", "newest", "age"), newest)
     show_findings(seen.findings)
+
+
+def _age(since: timedelta) -> str:
+    return "in the future" if since < timedelta() else counted(since.days, "day")
 
 
 @app.command()
