@@ -225,6 +225,7 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
         assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
         assert (held["rows_read"], feed.tables()["Procedure"]) == (0, [(9, "gauze")])
         assert feed.rejects() == []
+    assert "1 file, 0 failed, 1 held, 0 rows" in visitpay("load", "--hold-above", "19.5").err
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
     approved = visitpay("load", "--hold-above", "19.5", "--approve", path.name, "--json").document

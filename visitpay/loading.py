@@ -219,8 +219,8 @@ class _Run:
         resolved: int,
     ) -> RunReport:
         counts = sum_of(self._reports)
-        failed = self._ended(FAILED)
-        attention = failed or self._ended(HELD) or self._options.tolerance.exceeded(counts)
+        failed, held = self._ended(FAILED), self._ended(HELD)
+        attention = failed or held or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
@@ -236,6 +236,7 @@ class _Run:
             report.status,
             counted(len(self._reports), "file"),
             f"{failed:,} failed",
+            f"{held:,} held",
             counted(counts.read, "row"),
             f"{counts.rejected:,} rejected",
             f"{counted(report.rejects_open, 'reject')} open",
