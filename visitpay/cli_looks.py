@@ -108,16 +108,16 @@ def doctor(
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
     alert_urls = os.environ.get("VISITPAY_ALERT_URLS", "")
-    findings = list(examine(database_url, landing, hospital, alert_urls, send=send))
+    examined = list(examine(database_url, landing, hospital, alert_urls, send=send))
     if as_json:
-        typer.echo(terminal.dumps({"findings": [vars(each) for each in findings]}))
+        typer.echo(terminal.dumps({"findings": [vars(each) for each in examined]}))
     else:
-        rows = [(each.state, each.name, each.seen) for each in findings]
+        rows = [(each.state, each.name, each.seen) for each in examined]
         terminal.show(("", "", ""), rows)
-        for each in findings:
+        for each in examined:
             if each.remedy:
                 typer.echo(f"{each.name}: {each.remedy}")
-    if any(each.state == ERROR for each in findings):
+    if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 
 
