@@ -251,8 +251,12 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     ]
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
+    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t")
+    document = visitpay("status", "--json").document
+    assert (document["files_failed"], len(document["files_waiting"])) == ([], 1)
     (feed.landing / VISITS.replace("1201", "1202")).unlink()
-    assert visitpay("status", "--json").document["files_failed"] == []
+    document = visitpay("status", "--json").document
+    assert (document["files_failed"], document["files_waiting"]) == ([], [])
 
 
 def test_ages(feed: Feed, visitpay: Visitpay) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     RowMapping,
     and_,
     bindparam,
@@ -57,6 +58,11 @@ NEWER = select(LoadFile.id).where(
 
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != LOADED
+)
+_FAILED = (
+    select(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.error)
+    .where(LoadFile.status != LOADED)
+    .order_by(LoadFile.name)
 )
 _LOADED = (
     select(
@@ -342,9 +348,13 @@ def delivered(connection: Connection) -> list[Delivered]:
     return list({row.name: Delivered(*row) for row in ordered}.values())
 
 
-def failed(connection: Connection) -> set[str]:
-    """Give the names of the files that failed or are held, also if they are gone by now."""
-    return set(connection.scalars(select(LoadFile.name).where(LoadFile.status != LOADED)))
+def failed(
+    connection: Connection, files: Iterable[LandedFile]
+) -> list[Row[str, int, int, str | None]]:
+    """Give the files that failed, or are held, and still lie there as they were, by name."""
+    entries = connection.execute(_FAILED).all()
+    lying = {(each.name, each.size_bytes, each.mtime_ns) for each in files} if entries else set()
+    return [each for each in entries if tuple(each)[:3] in lying]
 
 
 def entries(

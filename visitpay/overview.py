@@ -20,7 +20,7 @@ class Overview:
     last_run: RowMapping | None
     files_waiting: Sequence[str]
     files_failed: Sequence[str]
-    """Those of the waiting that could not be loaded."""
+    """Those of the waiting that could not be loaded, and are as they were."""
     unrecognised: Sequence[str]
     rejects_open: int
     entities: Sequence[RowMapping]
@@ -53,12 +53,11 @@ def overview(
 ) -> Overview:
     """Compare a landing directory with the books; see `quality.findings` for `now` and `expect`."""
     waiting = [file.name for file in ledger.plan(connection, landed.files).pending]
-    failed = ledger.failed(connection)
     return Overview(
         checkpoint=ledger.checkpoint(connection),
         last_run=ledger.last_run(connection),
         files_waiting=waiting,
-        files_failed=[name for name in waiting if name in failed],
+        files_failed=[each.name for each in ledger.failed(connection, landed.files)],
         unrecognised=landed.unrecognised,
         rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
