@@ -420,6 +420,32 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     assert visitpay("reconcile", "--expect", "daily").status == 1
 
 
+@pytest.mark.parametrize("command", [["status"], ["reconcile", "--raw"]])
+def test_ignore(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Checks that --ignore or VISITPAY_IGNORE names are not made, and the others are."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t1/1/2021\t\t")
+    visitpay("load")
+    checks = ["type_missing", "discharge_before_admission", "visit_without_transactions"]
+
+    def found(*options: str) -> list[str]:
+        document = visitpay(*command, *options, "--json").document
+        names = [each["check"] for each in document["findings"]]
+        assert {each["check"] for each in document.get("visits", ())} <= set(names)
+        return names
+
+    assert found() == checks
+    assert found("--ignore", checks[0]) == checks[1:]
+    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks[1:]))
+    assert found() == checks[:1]
+    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks))
+    assert visitpay(*command).status == 0
+    monkeypatch.setenv("VISITPAY_IGNORE", "odd")
+    assert visitpay(*command).status == 2
+
+
 def test_check(feed: Feed, visitpay: Visitpay) -> None:
     """`check` exits with 0 where all is good and with 1 where a row or a file is bad."""
     deliver_day(feed)
@@ -626,6 +652,8 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("rejects list --key x", "--key"),
         ("reconcile --expect sundays", "--expect"),
         ("status --expect sundays", "--expect"),
+        ("status --ignore odd", "'odd' is none of type_missing, feed_missing, unusual_rows,"),
+        ("reconcile --ignore type_missing --ignore odd", "'odd' is none of type_missing,"),
         ("rejects list --status gone", "--status"),
         ("sample out --dirt 101", "--dirt"),
         ("sample", "DIR"),
@@ -727,7 +755,7 @@ OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
     " --metrics-file --dry-run --json --log-format --verbose --help",
     "doctor": "--database-url --hospital --send --json --help",
-    "status": "--database-url --hospital --expect --json --help",
+    "status": "--database-url --hospital --expect --ignore --json --help",
     "files": "--database-url --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
@@ -736,7 +764,7 @@ OPTIONS = {
     " --json --help",
     "rejects dismiss": "--why --database-url --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
-    "reconcile": "--database-url --expect --raw --limit --wait --json --help",
+    "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
 }

@@ -35,6 +35,7 @@ from visitpay.options import (
     Expected,
     FileStatus,
     Hospital,
+    Ignored,
     Json,
     Landing,
     Limit,
@@ -245,6 +246,7 @@ def status(
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
     expect: Expected = None,
+    ignore: Ignored = None,
     as_json: Json = False,
 ) -> None:
     """Say whether all is well, how far the feed has got, what waits, and what needs a person.
@@ -261,7 +263,7 @@ def status(
     now = datetime.now(UTC)
     landed = scan(landing, hospital)
     with reading(database_url) as connection:
-        seen = overview(connection, landed, now, expect)
+        seen = overview(connection, landed, now, expect, ignore or ())
     if as_json:
         first = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
         found = {"findings": [asdict(each) for each in seen.findings]}

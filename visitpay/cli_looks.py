@@ -22,6 +22,7 @@ from visitpay.options import (
     Entities,
     Expected,
     Hospital,
+    Ignored,
     Json,
     Landing,
     Limit,
@@ -121,10 +122,11 @@ def doctor(
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     expect: Expected = None,
+    ignore: Ignored = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the visits, too, by identifier and amounts.")
     ] = False,
@@ -151,8 +153,8 @@ def reconcile(
     with stoppable():
         reconciled = balances.reconcile(make_engine(database_url), now, wait)
         with reading(database_url) as connection:
-            findings = quality.findings(connection, now, expect)
-            visits = quality.visits(connection, now, limit) if raw else []
+            findings = quality.findings(connection, now, expect, ignore or ())
+            visits = quality.visits(connection, now, limit, ignore or ()) if raw else []
     total = sum(each.count for each in findings if not each.subject)  # they count visits
     if as_json:
         document = {

@@ -1,6 +1,6 @@
 """What an operator asks first: whether all is well, how far the feed has got, what waits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,9 +49,13 @@ class Overview:
 
 
 def overview(
-    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+    connection: Connection,
+    landed: Landing,
+    now: datetime,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
 ) -> Overview:
-    """Compare a landing directory with the books; see `quality.findings` for `now` and `expect`."""
+    """Compare a landing directory with the books; see `quality.findings` for what else it takes."""
     waiting = [file.name for file in ledger.plan(connection, landed.files).pending]
     return Overview(
         checkpoint=ledger.checkpoint(connection),
@@ -61,5 +65,5 @@ def overview(
         unrecognised=landed.unrecognised,
         rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
-        findings=quality.findings(connection, now, expect),
+        findings=quality.findings(connection, now, expect, ignore),
     )

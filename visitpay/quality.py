@@ -4,7 +4,7 @@ Those of deliveries and days look at the last weeks of the feed, those of visits
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -169,17 +169,26 @@ CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
 """All checks, by their names, which stay as they are."""
 
 
-def findings(connection: Connection, now: datetime, expect: str | None = None) -> list[Finding]:
+def findings(
+    connection: Connection,
+    now: datetime,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
+) -> list[Finding]:
     """Give all that a person should look into, as it was `now` (UTC).
 
-    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS. Balances
-    are told of as they were when they were last compared (`balances.reconcile`).
+    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS; `ignore`
+    names CHECKS that are not made. Balances are told of as they were when they were last compared
+    (`balances.reconcile`).
     """
     feed = _Feed(connection, now.date(), expect)
-    return [Finding(name, *found) for name, check in CHECKS.items() for found in check(feed)]
+    made = (each for each in CHECKS.items() if each[0] not in ignore)
+    return [Finding(name, *found) for name, check in made for found in check(feed)]
 
 
-def visits(connection: Connection, now: datetime, limit: int) -> list[dict[str, object]]:
+def visits(
+    connection: Connection, now: datetime, limit: int, ignore: Collection[str] = ()
+) -> list[dict[str, object]]:
     """Give some visits that each check of visits finds: data of patients.
 
     They hold `check`, `visit_identifier`, `visit_balance` and, where it differs from the balance,
@@ -193,5 +202,6 @@ def visits(connection: Connection, now: datetime, limit: int) -> list[dict[str, 
     return [
         {"check": name, **row}
         for name, query in {"balance_differs": balances.OPEN, **queries}.items()
+        if name not in ignore
         for row in connection.execute(query.limit(limit), {"today": now.date()}).mappings()
     ]
