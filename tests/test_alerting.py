@@ -33,7 +33,8 @@ SECRET = "hunter2"  # noqa: S105 - not one of ours
 def rejected(rows: int) -> str:
     """Give what is told of rejected transactions."""
     look = "visitpay rejects list --entity Transaction"
-    return f"Transaction: {rows:,} rejected rows are open; see: {look}"
+    what = "rejected row is" if rows == 1 else "rejected rows are"
+    return f"Transaction: {rows} {what} open; see: {look}"
 
 
 def deliver_bad_day(feed: Feed) -> None:
@@ -178,12 +179,16 @@ def test_the_doctor_asks_the_channels(
     """Only when told to; a channel that does not answer is an error."""
     assert feed.names() == []
     found = {each["name"]: each for each in visitpay("doctor", "--json").document["findings"]}
-    assert found["alerts"]["seen"] == "1 channels, not asked (--send asks them)"
+    assert found["alerts"]["seen"] == "1 channel, not asked (--send does)"
     assert webhook.messages() == []
     webhook.answer = 500 if down else 200
     outcome = visitpay("doctor", "--send", "--json")
     found = {each["name"]: each for each in outcome.document["findings"]}
-    state, seen = ("error", "no channel took a message") if down else ("ok", "1 channels were sent")
+    state, seen = (
+        ("error", "no channel took a message")
+        if down
+        else ("ok", "a message was sent to 1 channel")
+    )
     assert (outcome.status, found["alerts"]["state"]) == (int(down), state)
     assert seen in found["alerts"]["seen"]
     assert "did not take the message" in outcome.err or not down

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
 MIGRATE = "run: alembic upgrade head"
 FAILED = PROCEDURES.replace("1201", "1202")
 NOTHING = "none: nothing was loaded yet"
+CUT = "1 of 3; --limit shows more\n"
 URL_HINT = "use a URL like sqlite:///visitpay.db"
 
 USERS_OF_DATABASE = [
@@ -100,12 +102,13 @@ def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
     outcome = visitpay("load")
     assert (outcome.status, outcome.out) == (1, "")
     rest = "0 updated, 0 unchanged, 0 stale, 0 superseded"
+    run = "3 files, 0 failed, 0 held, 4 rows, 1 rejected, 1 reject open, 0 resolved"
     assert without_times(outcome.err) == [
         "warning: not recognised in the landing directory, left alone: readme.md",
-        f"info: {PROCEDURES}: 1 rows: 1 inserted, {rest}, 0 rejected",
-        f"info: {VISITS}: 1 rows: 1 inserted, {rest}, 0 rejected",
+        f"info: {PROCEDURES}: 1 row: 1 inserted, {rest}, 0 rejected",
+        f"info: {VISITS}: 1 row: 1 inserted, {rest}, 0 rejected",
         f"warning: {TRANSACTIONS}: 2 rows: 1 inserted, {rest}, 1 rejected",
-        "info: run 1: attention, 3 files, 0 failed, 4 rows, 1 rejected, 1 rejects open, 0 resolved",
+        f"info: run 1: attention, {run}",
     ]
 
 
@@ -191,6 +194,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert set(map(str, fresh.values())) == {"None", "[]", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
+    assert printed[-1] == ["rejects", "open", "0"]
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver("Visit", "20211202_223005")
@@ -201,7 +205,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
     assert document == {
         "status": "attention",
-        "summary": "needs a person: 1 rejects open",
+        "summary": "needs a person: 1 reject open",
         "checkpoint": "2021-12-01T22:33:57Z",
         "files_waiting": [waiting.name],
         "files_failed": [],
@@ -215,7 +219,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     }
     printed = cells(visitpay("status").out)
     assert printed[:7] == [
-        ["needs", "a", "person:", "1", "rejects", "open"],
+        ["needs", "a", "person:", "1", "reject", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
         ["last", "run", "1:", "attention,", run["started_at"]],
         ["files", "waiting", "1"],
@@ -239,23 +243,42 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     feed.deliver_bytes("Visit", "20211202_223005", b"")
     visitpay("load")
     first, *lines = visitpay("status").out.splitlines()
-    assert first == "needs a person: 1 files failed or held, 1 rejects open, 3 findings"
+    assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
         "type_missing 2021-12-01: no Transaction file, though both others",
-        "discharge_before_admission 1 visits end before they begin",
-        "visit_without_transactions 1 visits have no transactions",
+        "discharge_before_admission 1 visit ends before it begins",
+        "visit_without_transactions 1 visit has no transactions",
     ]
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
+    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t")
+    document = visitpay("status", "--json").document
+    assert (document["files_failed"], len(document["files_waiting"])) == ([], 1)
     (feed.landing / VISITS.replace("1201", "1202")).unlink()
-    assert visitpay("status", "--json").document["files_failed"] == []
+    document = visitpay("status", "--json").document
+    assert (document["files_failed"], document["files_waiting"]) == ([], [])
+
+
+def test_ages(feed: Feed, visitpay: Visitpay) -> None:
+    """`status` says how old the newest file of each type is, or that it is from the future."""
+    now = datetime.now(UTC)
+    feed.deliver("Procedure", f"{now - timedelta(hours=36):%Y%m%d_%H%M%S}")
+    feed.deliver("Visit", f"{now - timedelta(hours=60):%Y%m%d_%H%M%S}")
+    feed.deliver("Transaction", f"{now + timedelta(hours=2):%Y%m%d_%H%M%S}")
+    visitpay("load")
+    printed = cells(visitpay("status").out)
+    assert [line[3:] for line in printed if line[0] in {"Procedure", "Transaction", "Visit"}] == [
+        ["1", "day"],
+        ["in", "the", "future"],
+        ["2", "days"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("options", "names", "headers"),
     [
         ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], "status rows inserted rejected error"),
-        ("--entity Procedure", [FAILED, PROCEDURES], "status rows inserted error"),
+        ("--entity procedure", [FAILED, PROCEDURES], "status rows inserted error"),
         ("--status failed", [FAILED], "status rows error"),
         ("--status loaded --limit 1", [TRANSACTIONS], "rows inserted rejected"),
     ],
@@ -268,7 +291,7 @@ def test_files(
     visitpay("load")
     feed.deliver_bytes("Procedure", "20211202_223357", b"")
     visitpay("load")
-    header, *rows = cells(visitpay("files", *options.split()).out)
+    header, *rows = cells(visitpay("files", *options.split()).out.replace(CUT, ""))
     assert header == ["id", "file", *headers.split()]
     assert [row[1] for row in rows] == [short(name) for name in names]
     listed = visitpay("files", *options.split(), "--json").document["files"]
@@ -285,6 +308,7 @@ def test_files(
         (["--reason", "invalid_integer"], [3, 4]),
         (["--key", "101"], [2]),
         (["--entity", "Visit"], []),
+        (["--entity", "transACTION"], [2, 3, 4]),
         (["--file", TRANSACTIONS, "--limit", "2"], [2, 3]),
         (["--file", "Transaction_20211201"], [2, 3, 4]),
         (["--file", "%"], []),
@@ -304,12 +328,40 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
     _, *short_rows = cells(visitpay("rejects", "list", *options).out)
     _, *printed = cells(visitpay("rejects", "list", *options, "--raw").out)
     assert [row[:3] for row in short_rows] == [row[:3] for row in printed]
-    assert [int(row[2]) for row in printed if len(row) > 3] == lines
+    assert [int(row[2]) for row in printed if row[2:3] and row[2].isdigit()] == lines
     if lines and lines[0] == 2:
         first = [short(TRANSACTIONS), "2", "101", "missing_reference", "VisitIdentifier", "open"]
         assert printed[0][1:7] == first
         assert listed[0]["raw"] == "101\t11\t1\t9"
         assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["files"], "no files to show"),
+        (["rejects", "list"], "no rejected rows to show"),
+        (["rejects", "export", "mended"], "no rejected rows to write"),
+        (["check"], "no files to check"),
+    ],
+)
+def test_empty_lists(visitpay: Visitpay, command: list[str], said: str) -> None:
+    """A list without anything on it says so, in words."""
+    assert visitpay(*command) == Outcome(0, f"{said}\n", "")
+
+
+@pytest.mark.parametrize("command", ["files", "rejects list", "reconcile --raw"])
+def test_cut_lists(feed: Feed, visitpay: Visitpay, command: str) -> None:
+    """A list that --limit cuts says of how many it shows some, also in JSON."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
+    visits = [f"1{number}\t7\t1/2/2021\t\t\t" for number in range(3)]
+    feed.deliver("Visit", "20211201_223005", *visits, "x\t7\t1/2/2021\t\t\t")
+    feed.deliver("Transaction", "20211201_223133", "x\t11\t1\t9")
+    visitpay("load")
+    for limit, is_cut in ((1, True), (3, False)):
+        arguments = (*command.split(), "--limit", limit)
+        assert (CUT in visitpay(*arguments).out) == is_cut
+        assert visitpay(*arguments, "--json").document["total"] == 3
 
 
 def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
@@ -336,7 +388,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     assert outcome.status == 1
     counts = {"compared": 2, "different": 1, "changed": 0, "cleared": 0}
     totals = {"visit_balance": "0.30", "transactions_total": "0.31"}
-    message = "1 balances are not the sum of the transactions"
+    message = "1 balance is not the sum of the transactions"
     finding = {"check": "balance_differs", "subject": "", "count": 1, "message": message}
     assert outcome.document == {
         "status": "attention",
@@ -349,7 +401,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     assert visitpay("status", "--json").document["findings"] == [finding]
     printed = cells(visitpay("reconcile").out)
     assert [" ".join(line) for line in printed] == [
-        "1 of 2 balances differ: 0.30 against 0.31",
+        "balances compared 2, different 1: 0.30 against 0.31",
         "new 0, changed 0, cleared 0",
         "check finding",
         f"balance_differs {message}",
@@ -362,10 +414,36 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver("Visit", "20211201_223006", "11\t7\t1/2/2021\t\t0.31\t")
     visitpay("load")
     outcome = visitpay("reconcile", "--raw")
-    agree = "0 of 2 balances differ: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
+    agree = "balances compared 2, different 0: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
     assert outcome == Outcome(0, agree, "")
     assert visitpay("reconcile", "--json").document["status"] == "ok"
     assert visitpay("reconcile", "--expect", "daily").status == 1
+
+
+@pytest.mark.parametrize("command", [["status"], ["reconcile", "--raw"]])
+def test_ignore(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Checks that --ignore or VISITPAY_IGNORE names are not made, and the others are."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t1/1/2021\t\t")
+    visitpay("load")
+    checks = ["type_missing", "discharge_before_admission", "visit_without_transactions"]
+
+    def found(*options: str) -> list[str]:
+        document = visitpay(*command, *options, "--json").document
+        names = [each["check"] for each in document["findings"]]
+        assert {each["check"] for each in document.get("visits", ())} <= set(names)
+        return names
+
+    assert found() == checks
+    assert found("--ignore", checks[0]) == checks[1:]
+    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks[1:]))
+    assert found() == checks[:1]
+    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks))
+    assert visitpay(*command).status == 0
+    monkeypatch.setenv("VISITPAY_IGNORE", "odd")
+    assert visitpay(*command).status == 2
 
 
 def test_check(feed: Feed, visitpay: Visitpay) -> None:
@@ -574,6 +652,8 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("rejects list --key x", "--key"),
         ("reconcile --expect sundays", "--expect"),
         ("status --expect sundays", "--expect"),
+        ("status --ignore odd", "'odd' is none of type_missing, feed_missing, unusual_rows,"),
+        ("reconcile --ignore type_missing --ignore odd", "'odd' is none of type_missing,"),
         ("rejects list --status gone", "--status"),
         ("sample out --dirt 101", "--dirt"),
         ("sample", "DIR"),
@@ -663,7 +743,7 @@ def test_harmful_names(
     harmless = r"\x1b[31m\x07\r\n[red]\u202e\udcff\x7f.txt"
     lines = without_times(loaded.err)
     assert lines[0] == f"warning: not recognised in the landing directory, left alone: {harmless}"
-    assert lines[1].startswith(f"info: {good.name}: 1 rows: 1 inserted")
+    assert lines[1].startswith(f"info: {good.name}: 1 row: 1 inserted")
     outcome = visitpay(command, *options)
     assert outcome.status == 0
     printed = outcome.out + outcome.err
@@ -675,7 +755,7 @@ OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
     " --metrics-file --dry-run --json --log-format --verbose --help",
     "doctor": "--database-url --hospital --send --json --help",
-    "status": "--database-url --hospital --expect --json --help",
+    "status": "--database-url --hospital --expect --ignore --json --help",
     "files": "--database-url --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
@@ -684,8 +764,8 @@ OPTIONS = {
     " --json --help",
     "rejects dismiss": "--why --database-url --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
-    "report": "--output --database-url --hospital --expect --json --help",
-    "reconcile": "--database-url --expect --raw --limit --wait --json --help",
+    "report": "--output --database-url --hospital --expect --ignore --json --help",
+    "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --help",
     "check": "--hospital --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
 }

@@ -73,7 +73,7 @@ def from_tomorrow(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("harm", "name", "state", "seen"),
     [
-        (strange_file, "landing directory", "warning", "0 files of the feed, 1 others"),
+        (strange_file, "landing directory", "warning", "0 files of the feed, 1 other"),
         (no_landing, "landing directory", "error", "cannot be read: No such file"),
         (strays, "references", "error", "rows refer to nothing in procedures (to the ledger)"),
         (behind, "database", "error", "run: alembic upgrade head"),
@@ -113,6 +113,18 @@ def test_a_load_that_holds_the_database(feed: Feed, visitpay: Visitpay) -> None:
         found = findings(visitpay)
     assert found["lock"][0] == "warning"
     assert list(found) == NAMES
+
+
+@only_sqlite
+def test_no_channel_to_ask(feed: Feed, visitpay: Visitpay) -> None:
+    """That nobody is told is a warning, with what to do, when the channels are to be asked."""
+    assert feed.names() == []
+    outcome = visitpay("doctor", "--send")
+    assert outcome.status == 0
+    assert ["warning", "alerts", "no", "channel", "is", "set"] in [
+        line.split() for line in outcome.out.splitlines()
+    ]
+    assert "alerts: set VISITPAY_ALERT_URLS to Apprise URLs" in outcome.out
 
 
 @only_sqlite

@@ -228,7 +228,7 @@ def test_an_unknown_column_is_recorded_and_warned_about(feed: Feed, visitpay: Vi
     header = "Note\tProcedureDescription\tPROCEDUREID"
     name = feed.deliver("Procedure", DAY_1, "hm\tx\t1", header=header).name
     outcome = visitpay("load", "--json")
-    assert f"{name}: 1 unknown columns: note" in outcome.err
+    assert f"{name}: 1 unknown column: note" in outcome.err
     with reading(feed.url) as connection:
         assert connection.scalars(select(LoadFile.header)).all() == [header]
     assert feed.tables()["Procedure"] == [(1, "x")]

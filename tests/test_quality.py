@@ -95,6 +95,8 @@ def test_old_gaps(feed: Feed) -> None:
     for day in (0, 2, *range(3, 20)):
         deliver_day(feed, after(day))
     assert found(feed, after(20), "daily") == []
+    (gap,) = found(feed, after(21), "daily")
+    assert gap.message == "nothing came on 1 day, to 2021-11-21"
     (gap,) = found(feed, after(420), "daily")
     assert (gap.subject, gap.count) == ("2021-11-21", 400)
 
@@ -166,10 +168,10 @@ def test_visits(feed: Feed) -> None:
     load_all(feed)
     reconcile(make_engine(feed.url), noon(MONDAY))
     assert found(feed, after(1)) == [
-        Finding("balance_differs", "", 1, "1 balances are not the sum of the transactions"),
+        Finding("balance_differs", "", 1, "1 balance is not the sum of the transactions"),
         Finding("discharge_before_admission", "", 2, "2 visits end before they begin"),
-        Finding("admission_in_future", "", 1, "1 visits begin on a day that is yet to come"),
-        Finding("visit_without_transactions", "", 1, "1 visits have no transactions"),
+        Finding("admission_in_future", "", 1, "1 visit begins on a day that is yet to come"),
+        Finding("visit_without_transactions", "", 1, "1 visit has no transactions"),
     ]
     with reading(feed.url) as connection:
         listed = visits(connection, noon(after(1)), 1)

@@ -130,7 +130,7 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """The file for the hospital has the rows as they came, and what became of each file's rows."""
     deliver(feed)
     visitpay("load")
-    ((path, rows),) = exported(visitpay, tmp_path, "--response", "--entity", "Visit")
+    ((path, rows),) = exported(visitpay, tmp_path, "--response", "--entity", "visit")
     assert rows == 2
     assert path.name.startswith("HospitalABC_VisitPay_Response_")
     assert path.read_text().splitlines() == [
@@ -225,6 +225,7 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
         assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
         assert (held["rows_read"], feed.tables()["Procedure"]) == (0, [(9, "gauze")])
         assert feed.rejects() == []
+    assert "1 file, 0 failed, 1 held, 0 rows" in visitpay("load", "--hold-above", "19.5").err
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
     approved = visitpay("load", "--hold-above", "19.5", "--approve", path.name, "--json").document
@@ -283,7 +284,7 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
         "total": "20.25",
     }
     told = visitpay("explain", "Visit", "10").out
-    assert "20.25 is 20.25, the sum of 1 transactions" in told
+    assert "20.25 is 20.25, the sum of 1 transaction" in told
     assert f"{later}, line 2" in told
 
 
@@ -299,4 +300,4 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
     assert (outcome.status, outcome.out) == (1, "nothing is known of procedure 777\n")
     assert visitpay("explain", "procedure", "777", "--json").document["row"] is None
     differs = visitpay("explain", "transaction", "100").out
-    assert "20.50 differs from 20.25, the sum of 1 transactions" in differs
+    assert "20.50 differs from 20.25, the sum of 1 transaction" in differs

@@ -17,7 +17,7 @@ from visitpay.terminal import short, show
 NAME = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 ROW = "x\t" + "cast " * 20 + "on the left arm"
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-SUMMARY = "attention; 1 files; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
+SUMMARY = "attention; 1 file; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
 HARMFUL = "a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 HARMLESS = r"a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 
@@ -50,13 +50,15 @@ def deliver(feed: Feed) -> None:
     (feed.landing / HARMFUL).touch()
 
 
-@pytest.mark.parametrize("columns", [160, 30])
+@pytest.mark.parametrize("columns", [160, 80, 30])
 def test_load_on_a_terminal(feed: Feed, columns: int) -> None:
-    """On a terminal, also a narrow one, `load` shows a progress bar, warnings, and a table."""
+    """On a terminal, also a narrow one, `load` shows progress in one line, warnings, a table."""
     deliver(feed)
     shown, lines = on_terminal(feed, columns, "load")
-    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", "━", f"\x1b[2K{NAME[:20]}"):
+    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", f"\x1b[2K{short(NAME)[:15]}"):
         assert part_of_bar in shown
+    assert ("━" in shown) == (columns >= 80)
+    assert "\x1b[1A" not in shown.partition("\x1b[?25h")[0]  # up from a second line of it
     warned = [line for line in lines if " warning: " in line]
     assert warned[0].endswith(f"left alone: {HARMLESS}")
     assert warned[1].endswith("1 rejected")
@@ -114,8 +116,10 @@ def test_table(capfd: pytest.CaptureFixture[str]) -> None:
         f"{'a':{len(HARMLESS)}}  1    0 2021-12-01T22:33:57Z",
         f"{HARMLESS} 20    0                      x",
     ]
-    show(("name", "n"), [])
-    assert capfd.readouterr().out.rstrip() == "name n"
+    show(("name", "n"), [], "title")
+    assert capfd.readouterr().out == ""
+    show(("name", "n"), [], "title", nothing="none")
+    assert capfd.readouterr().out == "none\n"
 
 
 def test_short() -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -35,6 +35,7 @@ from visitpay.options import (
     Expected,
     FileStatus,
     Hospital,
+    Ignored,
     Json,
     Landing,
     Limit,
@@ -45,6 +46,7 @@ from visitpay.options import (
     as_tolerance,
 )
 from visitpay.stopping import stoppable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from visitpay.alerting import Watch
@@ -220,11 +222,11 @@ def _show_run(report: "RunReport") -> None:
     from visitpay.terminal import iso, show
 
     rows = [_file_row(_file_document(each), each.counts.read) for each in report.files]
-    if rows:
-        show(("file", "status", "rows", *ENDS), rows)
+    show(("file", "status", "rows", *ENDS), rows)
     typer.echo(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
-        f"{len(rows) or 'no new'} files; checkpoint {iso(report.checkpoint) or 'none'}; "
+        f"{counted(len(rows), 'file') if rows else 'no new files'}; "
+        f"checkpoint {iso(report.checkpoint) or 'none'}; "
         f"rejects open {report.rejects_open}, resolved {report.rejects_resolved}"
     )
 
@@ -244,6 +246,7 @@ def status(
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
     expect: Expected = None,
+    ignore: Ignored = None,
     as_json: Json = False,
 ) -> None:
     """Say whether all is well, how far the feed has got, what waits, and what needs a person.
@@ -260,7 +263,7 @@ def status(
     now = datetime.now(UTC)
     landed = scan(landing, hospital)
     with reading(database_url) as connection:
-        seen = overview(connection, landed, now, expect)
+        seen = overview(connection, landed, now, expect, ignore or ())
     if as_json:
         first = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
         found = {"findings": [asdict(each) for each in seen.findings]}
@@ -276,7 +279,7 @@ def status(
         ("rejects open", str(seen.rejects_open)),
     ]
     newest = [
-        (each["entity"], each["files"], each["newest"], f"{(now - each['newest']).days} days")
+        (each["entity"], each["files"], each["newest"], _age(now - each["newest"]))
         for each in seen.entities
     ]
     typer.echo(seen.summary)
@@ -285,11 +288,17 @@ def status(
     show_findings(seen.findings)
 
 
+def _age(since: timedelta) -> str:
+    return "in the future" if since < timedelta() else counted(since.days, "day")
+
+
 @app.command()
 def files(
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
-    entity: Annotated[Entities | None, typer.Option(help="Only files of this type.")] = None,
+    entity: Annotated[
+        Entities | None, typer.Option(case_sensitive=False, help="Only files of this type.")
+    ] = None,
     status: Annotated[FileStatus | None, typer.Option(help="Only files that ended so.")] = None,
     limit: Limit = 50,
     as_json: Json = False,
@@ -303,14 +312,16 @@ def files(
 
     with reading(database_url) as connection:
         entries = ledger.entries(connection, entity=entity, status=status, limit=limit)
+        total = ledger.count_entries(connection, entity=entity, status=status)
     if as_json:
-        typer.echo(terminal.dumps({"files": entries}))
+        typer.echo(terminal.dumps({"files": entries, "total": total}))
         return
     rows = [
         (each["id"], *_file_row(dict(each), each["rows_read"], "rows_"), each["error"])
         for each in entries
     ]
-    terminal.show(("id", "file", "status", "rows", *ENDS, "error"), rows)
+    headers = ("id", "file", "status", "rows", *ENDS, "error")
+    terminal.show(headers, rows, nothing="no files to show", total=total)
 
 
 app.add_typer(rejects_app, name="rejects")

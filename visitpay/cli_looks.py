@@ -1,7 +1,7 @@
 """The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from visitpay.options import (
     Entities,
     Expected,
     Hospital,
+    Ignored,
     Json,
     Landing,
     Limit,
@@ -29,6 +30,7 @@ from visitpay.options import (
     Wait,
 )
 from visitpay.stopping import stoppable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from visitpay.balances import Reconciliation
@@ -79,13 +81,13 @@ def _show_explained(found: "Explained") -> None:
     if balance is not None and balance.visit_balance is not None:
         verdict = "differs from" if balance.differs else "is"
         what = f"{balance.visit_balance} {verdict} {balance.total}"
-        facts.append(("balance", f"{what}, the sum of {balance.transactions} transactions"))
+        facts.append(
+            ("balance", f"{what}, the sum of {counted(balance.transactions, 'transaction')}")
+        )
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
     deliveries = [(short(str(each["name"])), each["loaded_at"]) for each in found.deliveries]
-    if deliveries:
-        show(("delivered by", "loaded"), deliveries)
-    if found.rejects:
-        show(*rejects_table(found.rejects))
+    show(("delivered by", "loaded"), deliveries)
+    show(*rejects_table(found.rejects))
 
 
 def doctor(
@@ -107,23 +109,24 @@ def doctor(
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
     alert_urls = os.environ.get("VISITPAY_ALERT_URLS", "")
-    findings = list(examine(database_url, landing, hospital, alert_urls, send=send))
+    examined = list(examine(database_url, landing, hospital, alert_urls, send=send))
     if as_json:
-        typer.echo(terminal.dumps({"findings": [vars(each) for each in findings]}))
+        typer.echo(terminal.dumps({"findings": [vars(each) for each in examined]}))
     else:
-        rows = [(each.state, each.name, each.seen) for each in findings]
+        rows = [(each.state, each.name, each.seen) for each in examined]
         terminal.show(("", "", ""), rows)
-        for each in findings:
+        for each in examined:
             if each.remedy:
                 typer.echo(f"{each.name}: {each.remedy}")
-    if any(each.state == ERROR for each in findings):
+    if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     expect: Expected = None,
+    ignore: Ignored = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the visits, too, by identifier and amounts.")
     ] = False,
@@ -150,35 +153,32 @@ def reconcile(
     with stoppable():
         reconciled = balances.reconcile(make_engine(database_url), now, wait)
         with reading(database_url) as connection:
-            findings = quality.findings(connection, now, expect)
-            visits = quality.visits(connection, now, limit) if raw else None
+            findings = quality.findings(connection, now, expect, ignore or ())
+            visits = quality.visits(connection, now, limit, ignore or ()) if raw else []
+    total = sum(each.count for each in findings if not each.subject)  # they count visits
     if as_json:
         document = {
             "status": verdict(attention=bool(findings)),
             "balances": asdict(reconciled),
             "findings": [asdict(each) for each in findings],
-            **({} if visits is None else {"visits": visits}),
+            **({"visits": visits, "total": total} if raw else {}),
         }
         typer.echo(terminal.dumps(document))
     else:
-        _show_reconciled(reconciled, findings, visits or ())
+        _show_reconciled(reconciled, findings)
+        headers = tuple(visits[0]) if visits else ()
+        terminal.show(headers, [tuple(each.values()) for each in visits], total=total)
     if findings:
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def _show_reconciled(
-    reconciled: "Reconciliation", findings: "Sequence[Finding]", visits: Sequence[Mapping[str, Any]]
-) -> None:
-    from visitpay.terminal import show
-
+def _show_reconciled(reconciled: "Reconciliation", findings: "Sequence[Finding]") -> None:
     typer.echo(
-        f"{reconciled.different} of {reconciled.compared} balances differ: "
+        f"balances compared {reconciled.compared}, different {reconciled.different}: "
         f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
         f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
     )
     show_findings(findings)
-    if visits:
-        show(tuple(visits[0]), [tuple(each.values()) for each in visits])
 
 
 def verdict(*, attention: bool) -> str:
@@ -194,11 +194,10 @@ def show_findings(findings: "Sequence[Finding]") -> None:
         (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
         for each in findings
     ]
-    if rows:
-        show(("check", "finding"), rows)
+    show(("check", "finding"), rows)
 
 
-def report(
+def report(  # noqa: PLR0913 - so many options
     landing: Landing = DEFAULT_LANDING,
     *,
     output: Annotated[
@@ -207,6 +206,7 @@ def report(
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
     expect: Expected = None,
+    ignore: Ignored = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML page that shows how the feed stands, with charts, for whoever looks on.
@@ -224,7 +224,7 @@ def report(
 
     landed = scan(landing, hospital)
     with reading(database_url) as connection:
-        shown = reporting.report(connection, landed, datetime.now(UTC), expect)
+        shown = reporting.report(connection, landed, datetime.now(UTC), expect, ignore or ())
     with writing(output, over=True) as file:
         file.write(reporting.page(shown))
     state = {"status": verdict(attention=shown.seen.needs_person), "summary": shown.seen.summary}
@@ -287,9 +287,7 @@ def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str])
     from visitpay.terminal import short, show
 
     files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
-    show(("file", "rows", "rejected", "error"), files)
+    show(("file", "rows", "rejected", "error"), files, nothing="no files to check")
     examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
-    if examples:
-        show(("file", "line", "reason", "column"), examples, "the first rejects of each")
-    if unrecognised:
-        show(("not recognised",), [(name,) for name in unrecognised])
+    show(("file", "line", "reason", "column"), examples, "the first rejects of each")
+    show(("not recognised",), [(name,) for name in unrecognised])

@@ -62,13 +62,14 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     with reading(database_url) as connection:
         rejects = quarantine.listing(connection, wanted, limit)
         counts = quarantine.counts(connection, wanted)
+    total = sum(counts.values())
     hidden = () if raw else ("record_key", "raw")
     rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
     if as_json:
-        typer.echo(terminal.dumps({"rejects": rows, "counts": counts}))
+        typer.echo(terminal.dumps({"rejects": rows, "counts": counts, "total": total}))
         return
-    terminal.show(*rejects_table(rows))
-    if len(counts) > 1 or sum(counts.values()) > len(rows):
+    terminal.show(*rejects_table(rows), nothing="no rejected rows to show", total=total)
+    if len(counts) > 1 or total > len(rows):
         terminal.show(("reason", "rows"), list(counts.items()))
 
 
@@ -132,7 +133,8 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
     else:
-        terminal.show(("file", "rows"), [(each.path, each.rows) for each in written])
+        files = [(each.path, each.rows) for each in written]
+        terminal.show(("file", "rows"), files, nothing="no rejected rows to write")
 
 
 @rejects_app.command("dismiss")

@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
+    Row,
     RowMapping,
     and_,
     bindparam,
@@ -56,6 +58,11 @@ NEWER = select(LoadFile.id).where(
 
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != LOADED
+)
+_FAILED = (
+    select(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.error)
+    .where(LoadFile.status != LOADED)
+    .order_by(LoadFile.name)
 )
 _LOADED = (
     select(
@@ -341,9 +348,13 @@ def delivered(connection: Connection) -> list[Delivered]:
     return list({row.name: Delivered(*row) for row in ordered}.values())
 
 
-def failed(connection: Connection) -> set[str]:
-    """Give the names of the files that failed or are held, also if they are gone by now."""
-    return set(connection.scalars(select(LoadFile.name).where(LoadFile.status != LOADED)))
+def failed(
+    connection: Connection, files: Iterable[LandedFile]
+) -> list[Row[str, int, int, str | None]]:
+    """Give the files that failed, or are held, and still lie there as they were, by name."""
+    entries = connection.execute(_FAILED).all()
+    lying = {(each.name, each.size_bytes, each.mtime_ns) for each in files} if entries else set()
+    return [each for each in entries if tuple(each)[:3] in lying]
 
 
 def entries(
@@ -351,8 +362,15 @@ def entries(
 ) -> list[RowMapping]:
     """Give the newest entries of the ledger, the newest first."""
     query = select(*LoadFile.__table__.columns).order_by(LoadFile.id.desc()).limit(limit)
-    if entity is not None:
-        query = query.where(LoadFile.entity == entity)
-    if status is not None:
-        query = query.where(LoadFile.status == status)
-    return list(connection.execute(query).mappings())
+    return list(connection.execute(query.where(*_wanted(entity, status))).mappings())
+
+
+def count_entries(connection: Connection, *, entity: str | None, status: str | None) -> int:
+    """Count the entries of the ledger."""
+    query = select(func.count()).select_from(LoadFile).where(*_wanted(entity, status))
+    return connection.scalar(query) or 0
+
+
+def _wanted(entity: str | None, status: str | None) -> list[ColumnElement[bool]]:
+    wanted = {LoadFile.entity: entity, LoadFile.status: status}
+    return [column == value for column, value in wanted.items() if value is not None]

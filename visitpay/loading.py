@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -28,6 +28,7 @@ from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.models import FAILED, HELD, LOADED, entity_named
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from visitpay.parsing import Batch
@@ -218,8 +219,8 @@ class _Run:
         resolved: int,
     ) -> RunReport:
         counts = sum_of(self._reports)
-        failed = self._ended(FAILED)
-        attention = failed or self._ended(HELD) or self._options.tolerance.exceeded(counts)
+        failed, held = self._ended(FAILED), self._ended(HELD)
+        attention = failed or held or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
@@ -231,19 +232,18 @@ class _Run:
             dry_run=self._options.dry_run,
         )
         self._book(connection, run_id, report.status, rejects_resolved=resolved)
-        logger.info(
-            "%s %d: %s, %d files, %d failed, %d rows, %d rejected, %d rejects open, %d resolved",
-            "dry run" if report.dry_run else "run",
-            run_id,
+        told = (
             report.status,
-            len(self._reports),
-            failed,
-            counts.read,
-            counts.rejected,
-            report.rejects_open,
-            resolved,
-            extra=Event.RUN_ENDED.extra,
+            counted(len(self._reports), "file"),
+            f"{failed:,} failed",
+            f"{held:,} held",
+            counted(counts.read, "row"),
+            f"{counts.rejected:,} rejected",
+            f"{counted(report.rejects_open, 'reject')} open",
+            f"{resolved:,} resolved",
         )
+        run = "dry run" if report.dry_run else "run"
+        logger.info("%s %d: %s", run, run_id, ", ".join(told), extra=Event.RUN_ENDED.extra)
         return report
 
     def _book(self, connection: Connection, run_id: int, status: str, **more: int) -> None:
@@ -309,8 +309,9 @@ class _Run:
             with closing(batches):
                 for batch in batches:
                     counts.add(take_in(connection, delivery, batch))
-                    so_far = "%s: %d rows so far"
-                    logger.debug(so_far, file.name, counts.read, extra=Event.FILE_PROGRESS.extra)
+                    rows = counted(counts.read, "row")
+                    message = "%s: %s so far"
+                    logger.debug(message, file.name, rows, extra=Event.FILE_PROGRESS.extra)
                     self._progress.advance(source.bytes_read - done)
                     done = source.bytes_read
             source.require_unchanged()
@@ -329,7 +330,7 @@ class _Run:
         if file.name in self._options.approved:
             return
         message = (
-            f"held: {counts.rejected:,} of {counts.read:,} rows rejected, more than"
+            f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"
             f" {self._options.hold_above:g} %; ask for a better one, or load it with --approve"
         )
         raise HeldError(message)
@@ -340,8 +341,9 @@ class _Run:
         for orphanage in self._hold.unit(ledger.orphanages):
             closed = self._hold.unit(partial(_heal, orphanage))
             if closed:
-                message = "%s: %d rows found what they refer to"
-                logger.info(message, orphanage.name, closed, extra=Event.ROWS_RESOLVED.extra)
+                what = ("row found what it refers to", "rows found what they refer to")
+                found = counted(closed, *what)
+                logger.info("%s: %s", orphanage.name, found, extra=Event.ROWS_RESOLVED.extra)
             resolved += closed
         return resolved
 
@@ -379,18 +381,15 @@ def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
 def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
     if extra:
         names = ", ".join(extra[:_NAMES_TO_LOG])
-        message = "%s: %d unknown columns: %s"
-        logger.warning(message, file.name, len(extra), names, extra=Event.COLUMNS_UNKNOWN.extra)
+        columns = counted(len(extra), "unknown column")
+        logger.warning("%s: %s: %s", file.name, columns, names, extra=Event.COLUMNS_UNKNOWN.extra)
 
 
 def _log_loaded(file: LandedFile, counts: Counts) -> None:
-    logger.log(
-        logging.WARNING if counts.rejected else logging.INFO,
-        "%s: %d rows: %d inserted, %d updated, %d unchanged, %d stale, %d superseded, %d rejected",
-        file.name,
-        *astuple(counts),
-        extra=Event.FILE_LOADED.extra,
-    )
+    level = logging.WARNING if counts.rejected else logging.INFO
+    ends = ", ".join(f"{count:,} {end}" for end, count in asdict(counts).items() if end != "read")
+    rows = counted(counts.read, "row")
+    logger.log(level, "%s: %s: %s", file.name, rows, ends, extra=Event.FILE_LOADED.extra)
 
 
 def ahead(batches: "Iterator[Batch]") -> "Generator[Batch]":

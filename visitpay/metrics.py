@@ -18,7 +18,6 @@ from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.loading import OK
 from visitpay.models import FAILED, LOADED, OPEN, LoadFile, LoadRun, RejectedRow
-from visitpay.problems import failed_files
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
         "visitpay_files", "Files loaded ever, and files that failed and wait.", labels=("status",)
     )
     known.add_metric((LOADED,), connection.scalar(_LOADED) or 0)
-    known.add_metric((FAILED,), len(failed_files(connection, files)))
+    known.add_metric((FAILED,), len(ledger.failed(connection, files)))
     rejects = GaugeMetricFamily(
         "visitpay_rejects_open", "Rejected rows that are open.", labels=("entity", "reason")
     )

@@ -1,5 +1,6 @@
 """What the commands take: options that several of them share, and what their words mean."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isnan
@@ -85,10 +86,24 @@ def as_reason(reason: str | None) -> str | None:
         return None
     from visitpay.parsing import REASONS
 
-    if reason not in REASONS:
-        message = f"{reason!r} is none of {', '.join(REASONS)}"
-        raise typer.BadParameter(message)
+    _require_one_of(REASONS, reason)
     return reason
+
+
+def as_checks(checks: list[str] | None) -> list[str] | None:
+    """Check that checks are some."""
+    if checks:
+        from visitpay.quality import CHECKS
+
+        for check in checks:
+            _require_one_of(CHECKS, check)
+    return checks
+
+
+def _require_one_of(names: Iterable[str], given: str) -> None:
+    if given not in names:
+        message = f"{given!r} is none of {', '.join(names)}"
+        raise typer.BadParameter(message)
 
 
 def as_number(given: float) -> float:
@@ -117,7 +132,9 @@ Hospital = Annotated[
     typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
 ]
 OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
-OfEntity = Annotated[Entities | None, typer.Option(help="Only rows of this type.")]
+OfEntity = Annotated[
+    Entities | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
+]
 OfReason = Annotated[
     str | None,
     typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
@@ -134,6 +151,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Expected = Annotated[
     Expect | None,
     typer.Option(envvar="VISITPAY_EXPECT", help="Find days (UTC) on which nothing came."),
+]
+Ignored = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        envvar="VISITPAY_IGNORE",
+        metavar="CHECK",
+        callback=as_checks,
+        help="Do not make this check, such as type_missing.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 Wait = Annotated[

@@ -1,6 +1,6 @@
 """What an operator asks first: whether all is well, how far the feed has got, what waits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping
 from visitpay import ledger, quality
 from visitpay.landing import Landing
 from visitpay.quality import Finding
+from visitpay.words import counted
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Overview:
     last_run: RowMapping | None
     files_waiting: Sequence[str]
     files_failed: Sequence[str]
-    """Those of the waiting that could not be loaded."""
+    """Those of the waiting that could not be loaded, and are as they were."""
     unrecognised: Sequence[str]
     rejects_open: int
     entities: Sequence[RowMapping]
@@ -35,12 +36,12 @@ class Overview:
     def summary(self) -> str:
         """Whether it is all right, in one line of plain words."""
         if self.needs_person:
-            counts = {
-                "files failed or held": len(self.files_failed),
-                "rejects open": self.rejects_open,
-                "findings": len(self.findings),
-            }
-            wrong = (f"{count:,} {what}" for what, count in counts.items() if count)
+            counts = [
+                (len(self.files_failed), "file failed or held", "files failed or held"),
+                (self.rejects_open, "reject open", "rejects open"),
+                (len(self.findings), "finding", "findings"),
+            ]
+            wrong = (counted(*each) for each in counts if each[0])
             return f"needs a person: {', '.join(wrong)}"
         if self.checkpoint is None:
             return "all is well: nothing was loaded yet"
@@ -48,18 +49,21 @@ class Overview:
 
 
 def overview(
-    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+    connection: Connection,
+    landed: Landing,
+    now: datetime,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
 ) -> Overview:
-    """Compare a landing directory with the books; see `quality.findings` for `now` and `expect`."""
+    """Compare a landing directory with the books; see `quality.findings` for what else it takes."""
     waiting = [file.name for file in ledger.plan(connection, landed.files).pending]
-    failed = ledger.failed(connection)
     return Overview(
         checkpoint=ledger.checkpoint(connection),
         last_run=ledger.last_run(connection),
         files_waiting=waiting,
-        files_failed=[name for name in waiting if name in failed],
+        files_failed=[each.name for each in ledger.failed(connection, landed.files)],
         unrecognised=landed.unrecognised,
         rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
-        findings=quality.findings(connection, now, expect),
+        findings=quality.findings(connection, now, expect, ignore),
     )

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
+from visitpay import ledger
 from visitpay.landing import LandedFile
 from visitpay.loading import OK
-from visitpay.models import LOADED, OPEN, LoadFile, LoadRun, Problem, RejectedRow
+from visitpay.models import OPEN, LoadFile, LoadRun, Problem, RejectedRow
+from visitpay.words import counted
 
 FILE_FAILED = "file_failed"
 ROWS_REJECTED = "rows_rejected"
@@ -24,11 +26,6 @@ _OVER = {
 
 _LINES = 20
 
-_FAILED = (
-    select(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.error)
-    .where(LoadFile.status != LOADED)
-    .order_by(LoadFile.name)
-)
 _REJECTED = (
     select(RejectedRow.entity, func.count())
     .join_from(RejectedRow, LoadFile)
@@ -89,15 +86,6 @@ class Change:
     """Its id, if it is on record."""
 
 
-def failed_files(
-    connection: Connection, files: Iterable[LandedFile]
-) -> list[Row[str, int, int, str | None]]:
-    """Give the files that failed, or are held, and still lie there as they were, by name."""
-    failed = connection.execute(_FAILED).all()
-    lying = {(each.name, each.size_bytes, each.mtime_ns) for each in files} if failed else set()
-    return [each for each in failed if tuple(each)[:3] in lying]
-
-
 def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
     """Give what needs a person: files that failed, and rows of runs that rejected too many.
 
@@ -110,14 +98,14 @@ def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
             1,
             f"{each.name}: {each.error}; each load tries it until it is corrected or taken away",
         )
-        for each in failed_files(connection, files)
+        for each in ledger.failed(connection, files)
     ]
     rejected = [
         Found(
             ROWS_REJECTED,
             entity,
             rows,
-            f"{entity}: {rows:,} rejected rows are open; see: "
+            f"{entity}: {counted(rows, 'rejected row is', 'rejected rows are')} open; see: "
             f"visitpay rejects list --entity {entity}",
         )
         for entity, rows in connection.execute(_REJECTED)

@@ -4,7 +4,7 @@ Those of deliveries and days look at the last weeks of the feed, those of visits
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 from visitpay import balances, ledger
 from visitpay.ledger import Delivered
 from visitpay.models import ENTITIES, Visit
+from visitpay.words import counted
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """When a feed may be expected: for each word the days of the week, Monday being 0."""
@@ -93,7 +94,7 @@ def _feed_missing(feed: _Feed) -> Found:
     for came, some in groupby(expected, feed.days.__contains__):
         gap = list(some)
         if not came and feed.is_recent(gap[-1]):
-            yield str(gap[0]), len(gap), f"nothing came on {len(gap)} days, to {gap[-1]}"
+            yield str(gap[0]), len(gap), f"nothing came on {counted(len(gap), 'day')}, to {gap[-1]}"
 
 
 def _unusual_rows(feed: _Feed) -> Found:
@@ -105,7 +106,7 @@ def _unusual_rows(feed: _Feed) -> Found:
         if len(history) >= ENOUGH and feed.is_recent(each.day):
             usual = median(history)
             if abs(each.rows_read - usual) > usual / 2 + NOISE:
-                message = f"{each.rows_read:,} rows, {usual:,.0f} are usual"
+                message = f"{counted(each.rows_read, 'row')}, {usual:,.0f} are usual"
                 yield each.name, each.rows_read, message
         history.append(each.rows_read)
 
@@ -127,27 +128,34 @@ def _reject_share(feed: _Feed) -> Found:
 
 def _balance_differs(feed: _Feed) -> Found:
     if count := balances.count_open(feed.connection):
-        yield "", count, f"{count:,} balances are not the sum of the transactions"
+        what = ("balance is not", "balances are not")
+        yield "", count, f"{counted(count, *what)} the sum of the transactions"
 
 
-OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str]] = {
+OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
     "discharge_before_admission": (
         Visit.discharge_date < Visit.admit_date,
-        "end before they begin",
+        "visit ends before it begins",
+        "visits end before they begin",
     ),
     "admission_in_future": (
         Visit.admit_date > bindparam("today"),
-        "begin on a day that is yet to come",
+        "visit begins on a day that is yet to come",
+        "visits begin on a day that is yet to come",
     ),
-    "visit_without_transactions": (~Visit.transactions.any(), "have no transactions"),
+    "visit_without_transactions": (
+        ~Visit.transactions.any(),
+        "visit has no transactions",
+        "visits have no transactions",
+    ),
 }
-"""The checks of visits, by name: which visits they find, and what these do."""
+"""The checks of visits, by name: which visits they find, and what one, or several, do."""
 
 
-def _visits(condition: ColumnElement[bool], message: str, feed: _Feed) -> Found:
+def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> Found:
     query = select(func.count()).select_from(Visit).where(condition)
     if count := feed.connection.scalar(query, {"today": feed.today}):
-        yield "", count, f"{count:,} visits {message}"
+        yield "", count, counted(count, one, many)
 
 
 CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
@@ -161,17 +169,26 @@ CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
 """All checks, by their names, which stay as they are."""
 
 
-def findings(connection: Connection, now: datetime, expect: str | None = None) -> list[Finding]:
+def findings(
+    connection: Connection,
+    now: datetime,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
+) -> list[Finding]:
     """Give all that a person should look into, as it was `now` (UTC).
 
-    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS. Balances
-    are told of as they were when they were last compared (`balances.reconcile`).
+    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS; `ignore`
+    names CHECKS that are not made. Balances are told of as they were when they were last compared
+    (`balances.reconcile`).
     """
     feed = _Feed(connection, now.date(), expect)
-    return [Finding(name, *found) for name, check in CHECKS.items() for found in check(feed)]
+    made = (each for each in CHECKS.items() if each[0] not in ignore)
+    return [Finding(name, *found) for name, check in made for found in check(feed)]
 
 
-def visits(connection: Connection, now: datetime, limit: int) -> list[dict[str, object]]:
+def visits(
+    connection: Connection, now: datetime, limit: int, ignore: Collection[str] = ()
+) -> list[dict[str, object]]:
     """Give some visits that each check of visits finds: data of patients.
 
     They hold `check`, `visit_identifier`, `visit_balance` and, where it differs from the balance,
@@ -180,10 +197,11 @@ def visits(connection: Connection, now: datetime, limit: int) -> list[dict[str, 
     columns = (Visit.visit_identifier, Visit.visit_balance, null().label("transactions_total"))
     queries = {
         name: select(*columns).where(condition).order_by(Visit.visit_identifier)
-        for name, (condition, _) in OF_VISITS.items()
+        for name, (condition, *_) in OF_VISITS.items()
     }
     return [
         {"check": name, **row}
         for name, query in {"balance_differs": balances.OPEN, **queries}.items()
+        if name not in ignore
         for row in connection.execute(query.limit(limit), {"today": now.date()}).mappings()
     ]

@@ -6,7 +6,7 @@ styles stand in it, and its policy forbids the browser to load anything else.
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
@@ -27,6 +27,7 @@ from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
 from visitpay.terminal import short
+from visitpay.words import counted
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -57,16 +58,21 @@ class Report:
 
 
 def report(
-    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+    connection: Connection,
+    landed: Landing,
+    now: datetime,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
 ) -> Report:
-    """Gather what the page shows; see `quality.findings` for `now` and `expect`."""
-    seen = overview(connection, landed, now, expect)
+    """Gather what the page shows; see `quality.findings` for `now`, `expect` and `ignore`."""
+    seen = overview(connection, landed, now, expect, ignore)
+    entries = ledger.count_entries(connection, entity=None, status=None)
     return Report(
         now=now,
         seen=seen,
         charts=_charts(connection, seen.checkpoint),
         files=_files(connection, seen),
-        files_known=_entries(connection) + len(_new(seen)) + len(seen.unrecognised),
+        files_known=entries + len(_new(seen)) + len(seen.unrecognised),
         rejects=quarantine.listing(connection, Wanted(), ROWS),
         reasons=quarantine.counts(connection, Wanted()),
     )
@@ -164,10 +170,6 @@ def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
     return [*strange, *waiting, *known][:ROWS]
 
 
-def _entries(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(LoadFile)) or 0
-
-
 def _new(seen: Overview) -> list[str]:
     failed = set(seen.files_failed)
     return [name for name in seen.files_waiting if name not in failed]
@@ -176,7 +178,7 @@ def _new(seen: Overview) -> list[str]:
 def _state(entry: RowMapping, seen: Overview) -> str:
     status = str(entry["status"])
     lies_there = status == LOADED or entry["name"] in seen.files_failed
-    return status if lies_there else f"{status}, taken away"
+    return status if lies_there else f"{status} before"
 
 
 def page(shown: Report) -> str:
@@ -194,6 +196,7 @@ def page(shown: Report) -> str:
         "number": _number,
         "printable": printable,
         "short": short,
+        "counted": counted,
     }
     script = (here / "report.js").read_text("utf-8")
     told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
@@ -220,7 +223,7 @@ def _age(shown: Report) -> str:
     if hours < 0:
         return "in the future"
     number, unit = (hours, "hour") if hours < 48 else (hours // 24, "day")  # noqa: PLR2004
-    return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
+    return f"{counted(number, unit)} ago"
 
 
 def _ended(shown: Report) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from visitpay.events import RUN_ID
 from visitpay.landing import printable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as BarProgress
@@ -42,21 +43,33 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+def show(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str = "",
+    *,
+    nothing: str = "",
+    total: int = 0,
+) -> None:
     """Print a table on standard output, everything from outside harmlessly.
 
     Numbers stand to the right, columns without anything in them are left out, and only the last
-    column is folded where the terminal is narrow.
+    column is folded where the terminal is narrow. Without rows it prints `nothing`;
+    where they are fewer than the `total`, that they are.
     """
+    console = Console()
+    if not rows:
+        console.print(Text(nothing), end="\n" if nothing else "")
+        return
     columns = [
         [header, *column]
         for header, *column in zip(headers, *rows, strict=True)
-        if any(cell not in (None, "") for cell in column) or not rows
+        if any(cell not in (None, "") for cell in column)
     ]
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.show_header = any(headers)
     for place, (header, *column) in enumerate(columns, 1):
-        number = bool(column) and all(isinstance(cell, int | None) for cell in column)
+        number = all(isinstance(cell, int | None) for cell in column)
         last = place == len(columns)
         table.add_column(
             str(header), justify="right" if number else "left", no_wrap=not last, overflow="fold"
@@ -64,11 +77,12 @@ def show(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
     for row in zip(*(column for _, *column in columns), strict=True):
         table.add_row(*(Text(_shown(cell)) for cell in row))
     fixed = sum(1 + max(cell_len(_shown(cell)) for cell in column) for column in columns[:-1])
-    console = Console()
     console.width = max(console.width, fixed + _WIDTH_TO_FOLD_IN)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
     console.print(table)
+    if len(rows) < total:
+        console.print(Text(f"{len(rows):,} of {total:,}; --limit shows more"))
 
 
 def short(name: str) -> str:
@@ -127,21 +141,23 @@ def progress_bar() -> Iterator["Progress"]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     name = TextColumn("{task.description}", markup=False)
-    columns = (name, BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    size = DownloadColumn(table_column=Column(no_wrap=True))
+    left = TimeRemainingColumn(table_column=Column(no_wrap=True))
+    with Progress(name, BarColumn(), size, left, console=err, transient=True) as bar:
         yield _Bar(bar)
 
 
 class _Bar:
     def __init__(self, bar: "BarProgress") -> None:
         self._bar = bar
-        self._task = bar.add_task("")
+        self._task = bar.add_task("", visible=False)
 
     def begin(self, files: int, size_bytes: int) -> None:
-        self._bar.update(self._task, total=size_bytes, description=f"{files} files")
+        about = counted(files, "file")
+        self._bar.update(self._task, total=size_bytes, description=about, visible=True)
 
     def file(self, name: str) -> None:
-        self._bar.update(self._task, description=name)
+        self._bar.update(self._task, description=short(name))
 
     def advance(self, size_bytes: int) -> None:
         self._bar.update(self._task, advance=size_bytes)
