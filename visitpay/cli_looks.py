@@ -197,7 +197,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
     show(("check", "finding"), rows)
 
 
-def report(  # noqa: PLR0913 - so many options
+def report(  # noqa: PLR0913 - each is an option of the command
     landing: Landing = DEFAULT_LANDING,
     *,
     output: Annotated[
