@@ -145,6 +145,35 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("", [1, 0]),
+        ("--entity procedure", [0]),
+        ("--entity transaction", []),
+        ("--file visit_2021", [1]),
+        ("--since 2021-12-01", [1, 0]),
+        ("--since 2100-01-01", []),
+        ("--reason malformed", []),
+        ("--key 1", []),
+    ],
+)
+def test_response_of_files(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, options: str, told: list[int]
+) -> None:
+    """It names the files that failed or are held, with what is wrong, unless rows are asked for."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
+    feed.deliver_bytes("Visit", "20211201_223005", b"")
+    visitpay("load", "--hold-above", "10")
+    ((path, rows),) = exported(visitpay, tmp_path, "--response", *options.split())
+    errors = {
+        each["name"]: f"{each['status'].upper()}\t{each['name']}\t{each['error']}"
+        for each in visitpay("files", "--json").document["files"]
+    }
+    lines = [errors[(PROCEDURES, VISITS)[number]] for number in told]
+    assert (path.read_text().splitlines()[1:], rows) == (lines, 0)
+
+
+@pytest.mark.parametrize(
     ("cell", "exported"),
     [
         ("=1+1", " =1+1"),

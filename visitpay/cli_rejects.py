@@ -114,7 +114,8 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     A file a type, in the feed's own format, with reason, file and line ahead of each row; lines
     that were too long are left out. Take out the rows that you do not mend: they would be rejected
     once more. What had no identifier stays open until it is dismissed. With --response, one file
-    with the rows as they came and, at its end, what became of the rows of each file.
+    with the rows as they came and, at its end, what became of the rows of each file, and which
+    files failed or are held; those are left out where --reason or --key asks for rows.
 
     The files hold health and payment data; they are readable by their owner only.
 

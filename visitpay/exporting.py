@@ -16,6 +16,7 @@ from visitpay.models import (
     REJECT_HEADERS,
     Entity,
     LoadFile,
+    LoadRun,
     fed_columns,
     header_of,
 )
@@ -64,10 +65,12 @@ def respond(
 ) -> Exported:
     """Write the rejects that are wanted for whoever sent them, and how each file's rows ended.
 
-    Raises ConfigurationError when the file cannot be written.
+    Files that failed, or are held, stand at the end. Raises ConfigurationError when the file
+    cannot be written.
     """
     found = origins(connection, wanted)
-    rows, trailer = _as_they_came(connection, found, wanted), map(_trailer, found)
+    rows = _as_they_came(connection, found, wanted)
+    trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted)]
     path = _path(directory, hospital, "Response", now)
     return _write(path, RESPONSE_HEADERS, rows, trailer)
 
@@ -122,6 +125,22 @@ def _as_they_came(connection: Connection, found: Iterable[Origin], wanted: Wante
 def _trailer(origin: Origin) -> str:
     counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
     return "\t".join(map(str, (TRAILER, origin.name, *counts)))
+
+
+def _not_taken_in(connection: Connection, wanted: Wanted) -> list[str]:
+    """Name the files that failed or are held; none where rows of one kind are wanted."""
+    if wanted.reason is not None or wanted.key is not None:
+        return []
+    query = select(LoadFile.status, LoadFile.name, LoadFile.error).join(LoadRun)
+    query = query.where(LoadFile.status != LOADED)
+    if wanted.entity is not None:
+        query = query.where(LoadFile.entity == wanted.entity)
+    if wanted.file is not None:
+        query = query.where(LoadFile.name.icontains(wanted.file, autoescape=True))
+    if wanted.since is not None:
+        query = query.where(LoadRun.started_at >= wanted.since)
+    files = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id))
+    return [f"{status.upper()}\t{name}\t{error}" for status, name, error in files]
 
 
 def harmless(cell: str) -> str:
