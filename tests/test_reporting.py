@@ -200,7 +200,7 @@ def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser:
 
 @only_sqlite
 def test_bars_are_told(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
-    """Each bar says what it stands for, to a screen reader and to a pointer."""
+    """Each bar says what it stands for, in its label and to a pointer."""
     healthy(feed, visitpay)
     sight = look(browser, report(feed, visitpay))
     bars = sight.page.locator("#chart1 svg path[aria-label]")
@@ -232,6 +232,19 @@ def test_sort_and_filter(feed: Feed, visitpay: Visitpay, browser: Browser) -> No
     assert count.inner_text() == f"{len(shown)} of {len(before)}"
     field.fill("")
     assert len(sight.table("#rejects")) == len(before)
+    sight.page.close()
+
+
+@only_sqlite
+def test_large_numbers_sort_as_numbers(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
+    """A thousand is more than two, though it is written with a comma."""
+    for day, rows in enumerate((1000, 2, 300), 1):
+        procedures = (f"{number}\tbandaid" for number in range(rows))
+        feed.deliver("Procedure", f"2021120{day}_223357", *procedures)
+    visitpay("load")
+    sight = look(browser, report(feed, visitpay))
+    sight.page.locator("#files th button", has_text="rows").click()
+    assert [row[2] for row in sight.table("#files")] == ["2", "300", "1,000"]
     sight.page.close()
 
 
@@ -322,6 +335,19 @@ def test_where_it_cannot_be_written(feed: Feed, visitpay: Visitpay) -> None:
     outcome = visitpay("report", "--output", place)
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == f"visitpay: {place} cannot be written: Is a directory\n"
+    assert list(place.parent.glob(".place")) == []
+
+
+@only_sqlite
+def test_what_is_in_the_way_stays(feed: Feed, visitpay: Visitpay) -> None:
+    """A link where the hidden file would be is neither followed nor taken away."""
+    way = feed.landing.parent / ".report.html"
+    way.symlink_to(feed.landing.parent / "elsewhere")
+    outcome = visitpay("report", "--output", feed.landing.parent / "report.html")
+    assert outcome.status == 2
+    assert "report.html cannot be written" in outcome.err
+    assert way.is_symlink()
+    assert not way.exists()
 
 
 @only_sqlite

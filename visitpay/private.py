@@ -20,8 +20,8 @@ def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        opened = os.open(hidden, flags, 0o600)
         try:
-            opened = os.open(hidden, flags, 0o600)
             with os.fdopen(opened, "w", encoding="utf-8", newline="") as file:
                 os.fchmod(opened, 0o600)
                 yield file

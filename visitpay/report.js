@@ -2,7 +2,8 @@
 const collator = new Intl.Collator("en", { numeric: true });
 const key = (row, column) => {
   const cell = row.cells[column];
-  return cell.dataset.key ?? cell.textContent.trim();
+  const text = cell.textContent.trim();
+  return cell.classList.contains("number") ? text.replaceAll(",", "") : text;
 };
 for (const list of document.querySelectorAll("section.list")) {
   const [body] = list.querySelector("table").tBodies;
@@ -32,7 +33,7 @@ for (const list of document.querySelectorAll("section.list")) {
     shown.textContent = `${count} of ${body.rows.length}`;
   });
 }
-// A pointer over a bar is told what a screen reader is.
+// A pointer over a bar is told what its label says; who cannot see it has the figures below.
 for (const bar of document.querySelectorAll("svg path[aria-label]")) {
   const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
   title.textContent = bar.getAttribute("aria-label").replaceAll("; ", "\n");
