@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import vl_convert
 
@@ -49,7 +48,7 @@ class Chart:
             if place in some
         ]
 
-    @cached_property
+    @property
     def svg(self) -> str:
         """The chart as SVG; each bar bears what it says as `aria-label`."""
         drawn: str = vl_convert.vegalite_to_svg(_spec(self), allowed_base_urls=[])

@@ -219,15 +219,18 @@ def report(  # noqa: PLR0913 - each is an option of the command
     reporting = _reporting()
     from visitpay.database import reading
     from visitpay.landing import scan
+    from visitpay.overview import overview
     from visitpay.private import writing
     from visitpay.terminal import dumps
 
+    now = datetime.now(UTC)
     landed = scan(landing, hospital)
     with reading(database_url) as connection:
-        shown = reporting.report(connection, landed, datetime.now(UTC), expect, ignore or ())
+        seen = overview(connection, landed, now, expect, ignore or ())
+        page = reporting.page(reporting.report(connection, seen, now))
     with writing(output, over=True) as file:
-        file.write(reporting.page(shown))
-    state = {"status": verdict(attention=shown.seen.needs_person), "summary": shown.seen.summary}
+        file.write(page)
+    state = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
     typer.echo(dumps({**state, "path": str(output)}) if as_json else output)
 
 

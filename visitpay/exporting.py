@@ -132,11 +132,9 @@ def _not_taken_in(connection: Connection, wanted: Wanted) -> list[str]:
     if wanted.reason is not None or wanted.key is not None:
         return []
     query = select(LoadFile.status, LoadFile.name, LoadFile.error).join(LoadRun)
-    query = query.where(LoadFile.status != LOADED)
+    query = query.where(LoadFile.status != LOADED, *wanted.of_names)
     if wanted.entity is not None:
         query = query.where(LoadFile.entity == wanted.entity)
-    if wanted.file is not None:
-        query = query.where(LoadFile.name.icontains(wanted.file, autoescape=True))
     if wanted.since is not None:
         query = query.where(LoadRun.started_at >= wanted.since)
     files = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id))

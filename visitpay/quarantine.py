@@ -146,11 +146,16 @@ class Wanted:
             RejectedRow.status: self.status,
         }
         conditions = [column == value for column, value in equal.items() if value is not None]
-        if self.file is not None:
-            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
         if self.since is not None:
             conditions.append(RejectedRow.created_at >= self.since)
-        return conditions
+        return conditions + self.of_names
+
+    @property
+    def of_names(self) -> list[ColumnElement[bool]]:
+        """Give the condition on the ledger's names, if there is one."""
+        if self.file is None:
+            return []
+        return [LoadFile.name.icontains(self.file, autoescape=True)]
 
 
 def listing(connection: Connection, wanted: Wanted, limit: int) -> list[RowMapping]:

@@ -11,29 +11,28 @@ class Remedy(NamedTuple):
     command: str
 
 
-def _mend(means: str, do: str, reason: str) -> Remedy:
-    return Remedy(means, do, f"visitpay rejects export mended --reason {reason}")
-
-
-_ASK = "Ask the hospital for the row, or mend it and deliver it again."
+_MENDABLE = {
+    "malformed": "The row has too few or too many cells, or reads well in two ways.",
+    "invalid_encoding": "The row holds bytes that are no text in the file's encoding.",
+    "missing_value": "A cell that must be filled is empty.",
+    "invalid_integer": "A number is not a whole one.",
+    "invalid_date": "A date is none, or of an unknown form.",
+    "invalid_amount": "An amount is none, or has fractions of a cent; nothing is rounded.",
+}
 
 REMEDIES = {
-    "malformed": _mend(
-        "The row has too few or too many cells, or reads well in two ways.", _ASK, "malformed"
-    ),
-    "invalid_encoding": _mend(
-        "The row holds bytes that are no text in the file's encoding.", _ASK, "invalid_encoding"
-    ),
+    **{
+        reason: Remedy(
+            means,
+            "Ask the hospital for the row, or mend it and deliver it again.",
+            f"visitpay rejects export mended --reason {reason}",
+        )
+        for reason, means in _MENDABLE.items()
+    },
     "line_too_long": Remedy(
         "The line is longer than 1 MiB; only its start was kept.",
         "Ask the hospital for the row.",
         "visitpay rejects list --reason line_too_long",
-    ),
-    "missing_value": _mend("A cell that must be filled is empty.", _ASK, "missing_value"),
-    "invalid_integer": _mend("A number is not a whole one.", _ASK, "invalid_integer"),
-    "invalid_date": _mend("A date is none, or of an unknown form.", _ASK, "invalid_date"),
-    "invalid_amount": _mend(
-        "An amount is none, or has fractions of a cent; nothing is rounded.", _ASK, "invalid_amount"
     ),
     "missing_reference": Remedy(
         "The visit or procedure that the row refers to is not there.",

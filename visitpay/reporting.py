@@ -6,7 +6,7 @@ styles stand in it, and its policy forbids the browser to load anything else.
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
@@ -18,11 +18,11 @@ from sqlalchemy import Connection, Row, RowMapping, func, select
 
 from visitpay import __version__, ledger, quarantine
 from visitpay.charts import Chart
-from visitpay.landing import Landing, printable
+from visitpay.landing import printable
 from visitpay.ledger import INTERRUPTED, RUNNING
 from visitpay.loading import ATTENTION, OK
 from visitpay.models import ENTITIES, LOADED, BalanceDifference, LoadFile, LoadRun, RejectedRow
-from visitpay.overview import Overview, overview
+from visitpay.overview import Overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
@@ -36,7 +36,12 @@ ROWS = 1000
 """So many files, and open rejects, are listed at the most."""
 
 
-_ENDS = {OK: "ended well", ATTENTION: "needs attention", INTERRUPTED: "was interrupted"}
+_ENDS = {
+    OK: "ended well",
+    ATTENTION: "needs attention",
+    INTERRUPTED: "was interrupted",
+    RUNNING: "has not ended",
+}
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,8 @@ class Report:
     """How many rejects are open, by reason."""
 
 
-def report(
-    connection: Connection,
-    landed: Landing,
-    now: datetime,
-    expect: str | None = None,
-    ignore: Collection[str] = (),
-) -> Report:
-    """Gather what the page shows; see `quality.findings` for `now`, `expect` and `ignore`."""
-    seen = overview(connection, landed, now, expect, ignore)
+def report(connection: Connection, seen: Overview, now: datetime) -> Report:
+    """Gather what the page shows beside what was `seen` of the feed `now` (UTC)."""
     entries = ledger.count_entries(connection, entity=None, status=None)
     return Report(
         now=now,
@@ -229,10 +227,12 @@ def _age(shown: Report) -> str:
 def _ended(shown: Report) -> str:
     """Say how the last run ended."""
     run = shown.seen.last_run
-    if run is None or run["finished_at"] is None:
-        return " and has not ended" if run and run["status"] == RUNNING else " and was interrupted"
-    seconds = (run["finished_at"] - run["started_at"]).total_seconds()
-    return f", took {seconds:,.1f} s and {_ENDS.get(run['status'], run['status'])}"
+    if run is None:
+        return ""
+    took = ""
+    if run["finished_at"] is not None:
+        took = f", took {(run['finished_at'] - run['started_at']).total_seconds():,.1f} s"
+    return f"{took} and {_ENDS[run['status']]}"
 
 
 def _moment(moment: datetime | None) -> str:
