@@ -9,12 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from io import StringIO
+from html import escape
 from pathlib import Path
 
 from playwright.sync_api import FloatRect
-from rich.console import Console
-from rich.text import Text
 
 from tests.browser import chromium, look
 from tests.conftest import Feed
@@ -26,7 +24,7 @@ TOP: FloatRect = {"x": 0, "y": 0, "width": 1100, "height": 1250}
 TERMINAL = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 1rem; background: #14181d; color: #e4e8ec; width: max-content; }}
 pre {{ margin: 0; font: 14px/1.35 "DejaVu Sans Mono", monospace; }}
-</style><pre>{code}</pre>"""
+</style><pre>{}</pre>"""
 
 
 def run(feed: Feed, *arguments: object) -> None:
@@ -55,10 +53,8 @@ def load_month(feed: Feed) -> None:
 
 def terminal(feed: Feed, path: Path) -> None:
     """Write what `visitpay status` shows on a terminal as a page."""
-    shown = "".join(f"{line}\n" for line in on_terminal(feed, COLUMNS, "status")[1])
-    console = Console(record=True, width=COLUMNS, file=StringIO())
-    console.print(Text(f"$ visitpay status\n{shown}"), end="")
-    path.write_text(console.export_html(code_format=TERMINAL, inline_styles=True))
+    _, lines = on_terminal(feed, COLUMNS, "status")
+    path.write_text(TERMINAL.format(escape("\n".join(["$ visitpay status", *lines]))))
 
 
 def main() -> None:
