@@ -1,18 +1,21 @@
 """The worst days: no room, no permission, no database, signals; nothing is lost or half-done."""
 
 import ctypes
+import gc
+import logging
 import os
 import resource
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, func, select
 
 from tests.conftest import Feed, Outcome, only_sqlite, start
 from tests.databases import MakeDatabase
@@ -137,6 +140,65 @@ def test_signals(
         book = connection.execute(select(LoadRun.status, LoadRun.rows_read)).one()
     assert book == ("interrupted", sum(loaded))
     assert finished(feed) == undisturbed
+
+
+def books(feed: Feed) -> list[tuple[str, int]]:
+    """Give how each run ended, and how many files it loaded; its rows are those of its files."""
+    rows = select(func.coalesce(func.sum(LoadFile.rows_read), 0)).where(
+        LoadFile.run_id == LoadRun.id
+    )
+    with reading(feed.url) as connection:
+        runs = connection.execute(
+            select(LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, rows.scalar_subquery())
+        ).all()
+    assert all(told == held for *_, told, held in runs)
+    return [(status, files) for status, files, *_ in runs]
+
+
+def test_signal_after_any_statement(feed: Feed) -> None:
+    """A signal may leave a connection in any state, with an answer half read; the book is right."""
+    write_sample(feed.landing, visits=3, days=1)
+    engine = make_engine(feed.url)
+    left = 0
+
+    def stop(*_anything: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    event.listen(engine, "after_cursor_execute", stop)
+    for statement in count(1):
+        left = statement
+        with suppress(KeyboardInterrupt):
+            load(engine, feed.landing, "HospitalABC")
+            break
+        gc.collect()  # as the end of a process does, it closes what the traceback held
+    *interrupted, last = [status for status, _ in books(feed)]
+    assert last == "ok"
+    assert set(interrupted) == {"interrupted"}
+    assert len(interrupted) > 10
+    check_books(feed)
+
+
+def test_signal_after_a_file(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that was committed when the signal came is in the book of the run."""
+    write_sample(feed.landing, visits=3, days=1)
+
+    def stop(record: logging.LogRecord) -> bool:
+        if record.levelno == logging.INFO:
+            raise KeyboardInterrupt
+        return True
+
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("visitpay.loading")
+    logger.addFilter(stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load(make_engine(feed.url), feed.landing, "HospitalABC")
+    finally:
+        logger.removeFilter(stop)
+    assert books(feed) == [("interrupted", 1)]
 
 
 def test_signal_while_waiting(feed: Feed) -> None:

@@ -23,6 +23,9 @@ PAUSES = (0.5, 2.0, 8.0)
 
 _POLL_SECONDS = 0.1
 
+_LAST_WAIT_SECONDS = 1.0
+"""Enough for a server to see that a connection is gone, and let go of its lock."""
+
 
 class Hold:
     """The hold of one load on a database at the schema's head; no other load has one meanwhile.
@@ -95,6 +98,16 @@ class Hold:
                     logger.warning(message, what, pause, extra=Event.TRYING_AGAIN.extra)
                 time.sleep(pause)
             return self._once(work)
+
+    def last_unit(self, work: Callable[[Connection], T]) -> T:
+        """Do a last unit, after a signal: that may have left the connection in any state.
+
+        Raises DatabaseError as `unit` does, also when another load took the hold at once.
+        """
+        self._wait_seconds = _LAST_WAIT_SECONDS
+        with translated(self._engine.url):
+            self._open()
+        return self.unit(work)
 
     def _once(self, work: Callable[[Connection], T]) -> T:
         if self._connection.closed or self._connection.invalidated:

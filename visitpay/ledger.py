@@ -24,6 +24,7 @@ from visitpay import __version__
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import (
+    FAILED,
     LOADED,
     OPEN,
     REJECT_HEADERS,
@@ -125,6 +126,17 @@ class Counts:
         return {f"rows_{name}": count for name, count in asdict(self).items()}
 
 
+_DONE = select(
+    func.count().filter(LoadFile.status == LOADED).label("files_loaded"),
+    func.count().filter(LoadFile.status == FAILED).label("files_failed"),
+    *(
+        func.coalesce(func.sum(LoadFile.__table__.c[name]), 0).label(name)
+        for name in Counts().columns()
+    ),
+).where(LoadFile.run_id == bindparam("run"))
+"""What the ledger says of the files of a run."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The files to load, in order, and the known ones that were only touched."""
@@ -176,7 +188,7 @@ def touch(connection: Connection, touched: Iterable[tuple[int, int]]) -> None:
 
 def open_run(connection: Connection) -> int:
     """Open the book of a run and give its id; runs that were killed are marked interrupted."""
-    connection.execute(update(LoadRun).where(LoadRun.status == RUNNING).values(status=INTERRUPTED))
+    interrupt_runs(connection)
     run = {
         "started_at": datetime.now(UTC),
         "status": RUNNING,
@@ -186,13 +198,24 @@ def open_run(connection: Connection) -> int:
     return connection.execute(insert(LoadRun).values(run).returning(LoadRun.id)).scalar_one()
 
 
-def close_run(connection: Connection, run_id: int, status: str, **counts: int) -> None:
-    """Close the book of a run."""
-    connection.execute(
-        update(LoadRun)
-        .where(LoadRun.id == run_id)
-        .values(status=status, finished_at=datetime.now(UTC), **counts)
-    )
+def close_run(
+    connection: Connection, run_id: int, status: str, finished_at: datetime | None, **counts: int
+) -> None:
+    """Close the book of a run; `finished_at` is in UTC, None where nobody knows it."""
+    values = {"status": status, "finished_at": finished_at, **counts}
+    connection.execute(update(LoadRun).where(LoadRun.id == run_id).values(values))
+
+
+def interrupt_runs(connection: Connection, finished_at: datetime | None = None) -> None:
+    """Mark runs that stand as running as interrupted, with what the ledger says of their files.
+
+    Only who has the hold may do so: then none of them runs. `finished_at` (UTC) is for one that
+    hears of its end; when one was killed, nobody knows.
+    """
+    unfinished = select(LoadRun.id).where(LoadRun.status == RUNNING)
+    for run_id in connection.scalars(unfinished).all():
+        done = connection.execute(_DONE, {"run": run_id}).one()._asdict()
+        close_run(connection, run_id, INTERRUPTED, finished_at, **done)
 
 
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:

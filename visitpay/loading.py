@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine
@@ -190,26 +191,33 @@ class _Run:
         self._reports: list[FileReport] = []
 
     def load(self, landed: landing.Landing) -> RunReport:
+        try:
+            return self._load(landed)
+        except KeyboardInterrupt as stopped:
+            if not self._options.dry_run:
+                self._interrupt(stopped)
+            raise
+
+    def _interrupt(self, stopped: KeyboardInterrupt) -> None:
+        clear_frames(stopped.__traceback__)  # their cursors would keep SQLite's lock
+        # If it cannot be written down, the next run does so.
+        with suppress(VisitPayError, SQLAlchemyError):
+            self._hold.last_unit(partial(ledger.interrupt_runs, finished_at=datetime.now(UTC)))
+
+    def _load(self, landed: landing.Landing) -> RunReport:
         since = self._options.since
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
         run_id, plan = self._hold.unit(partial(_open, files))
         RUN_ID.set(run_id)
-        try:
-            return self._load(run_id, plan, landed.unrecognised)
-        except KeyboardInterrupt:
-            # If it cannot be written down, the next run does so.
-            with suppress(VisitPayError, SQLAlchemyError):
-                self._hold.unit(lambda each: self._book(each, run_id, ledger.INTERRUPTED))
-            raise
-
-    def _load(self, run_id: int, plan: ledger.Plan, unrecognised: tuple[str, ...]) -> RunReport:
-        _warn_of_names(unrecognised)
+        _warn_of_names(landed.unrecognised)
         self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
         for file in plan.pending:
             redelivered = file.name in plan.redelivered
             self._reports.append(self._load_file(run_id, file, redelivered=redelivered))
         resolved = self.retry()
-        return self._hold.unit(lambda each: self._close(each, run_id, unrecognised, resolved))
+        return self._hold.unit(
+            lambda each: self._close(each, run_id, landed.unrecognised, resolved)
+        )
 
     def _close(
         self,
@@ -231,7 +239,16 @@ class _Run:
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
-        self._book(connection, run_id, report.status, rejects_resolved=resolved)
+        ledger.close_run(
+            connection,
+            run_id,
+            report.status,
+            datetime.now(UTC),
+            files_loaded=self._ended(LOADED),
+            files_failed=failed,
+            rejects_resolved=resolved,
+            **counts.columns(),
+        )
         told = (
             report.status,
             counted(len(self._reports), "file"),
@@ -245,13 +262,6 @@ class _Run:
         run = "dry run" if report.dry_run else "run"
         logger.info("%s %d: %s", run, run_id, ", ".join(told), extra=Event.RUN_ENDED.extra)
         return report
-
-    def _book(self, connection: Connection, run_id: int, status: str, **more: int) -> None:
-        counts = sum_of(self._reports).columns()
-        loaded, failed = self._ended(LOADED), self._ended(FAILED)
-        ledger.close_run(
-            connection, run_id, status, files_loaded=loaded, files_failed=failed, **counts, **more
-        )
 
     def _ended(self, status: str) -> int:
         return sum(report.status == status for report in self._reports)
