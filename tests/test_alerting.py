@@ -332,7 +332,7 @@ def test_mail(
 def test_a_load_that_could_not_run(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """A load without a database says so, each time, since it cannot write down that it did."""
     behind(feed)
-    message = "the database's schema is empty, not 0002; run: alembic upgrade head"
+    message = "the database's schema is empty, not 0003; run: alembic upgrade head"
     assert [visitpay("load").status for _ in range(2)] == [3, 3]
     body = [f"{message}; what was not loaded waits for the next load"]
     assert webhook.messages() == [("a load could not run", body)] * 2

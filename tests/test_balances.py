@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from tests.conftest import Feed
-from visitpay.balances import OPEN, Reconciliation, reconcile
+from visitpay.balances import OPEN, Reconciliation, comparisons, reconcile
 from visitpay.database import make_engine, reading
 from visitpay.loading import load
 from visitpay.models import BalanceDifference, Procedure, Transaction, Visit
@@ -29,7 +29,7 @@ def reconciled(feed: Feed, minutes: int = 0) -> Reconciliation:
 def differing(feed: Feed) -> dict[int, tuple[Decimal, Decimal]]:
     """Give the balance and the total of the visits that differ."""
     with reading(feed.url) as connection:
-        return {visit: (balance, total) for visit, balance, total in connection.execute(OPEN)}
+        return {visit: (balance, total) for visit, balance, total, _ in connection.execute(OPEN)}
 
 
 def deliver(feed: Feed, day: int, visits: Mapping[int, str], *transactions: str) -> None:
@@ -106,6 +106,28 @@ def test_since_the_last_time(feed: Feed) -> None:
         (12, "3.00", "1.00", 3, 4),
         (13, "4.00", "5.00", 3, 4),
     ]
+
+
+def test_comparisons(feed: Feed) -> None:
+    """Each comparison is remembered, also one that finds nothing new; the newest come first."""
+    with reading(feed.url) as connection:
+        assert comparisons(connection, 9) == []
+    deliver(feed, 1, {10: "1", 11: "2"}, "1 10 2")
+    for minutes in (0, 1):
+        reconciled(feed, minutes)
+    deliver(feed, 2, {12: "0"}, "1 10 1")
+    reconciled(feed, 2)
+    with reading(feed.url) as connection:
+        made = [list(each.values()) for each in comparisons(connection, 2)]
+        newest_first = [each.found_at for each in connection.execute(OPEN)]
+    moments = [NOW + timedelta(minutes=minutes) for minutes in range(3)]
+    assert made == [[moments[2], 3, 1], [moments[1], 2, 2]]
+    assert newest_first == [moments[0]]
+    deliver(feed, 3, {11: "3"})
+    reconciled(feed, 3)
+    deliver(feed, 4, {12: "5"})
+    reconciled(feed, 4)
+    assert list(differing(feed)) == [12, 11]
 
 
 def test_a_sum_too_large_for_a_column(feed: Feed) -> None:

@@ -194,7 +194,8 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert set(map(str, fresh.values())) == {"None", "[]", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
-    assert printed[-1] == ["rejects", "open", "0"]
+    assert printed[-2] == ["rejects", "open", "0"]
+    assert " ".join(printed[-1]) == "balances never compared; run: visitpay reconcile"
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver("Visit", "20211202_223005")
@@ -207,18 +208,25 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         "status": "attention",
         "summary": "needs a person: 1 reject open",
         "checkpoint": "2021-12-01T22:33:57Z",
+        "fed_until": "2021-12-01T22:33:57Z",
         "files_waiting": [waiting.name],
         "files_failed": [],
+        "files_held": [],
         "unrecognised": ["readme.md"],
         "rejects_open": 1,
         "entities": [
             {"entity": entity, "files": 1, "newest": f"2021-12-01T{hour}Z"}
             for entity, hour in newest.items()
         ],
+        "compared": None,
         "findings": [],
     }
+    visitpay("reconcile")
+    compared = visitpay("status", "--json").document["compared"]
+    assert (compared["compared"], compared["different"]) == (1, 0)
+    moment = compared["compared_at"][:16].split("T")
     printed = cells(visitpay("status").out)
-    assert printed[:7] == [
+    assert printed[:8] == [
         ["needs", "a", "person:", "1", "reject", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
         ["last", "run", "1:", "attention,", run["started_at"]],
@@ -226,8 +234,9 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         ["failed", "or", "held", "0"],
         ["not", "recognised", "1"],
         ["rejects", "open", "1"],
+        ["balances", "0", "of", "1", "differed", "at", *moment, "UTC"],
     ]
-    assert [line[:3] for line in printed[7:]] == [
+    assert [line[:3] for line in printed[8:]] == [
         ["entity", "files", "newest"],
         *([entity, "1", f"2021-12-01T{hour}Z"] for entity, hour in newest.items()),
     ]
@@ -245,7 +254,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     first, *lines = visitpay("status").out.splitlines()
     assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
-        "type_missing 2021-12-01: no Transaction file, though both others",
+        "type_missing 2021-12-01: no Transaction file was loaded, though both others",
         "discharge_before_admission 1 visit ends before it begins",
         "visit_without_transactions 1 visit has no transactions",
     ]
@@ -395,26 +404,34 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
         "balances": counts | totals | {"new": 1},
         "findings": [finding],
     }
+    found_at = visitpay("status", "--json").document["compared"]["compared_at"]
     raw = visitpay("reconcile", "--raw", "--json").document
-    assert raw["visits"] == [{"check": "balance_differs", "visit_identifier": 11} | totals]
+    assert raw["visits"] == [
+        {"check": "balance_differs", "visit_identifier": 11} | totals | {"found_at": found_at}
+    ]
     assert raw["balances"]["new"] == 0
     assert visitpay("status", "--json").document["findings"] == [finding]
     printed = cells(visitpay("reconcile").out)
     assert [" ".join(line) for line in printed] == [
-        "balances compared 2, different 1: 0.30 against 0.31",
-        "new 0, changed 0, cleared 0",
+        "compared 2 balances, of which 1 differ from the sum of the transactions",
+        "together 0.30 by the balances, 0.31 by the transactions",
+        "new 0, changed 0, cleared 0 since the last time",
         "check finding",
         f"balance_differs {message}",
+        "--raw shows the visits, the newest first",
     ]
     assert cells(visitpay("reconcile", "--raw", "--limit", "1").out) == [
-        *printed,
-        ["check", "visit_identifier", "visit_balance", "transactions_total"],
-        ["balance_differs", "11", "0.30", "0.31"],
+        *printed[:-1],
+        ["check", "visit", "balance", "transactions", "since"],
+        ["balance_differs", "11", "0.30", "0.31", found_at],
     ]
     feed.deliver("Visit", "20211201_223006", "11\t7\t1/2/2021\t\t0.31\t")
     visitpay("load")
     outcome = visitpay("reconcile", "--raw")
-    agree = "balances compared 2, different 0: 0.00 against 0.00\nnew 0, changed 0, cleared 1\n"
+    agree = (
+        "compared 2 balances, of which 0 differ from the sum of the transactions\n"
+        "new 0, changed 0, cleared 1 since the last time\n"
+    )
     assert outcome == Outcome(0, agree, "")
     assert visitpay("reconcile", "--json").document["status"] == "ok"
     assert visitpay("reconcile", "--expect", "daily").status == 1
@@ -500,14 +517,14 @@ def missing(feed: Feed) -> str:
 def behind(feed: Feed) -> str:
     """Set the schema's revision back."""
     feed.execute("DELETE FROM alembic_version")
-    return f"the database's schema is empty, not 0002; {MIGRATE}"
+    return f"the database's schema is empty, not 0003; {MIGRATE}"
 
 
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
     feed.execute("UPDATE alembic_version SET version_num = 'newer'")
     unknown = "with the visitpay that knows this schema if it is a newer one"
-    return f"the database's schema is newer, not 0002; {MIGRATE}, {unknown}"
+    return f"the database's schema is newer, not 0003; {MIGRATE}, {unknown}"
 
 
 def garbage(feed: Feed) -> str:
@@ -652,7 +669,7 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("rejects list --key x", "--key"),
         ("reconcile --expect sundays", "--expect"),
         ("status --expect sundays", "--expect"),
-        ("status --ignore odd", "'odd' is none of type_missing, feed_missing, unusual_rows,"),
+        ("status --ignore odd", "'odd' is none of type_missing, feed_missing, file_in_future,"),
         ("reconcile --ignore type_missing --ignore odd", "'odd' is none of type_missing,"),
         ("rejects list --status gone", "--status"),
         ("sample out --dirt 101", "--dirt"),

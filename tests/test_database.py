@@ -182,7 +182,7 @@ def test_require_head(feed: Feed, statement: str, found: str) -> None:
         connection.execute(text(statement))
     with pytest.raises(DatabaseError) as caught, reading(feed.url):
         pass
-    message = f"the database's schema is {found}, not 0002; run: alembic upgrade head"
+    message = f"the database's schema is {found}, not 0003; run: alembic upgrade head"
     assert str(caught.value) == message
 
 

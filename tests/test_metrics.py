@@ -55,7 +55,11 @@ def of_books(feed: Feed) -> Figures:
         ):
             name = ("rejects_open", entity, reason)
             expected[name] = expected.get(name, 0) + 1
-        loaded = [entry["file_datetime"] for entry in entries if entry["status"] == "loaded"]
+        loaded = [
+            entry["file_datetime"]
+            for entry in entries
+            if entry["status"] == "loaded" and entry["file_datetime"] < datetime.now(UTC)
+        ]
         expected["checkpoint_timestamp_seconds",] = max(loaded).timestamp()
     return expected
 
@@ -97,6 +101,28 @@ def test_metrics(feed: Feed, visitpay: Visitpay, path: Path) -> None:
     assert later["last_run_timestamp_seconds",] > run["last_run_timestamp_seconds",]
     name = ("last_success_timestamp_seconds",)
     assert later[name] == run[name]
+
+
+def test_what_is_no_sign_of_the_feed(
+    feed: Feed, visitpay: Visitpay, path: Path, tmp_path: Path
+) -> None:
+    """Neither a file of the future nor one of mended rejects makes a feed look fresh."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tbad")
+    visitpay("load")
+    fresh = figures(path)["checkpoint_timestamp_seconds",]
+    visitpay("rejects", "export", tmp_path)
+    (mended,) = tmp_path.glob("*Procedure*")
+    mended.rename(feed.landing / mended.name)
+    visitpay("load", "--max-rejects", "100%")
+    assert figures(path)["checkpoint_timestamp_seconds",] == fresh
+    document = visitpay("status", "--json").document
+    assert document["checkpoint"] == document["fed_until"] == "2021-12-01T22:33:57Z"
+    feed.deliver("Procedure", "99991231_235959", "1\tbandaid")
+    visitpay("load")
+    assert figures(path)["checkpoint_timestamp_seconds",] == fresh
+    document = visitpay("status", "--json").document
+    assert document["fed_until"] == "2021-12-01T22:33:57Z"
+    assert document["checkpoint"] == "9999-12-31T23:59:59Z"
 
 
 def test_before_the_first_file(feed: Feed, visitpay: Visitpay, path: Path) -> None:

@@ -6,6 +6,7 @@ from tests.conftest import Feed
 from tests.test_balances import load_all
 from visitpay.balances import reconcile
 from visitpay.database import make_engine, reading
+from visitpay.landing import scan
 from visitpay.quality import CHECKS, Finding, findings, visits
 
 MONDAY = date(2021, 11, 1)
@@ -63,13 +64,33 @@ def test_type_missing(feed: Feed) -> None:
     for entity in ("Procedure", "Transaction"):
         deliver(feed, entity, after(2))
     assert found(feed, after(2)) == []
-    message = "no Visit file, though both others"
+    message = "no Visit file was loaded, though both others"
     missing = [Finding("type_missing", "2021-11-03", 1, message)]
     assert found(feed, after(3)) == missing
     deliver_day(feed, after(16))
     assert found(feed, after(400)) == missing
+    path = feed.landing / deliver(feed, "Visit", after(2))
+    waiting = scan(feed.landing, "HospitalABC").files
+    with reading(feed.url) as connection:
+        assert findings(connection, noon(after(20)), waiting=waiting) == []
+    path.unlink()
     deliver_day(feed, after(17))
     assert found(feed, after(400)) == []
+
+
+def test_files_of_the_future(feed: Feed) -> None:
+    """A file with a time that is yet to come is told of, and hides nothing that others tell."""
+    deliver_day(feed, MONDAY)
+    for entity in ("Procedure", "Transaction"):
+        deliver(feed, entity, after(1))
+    name = deliver(feed, "Procedure", after(3000))
+    message = "dated in the future; until then its rows are the newest"
+    assert found(feed, after(3), "daily") == [
+        Finding("type_missing", "2021-11-02", 1, "no Visit file was loaded, though both others"),
+        Finding("feed_missing", "2021-11-03", 1, "nothing came on 1 day, to 2021-11-03"),
+        Finding("file_in_future", name, 1, message),
+    ]
+    assert "file_in_future" not in {each.check for each in found(feed, after(3000))}
 
 
 @pytest.mark.parametrize(
@@ -138,10 +159,12 @@ def test_reject_share(feed: Feed, bad: int, times: int) -> None:
 @pytest.mark.parametrize("moment", ["00010101_000000", "99991231_235959"])
 def test_times_at_the_ends_of_the_calendar(feed: Feed, moment: str) -> None:
     """A file from the first year or the last one upsets no check."""
-    feed.deliver("Procedure", moment, "1\tbandaid")
-    assert found(feed, MONDAY) == []
+    name = feed.deliver("Procedure", moment, "1\tbandaid").name
+    future = [("file_in_future", name)] * (moment > "2021")
+    assert [(each.check, each.subject) for each in found(feed, MONDAY)] == future
     gaps = [("0001-01-02", (MONDAY - date(1, 1, 2)).days)] * (moment < "2021")
-    assert [(each.subject, each.count) for each in found(feed, MONDAY, "daily")] == gaps
+    told = [each for each in found(feed, MONDAY, "daily") if each.check == "feed_missing"]
+    assert [(each.subject, each.count) for each in told] == gaps
 
 
 def test_redelivered(feed: Feed) -> None:
@@ -177,10 +200,10 @@ def test_visits(feed: Feed) -> None:
         listed = visits(connection, noon(after(1)), 1)
         everything = visits(connection, noon(after(1)), 9)
     assert [tuple(map(str, each.values())) for each in listed] == [
-        ("balance_differs", "11", "6.00", "5.00"),
-        ("discharge_before_admission", "11", "6.00", "None"),
-        ("admission_in_future", "13", "None", "None"),
-        ("visit_without_transactions", "13", "None", "None"),
+        ("balance_differs", "11", "6.00", "5.00", str(noon(MONDAY))),
+        ("discharge_before_admission", "11", "6.00", "None", "None"),
+        ("admission_in_future", "13", "None", "None", "None"),
+        ("visit_without_transactions", "13", "None", "None", "None"),
     ]
     assert len(everything) == 5
 
@@ -190,6 +213,7 @@ def test_names() -> None:
     assert list(CHECKS) == [
         "type_missing",
         "feed_missing",
+        "file_in_future",
         "unusual_rows",
         "reject_share",
         "balance_differs",

@@ -72,6 +72,9 @@ def number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
+A4 = 680
+"""Pixels that a printer of Chromium gives to a page of A4, within its margins."""
+
 STATES = {"empty": empty, "healthy": healthy, "bad": bad}
 
 
@@ -114,7 +117,8 @@ def test_a_healthy_feed(feed: Feed, visitpay: Visitpay, browser: Browser) -> Non
     line = sight.page.inner_text("#freshness")
     pattern = (
         r"Loaded up to 2021-12-02 22:33 UTC, [\d,]+ days ago; "
-        r"the last run, number 2, began at [\d-]{10} \d\d:\d\d UTC, took [\d.]+ s and ended well\."
+        r"the last run, number 2, began at [\d-]{10} \d\d:\d\d UTC, took [\d.]+ s and ended well\. "
+        r"Balances were last compared at [\d-]{10} \d\d:\d\d UTC\."
     )
     assert re.fullmatch(pattern, line)
     assert sight.page.locator("h2").all_inner_texts() == ["Files"]
@@ -125,12 +129,13 @@ def test_the_age_is_that_of_the_newest_file(
     feed: Feed, visitpay: Visitpay, browser: Browser
 ) -> None:
     """It is told in hours at first, and a file of the future is told apart."""
-    for hours, said in ((3, "3 hours ago"), (-30, "in the future")):
+    for hours, said in ((3, "3 hours ago"), (-3, "in the future"), (-300, "in the future")):
         moment = datetime.now(UTC) - timedelta(hours=hours, minutes=5)
         feed.deliver("Procedure", f"{moment:%Y%m%d_%H%M%S}", "1\tbandaid")
         visitpay("load")
         sight = look(browser, report(feed, visitpay))
         assert f"UTC, {said};" in sight.page.inner_text("#freshness")
+        assert ("file_in_future" in sight.page.inner_text("main")) == (hours == -300)
         sight.page.close()
 
 
@@ -143,7 +148,9 @@ def test_a_run_that_did_not_end(feed: Feed, visitpay: Visitpay, browser: Browser
     for change, said in ((), "has not ended"), ((interrupt,), "was interrupted"):
         feed.execute(*change)
         sight = look(browser, report(feed, visitpay))
-        assert sight.page.inner_text("#freshness").endswith(f" UTC and {said}.")
+        assert (
+            sight.page.inner_text("#freshness").split(" Balances")[0].endswith(f" UTC and {said}.")
+        )
         sight.page.close()
 
 
@@ -260,9 +267,22 @@ def test_links_lead_to_what_to_do(feed: Feed, visitpay: Visitpay, browser: Brows
     sight.page.close()
 
 
+@only_sqlite
+def test_a_held_file(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
+    """It is told apart from one that failed, with the command that lists it."""
+    feed.deliver("Procedure", "20211201_223357", "x\tbad")
+    visitpay("load", "--hold-above", "5")
+    sight = look(browser, report(feed, visitpay))
+    told = sight.page.locator("#needs li").all_inner_texts()
+    assert told == ["file_held: Procedure_20211201_223357 is held"]
+    assert "visitpay files --status held" in sight.page.inner_text("main")
+    assert "file_failed" not in sight.page.inner_text("main")
+    sight.page.close()
+
+
 def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
-    assert set(REMEDIES) == {*REASONS, *CHECKS, "file_failed", "not_recognised"}
+    assert set(REMEDIES) == {*REASONS, *CHECKS, "file_failed", "file_held", "not_recognised"}
 
 
 @only_sqlite
@@ -283,13 +303,16 @@ def test_long_lists_are_cut(
 
 @only_sqlite
 def test_it_prints(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
-    """On paper, figures are laid open, and nothing is left that only a screen can use."""
+    """On paper all of it is there, and nothing that only a screen can use; figures if laid open."""
     bad(feed, visitpay)
-    sight = look(browser, report(feed, visitpay), "dark")
+    sight = look(browser, report(feed, visitpay), "dark", width=A4)
+    sight.page.locator("summary").nth(1).click()
     sight.page.emulate_media(media="print", color_scheme="dark")
-    sight.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert sight.page.locator("details:not([open])").count() == 0
+    figures = sight.page.locator("details")
+    assert [each.is_visible() for each in figures.all()] == [False, True, False, False]
     assert not any(field.is_visible() for field in sight.page.locator(".filter").all())
+    widths = "all => all.filter(each => each.scrollWidth > each.clientWidth).length"
+    assert sight.page.locator(".wide:visible").evaluate_all(widths) == 0
     paper = sight.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == "rgb(255, 255, 255)"
     assert sight.page.pdf().startswith(b"%PDF")
@@ -334,8 +357,20 @@ def test_where_it_cannot_be_written(feed: Feed, visitpay: Visitpay) -> None:
     place.mkdir()
     outcome = visitpay("report", "--output", place)
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err == f"visitpay: {place} cannot be written: Is a directory\n"
+    assert outcome.err == f"visitpay: {place} is a link, or no file; name another one to write to\n"
     assert list(place.parent.glob(".place")) == []
+
+
+@only_sqlite
+def test_a_link_is_not_written_over(feed: Feed, visitpay: Visitpay) -> None:
+    """A link, or a device, at the page's place stays, and nothing is written behind it."""
+    link, aim = feed.landing.parent / "report.html", feed.landing.parent / "aim"
+    link.symlink_to(aim)
+    for place in (link, Path("/dev/null")):
+        outcome = visitpay("report", "--output", place)
+        message = f"visitpay: {place} is a link, or no file; name another one to write to\n"
+        assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
+    assert (link.is_symlink(), aim.exists(), Path("/dev/null").is_file()) == (True, False, False)
 
 
 @only_sqlite

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    RowMapping,
     SQLColumnExpression,
     bindparam,
     case,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from visitpay.hold import Hold
-from visitpay.models import BalanceDifference, Transaction, UTCDateTime, Visit
+from visitpay.models import BalanceComparison, BalanceDifference, Transaction, UTCDateTime, Visit
 
 _LARGEST = 10**14 - 1
 """The most cents that a column of money holds; a sum that is more is recorded as this."""
@@ -57,11 +58,12 @@ OPEN = (
         BalanceDifference.visit_identifier,
         BalanceDifference.visit_balance,
         BalanceDifference.transactions_total,
+        BalanceDifference.found_at,
     )
     .where(_IS_OPEN)
-    .order_by(BalanceDifference.visit_identifier)
+    .order_by(BalanceDifference.found_at.desc(), BalanceDifference.visit_identifier)
 )
-"""The visits that differed when they were last compared, with their amounts."""
+"""The visits that differed when they were last compared, with their amounts, the newest first."""
 
 _CLOSE = (
     update(BalanceDifference)
@@ -120,13 +122,17 @@ def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
     closed = connection.execute(_CLOSE, {"now": now}).rowcount
     opened = connection.execute(_RECORD, {"now": now}).rowcount
     changed = _changed(connection, now)
+    compared = connection.scalar(select(func.count(Visit.visit_balance))) or 0
+    different = count_open(connection)
+    comparison = {"compared_at": now, "compared": compared, "different": different}
+    connection.execute(insert(BalanceComparison).values(comparison))
     balance, total = (
         connection.scalar(select(func.sum(_cents(each))).where(_IS_OPEN)) or 0
         for each in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
     )
     return Reconciliation(
-        compared=connection.scalar(select(func.count(Visit.visit_balance))) or 0,
-        different=count_open(connection),
+        compared=compared,
+        different=different,
         visit_balance=Decimal(balance).scaleb(-2),
         transactions_total=Decimal(total).scaleb(-2),
         new=opened - changed,
@@ -151,3 +157,17 @@ def count_open(connection: Connection) -> int:
     """Count the visits that differed when they were last compared."""
     query = select(func.count()).select_from(BalanceDifference).where(_IS_OPEN)
     return connection.scalar(query) or 0
+
+
+def comparisons(connection: Connection, limit: int) -> list[RowMapping]:
+    """Give the newest comparisons, the newest first: `compared_at` (UTC), `compared`, `different`.
+
+    The last two are visits: those with a balance, and those of which it differed.
+    """
+    columns = (
+        BalanceComparison.compared_at,
+        BalanceComparison.compared,
+        BalanceComparison.different,
+    )
+    newest = select(*columns).order_by(BalanceComparison.id.desc()).limit(limit)
+    return list(connection.execute(newest).mappings())

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -49,6 +49,8 @@ from visitpay.stopping import stoppable
 from visitpay.words import counted
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
     from visitpay.alerting import Watch
     from visitpay.loading import FileReport, RunReport, Tolerance
 
@@ -277,9 +279,10 @@ def status(
         ("failed or held", str(len(seen.files_failed))),
         ("not recognised", str(len(seen.unrecognised))),
         ("rejects open", str(seen.rejects_open)),
+        ("balances", _compared(seen.compared)),
     ]
     newest = [
-        (each["entity"], each["files"], each["newest"], _age(now - each["newest"]))
+        (each["entity"], each["files"], each["newest"], _age(now, each["newest"]))
         for each in seen.entities
     ]
     typer.echo(seen.summary)
@@ -288,8 +291,17 @@ def status(
     show_findings(seen.findings)
 
 
-def _age(since: timedelta) -> str:
-    return "in the future" if since < timedelta() else counted(since.days, "day")
+def _compared(comparison: "RowMapping | None") -> str:
+    if comparison is None:
+        return "never compared; run: visitpay reconcile"
+    counts = f"{comparison['different']:,} of {comparison['compared']:,} differed"
+    return f"{counts} at {comparison['compared_at']:%Y-%m-%d %H:%M} UTC"
+
+
+def _age(now: datetime, newest: datetime | None) -> str | None:
+    if newest is None:
+        return None
+    return "in the future" if newest > now else counted((now - newest).days, "day")
 
 
 @app.command()

@@ -165,20 +165,30 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
         }
         typer.echo(terminal.dumps(document))
     else:
-        _show_reconciled(reconciled, findings)
-        headers = tuple(visits[0]) if visits else ()
+        _show_reconciled(reconciled, findings, raw=raw)
+        headers = ("check", "visit", "balance", "transactions", "since")
         terminal.show(headers, [tuple(each.values()) for each in visits], total=total)
     if findings:
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def _show_reconciled(reconciled: "Reconciliation", findings: "Sequence[Finding]") -> None:
+def _show_reconciled(
+    reconciled: "Reconciliation", findings: "Sequence[Finding]", *, raw: bool
+) -> None:
     typer.echo(
-        f"balances compared {reconciled.compared}, different {reconciled.different}: "
-        f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
-        f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
+        f"compared {counted(reconciled.compared, 'balance')},"
+        f" of which {reconciled.different:,} differ from the sum of the transactions"
     )
+    if reconciled.different:
+        typer.echo(
+            f"together {reconciled.visit_balance:,} by the balances,"
+            f" {reconciled.transactions_total:,} by the transactions"
+        )
+    changes = (reconciled.new, reconciled.changed, reconciled.cleared)
+    typer.echo("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
     show_findings(findings)
+    if reconciled.different and not raw:
+        typer.echo("--raw shows the visits, the newest first")
 
 
 def verdict(*, attention: bool) -> str:

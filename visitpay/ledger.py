@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -38,6 +38,9 @@ from visitpay.models import (
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 
+CLOCKS_APART = timedelta(days=1)
+"""Only a file that is dated so far ahead of our clock is one of the future."""
+
 IS_ORPHAN = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_reference")
 """The conditions under which a rejected row waits for what it refers to."""
 
@@ -57,14 +60,23 @@ NEWER = select(LoadFile.id).where(
 )
 """The deliveries of its entity that are newer than a delivery (`Delivery.given`)."""
 
+_IS_OF_FEED = (
+    LoadFile.status == LOADED,
+    LoadFile.header.not_like(f"{REJECT_HEADERS[0]}%"),
+)
+"""The conditions under which a file was loaded as it came.
+
+Files of mended rejects say nothing of how far the hospital's feed has got.
+"""
+
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != LOADED
 )
 _FAILED = (
-    select(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.error)
-    .where(LoadFile.status != LOADED)
-    .order_by(LoadFile.name)
-)
+    select(
+        *(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.status, LoadFile.error)
+    )
+).where(LoadFile.status != LOADED)
 _LOADED = (
     select(
         *(LoadFile.id, LoadFile.name, LoadFile.sha256, LoadFile.size_bytes, LoadFile.mtime_ns),
@@ -279,15 +291,27 @@ def _enter(
     return file_id
 
 
-def checkpoint(connection: Connection) -> datetime | None:
-    """Give the newest file datetime (UTC) among the loaded deliveries; None before the first."""
-    newest = select(func.max(LoadFile.file_datetime)).where(LoadFile.status == LOADED)
+def checkpoint(connection: Connection, now: datetime | None = None) -> datetime | None:
+    """Give the newest time (UTC) among the loaded files of the feed; None before the first.
+
+    With `now`, those that are dated in the future are passed over.
+    """
+    newest = select(func.max(LoadFile.file_datetime)).where(*_IS_OF_FEED)
+    if now is not None:
+        newest = newest.where(LoadFile.file_datetime <= now + CLOCKS_APART)
     return connection.scalar(newest)
 
 
 def open_rejects(connection: Connection) -> int:
     """Count the rejects that are open."""
     query = select(func.count()).select_from(RejectedRow).where(RejectedRow.status == OPEN)
+    return connection.scalar(query) or 0
+
+
+def orphans(connection: Connection, delivery: Delivery) -> int:
+    """Count the rejects of a delivery that miss what they refer to."""
+    mine = RejectedRow.file_id == delivery.file_id
+    query = select(func.count()).select_from(RejectedRow).where(mine, *IS_ORPHAN)
     return connection.scalar(query) or 0
 
 
@@ -325,12 +349,15 @@ def last_run(connection: Connection) -> RowMapping | None:
 
 
 def progress(connection: Connection) -> list[RowMapping]:
-    """Give for each entity that was loaded `entity`, `files` and the `newest` file datetime."""
+    """Give for each entity that was loaded `entity`, `files` and the `newest` of the feed's times.
+
+    That is in UTC, and None where all its files are mended rejects.
+    """
     loaded = (
         select(
             LoadFile.entity,
             func.count().label("files"),
-            func.max(LoadFile.file_datetime).label("newest"),
+            func.max(LoadFile.file_datetime).filter(*_IS_OF_FEED).label("newest"),
         )
         .where(LoadFile.status == LOADED)
         .group_by(LoadFile.entity)
@@ -360,24 +387,22 @@ class Delivered(NamedTuple):
 
 
 def delivered(connection: Connection) -> list[Delivered]:
-    """Give the newest loaded delivery of each name, in order of the times in the names.
-
-    Not those of mended rejects, which say nothing of the hospital's feed.
-    """
+    """Give the feed's newest loaded delivery of each name, in order of the times in the names."""
     columns = (getattr(LoadFile, name) for name in Delivered._fields)
-    is_feed = LoadFile.header.not_like(f"{REJECT_HEADERS[0]}%")
-    query = select(*columns).where(LoadFile.status == LOADED, is_feed)
+    query = select(*columns).where(*_IS_OF_FEED)
     ordered = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
     return list({row.name: Delivered(*row) for row in ordered}.values())
 
 
 def failed(
     connection: Connection, files: Iterable[LandedFile]
-) -> list[Row[str, int, int, str | None]]:
-    """Give the files that failed, or are held, and still lie there as they were, by name."""
-    entries = connection.execute(_FAILED).all()
-    lying = {(each.name, each.size_bytes, each.mtime_ns) for each in files} if entries else set()
-    return [each for each in entries if tuple(each)[:3] in lying]
+) -> list[Row[str, int, int, str, str | None]]:
+    """Give those of the files that failed, or are held, and still lie there as they were."""
+    entries = {tuple(each)[:3]: each for each in connection.execute(_FAILED)}
+    if not entries:
+        return []
+    lying = ((each.name, each.size_bytes, each.mtime_ns) for each in files)
+    return [entries[each] for each in lying if each in entries]
 
 
 def entries(

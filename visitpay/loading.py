@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -44,9 +44,6 @@ CHANGED = "changed"
 BATCHES_AHEAD = 2
 
 _NAMES_TO_LOG = 10
-
-_CLOCKS_APART = timedelta(days=1)
-"""A file's time may be ahead of ours by so much: clocks and time zones differ."""
 
 
 class Progress(Protocol):
@@ -271,7 +268,7 @@ class _Run:
         if redelivered:
             message = "%s: was loaded before with other content; loading it again"
             logger.warning(message, file.name, extra=Event.FILE_REDELIVERED.extra)
-        if file.file_datetime > datetime.now(UTC) + _CLOCKS_APART:
+        if file.file_datetime > datetime.now(UTC) + ledger.CLOCKS_APART:
             message = "%s: is dated in the future; until then it is the newest"
             logger.warning(message, file.name, extra=Event.FILE_OF_THE_FUTURE.extra)
         attempts = count()
@@ -291,7 +288,8 @@ class _Run:
             held = isinstance(error, HeldError)
             status, event = (HELD, Event.FILE_HELD) if held else (FAILED, Event.FILE_FAILED)
             told = str(error)
-            logger.error("%s: %s", file.name, told, extra=event.extra)  # noqa: TRY400 - no bug
+            advice = "; ask for a better one, or load it with --approve" if held else ""
+            logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
             self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, status, told))
             report = FileReport(file, status, Counts(), told)
         else:
@@ -330,19 +328,24 @@ class _Run:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
             raise FileError(message)
         if counts.rejected * 100 > self._options.hold_above * counts.read:
-            self._require_approval(file, counts)
+            self._require_approval(connection, delivery, file, counts)
         if not counts.read:
             message = "%s: holds a header and no rows"
             logger.warning(message, file.name, extra=Event.FILE_EMPTY.extra)
         return counts
 
-    def _require_approval(self, file: LandedFile, counts: Counts) -> None:
+    def _require_approval(
+        self, connection: Connection, delivery: ledger.Delivery, file: LandedFile, counts: Counts
+    ) -> None:
         if file.name in self._options.approved:
             return
         message = (
             f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"
-            f" {self._options.hold_above:g} %; ask for a better one, or load it with --approve"
+            f" {self._options.hold_above:g} %"
         )
+        if orphans := ledger.orphans(connection, delivery):
+            what = ("of them refers to a row not there", "of them refer to rows not there")
+            message += f"; {counted(orphans, *what)}: see first what became of their files"
         raise HeldError(message)
 
     def retry(self) -> int:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, write_to_textfile
@@ -43,7 +43,8 @@ _LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == OK
 
 def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
     """Give what the books say, and how many of the landed files failed."""
-    checkpoint, success = ledger.checkpoint(connection), connection.scalar(_LAST_SUCCESS)
+    checkpoint = ledger.checkpoint(connection, datetime.now(UTC))
+    success = connection.scalar(_LAST_SUCCESS)
     rows = CounterMetricFamily(
         "visitpay_rows", "Rows of all loaded files.", labels=("entity", "outcome")
     )
@@ -66,7 +67,7 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
         rejects,
         GaugeMetricFamily(
             "visitpay_checkpoint_timestamp_seconds",
-            "The newest time in the name of a loaded file.",
+            "The newest time, not in the future, in the name of a loaded file of the feed.",
             _seconds(checkpoint),
         ),
         GaugeMetricFamily(

@@ -264,6 +264,19 @@ class BalanceDifference(Base):
     closed_at: Mapped[Moment | None]
 
 
+class BalanceComparison(Base):
+    """One comparison of all balances with the transactions."""
+
+    __tablename__ = "balance_comparisons"
+
+    id: Mapped[BookKey]
+    compared_at: Mapped[Moment]
+    compared: Mapped[Number]
+    """Visits that have a balance."""
+    different: Mapped[Number]
+    """Those of which it is not the sum of the transactions."""
+
+
 class Problem(Base):
     """Something that needs a person, who is told of it; open until it is over."""
 

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping
 
-from visitpay import ledger, quality
+from visitpay import balances, ledger, quality
 from visitpay.landing import Landing
+from visitpay.models import HELD
 from visitpay.quality import Finding
 from visitpay.words import counted
 
@@ -17,14 +18,20 @@ class Overview:
     """The state of the feed; times in UTC."""
 
     checkpoint: datetime | None
+    fed_until: datetime | None
+    """The checkpoint, but for files that are dated in the future."""
     last_run: RowMapping | None
     files_waiting: Sequence[str]
     files_failed: Sequence[str]
-    """Those of the waiting that could not be loaded, and are as they were."""
+    """Those of the waiting that could not be loaded, or are held, and are as they were."""
+    files_held: Sequence[str]
+    """Those of the failed that are held."""
     unrecognised: Sequence[str]
     rejects_open: int
     entities: Sequence[RowMapping]
     """For each entity that was loaded: `entity`, `files`, `newest`."""
+    compared: RowMapping | None
+    """The newest of `balances.comparisons`."""
     findings: Sequence[Finding]
 
     @property
@@ -43,9 +50,9 @@ class Overview:
             ]
             wrong = (counted(*each) for each in counts if each[0])
             return f"needs a person: {', '.join(wrong)}"
-        if self.checkpoint is None:
+        if self.fed_until is None:
             return "all is well: nothing was loaded yet"
-        return f"all is well: loaded up to {self.checkpoint:%Y-%m-%d %H:%M} UTC, nothing is open"
+        return f"all is well: loaded up to {self.fed_until:%Y-%m-%d %H:%M} UTC, nothing is open"
 
 
 def overview(
@@ -56,14 +63,18 @@ def overview(
     ignore: Collection[str] = (),
 ) -> Overview:
     """Compare a landing directory with the books; see `quality.findings` for what else it takes."""
-    waiting = [file.name for file in ledger.plan(connection, landed.files).pending]
+    waiting = ledger.plan(connection, landed.files).pending
+    failed = ledger.failed(connection, landed.files)
     return Overview(
         checkpoint=ledger.checkpoint(connection),
+        fed_until=ledger.checkpoint(connection, now),
         last_run=ledger.last_run(connection),
-        files_waiting=waiting,
-        files_failed=[each.name for each in ledger.failed(connection, landed.files)],
+        files_waiting=[file.name for file in waiting],
+        files_failed=[each.name for each in failed],
+        files_held=[each.name for each in failed if each.status == HELD],
         unrecognised=landed.unrecognised,
         rejects_open=ledger.open_rejects(connection),
         entities=ledger.progress(connection),
-        findings=quality.findings(connection, now, expect, ignore),
+        compared=next(iter(balances.comparisons(connection, 1)), None),
+        findings=quality.findings(connection, now, expect, ignore, waiting),
     )

@@ -13,9 +13,12 @@ from visitpay.errors import ConfigurationError
 def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
     """Open a file, in UTF-8, that appears under its name when the block ends well.
 
-    Only with `over` does it take the place of another. Raises ConfigurationError when it cannot be
-    written.
+    Only with `over` does it take the place of another, of one that is a file itself, not a link or
+    a device. Raises ConfigurationError when it cannot be written.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        message = f"{path} is a link, or no file; name another one to write to"
+        raise ConfigurationError(message)
     hidden = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)

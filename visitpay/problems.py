@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from visitpay import ledger
 from visitpay.landing import LandedFile
 from visitpay.loading import OK
-from visitpay.models import OPEN, LoadFile, LoadRun, Problem, RejectedRow
+from visitpay.models import FAILED, HELD, OPEN, LoadFile, LoadRun, Problem, RejectedRow
 from visitpay.words import counted
 
 FILE_FAILED = "file_failed"
@@ -22,6 +22,11 @@ ROWS_REJECTED = "rows_rejected"
 _OVER = {
     FILE_FAILED: "was loaded, or taken away",
     ROWS_REJECTED: "no rejected row is open any more",
+}
+
+_UNTIL = {
+    FAILED: "each load tries it until it is corrected or taken away",
+    HELD: "ask for a better one, or load it with --approve",
 }
 
 _LINES = 20
@@ -96,7 +101,7 @@ def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
             FILE_FAILED,
             each.name,
             1,
-            f"{each.name}: {each.error}; each load tries it until it is corrected or taken away",
+            f"{each.name}: {each.error}; {_UNTIL[each.status]}",
         )
         for each in ledger.failed(connection, files)
     ]

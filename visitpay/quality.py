@@ -4,7 +4,7 @@ Those of deliveries and days look at the last weeks of the feed, those of visits
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -14,7 +14,8 @@ from statistics import median
 from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
 from visitpay import balances, ledger
-from visitpay.ledger import Delivered
+from visitpay.landing import LandedFile
+from visitpay.ledger import CLOCKS_APART, Delivered
 from visitpay.models import ENTITIES, Visit
 from visitpay.words import counted
 
@@ -50,14 +51,27 @@ class _Feed:
     """What the checks look at."""
 
     connection: Connection
-    today: date
-    """In UTC; it is not over yet."""
+    now: datetime
     expect: str | None
+    waiting: Collection[LandedFile]
+
+    @property
+    def today(self) -> date:
+        """The day in UTC; it is not over yet."""
+        return self.now.date()
 
     @cached_property
-    def deliveries(self) -> list[Delivered]:
-        """The newest loaded delivery of each name, in order of their times."""
-        return ledger.delivered(self.connection)
+    def dated(self) -> Mapping[bool, Sequence[Delivered]]:
+        """The newest loaded delivery of each name, by whether it is dated in the future."""
+        dated: dict[bool, list[Delivered]] = {True: [], False: []}
+        for each in ledger.delivered(self.connection):
+            dated[each.file_datetime > self.now + CLOCKS_APART].append(each)
+        return dated
+
+    @property
+    def deliveries(self) -> Sequence[Delivered]:
+        """Those that are not, in order of their times."""
+        return self.dated[False]
 
     @cached_property
     def days(self) -> dict[date, set[str]]:
@@ -69,7 +83,7 @@ class _Feed:
 
     def is_recent(self, day: date) -> bool:
         """Say whether a day was among the last of the feed."""
-        return min(max(self.days), self.today) - day <= RECENT
+        return max(self.days) - day <= RECENT
 
 
 Found = Iterator[tuple[str, int, str]]
@@ -77,10 +91,13 @@ Found = Iterator[tuple[str, int, str]]
 
 
 def _type_missing(feed: _Feed) -> Found:
+    waiting = {(file.file_datetime.date(), file.entity) for file in feed.waiting}
     for day, came in feed.days.items():
         missing = [each.__name__ for each in ENTITIES if each.__name__ not in came]
-        if len(missing) == 1 and day < feed.today and feed.is_recent(day):
-            yield str(day), 1, f"no {missing[0]} file, though both others"
+        if len(missing) != 1 or (day, missing[0]) in waiting:
+            continue
+        if day < feed.today and feed.is_recent(day):
+            yield str(day), 1, f"no {missing[0]} file was loaded, though both others"
 
 
 def _feed_missing(feed: _Feed) -> Found:
@@ -95,6 +112,11 @@ def _feed_missing(feed: _Feed) -> Found:
         gap = list(some)
         if not came and feed.is_recent(gap[-1]):
             yield str(gap[0]), len(gap), f"nothing came on {counted(len(gap), 'day')}, to {gap[-1]}"
+
+
+def _file_in_future(feed: _Feed) -> Found:
+    for each in feed.dated[True]:
+        yield each.name, 1, "dated in the future; until then its rows are the newest"
 
 
 def _unusual_rows(feed: _Feed) -> Found:
@@ -161,6 +183,7 @@ def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) ->
 CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
     "type_missing": _type_missing,
     "feed_missing": _feed_missing,
+    "file_in_future": _file_in_future,
     "unusual_rows": _unusual_rows,
     "reject_share": _reject_share,
     "balance_differs": _balance_differs,
@@ -174,14 +197,15 @@ def findings(
     now: datetime,
     expect: str | None = None,
     ignore: Collection[str] = (),
+    waiting: Collection[LandedFile] = (),
 ) -> list[Finding]:
     """Give all that a person should look into, as it was `now` (UTC).
 
     `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS; `ignore`
-    names CHECKS that are not made. Balances are told of as they were when they were last compared
-    (`balances.reconcile`).
+    names CHECKS that are not made; files that are known to be `waiting` are not missing. Balances
+    are told of as they were when they were last compared (`balances.reconcile`).
     """
-    feed = _Feed(connection, now.date(), expect)
+    feed = _Feed(connection, now, expect, waiting)
     made = (each for each in CHECKS.items() if each[0] not in ignore)
     return [Finding(name, *found) for name, check in made for found in check(feed)]
 
@@ -192,9 +216,10 @@ def visits(
     """Give some visits that each check of visits finds: data of patients.
 
     They hold `check`, `visit_identifier`, `visit_balance` and, where it differs from the balance,
-    `transactions_total`.
+    `transactions_total` and when that was `found_at` (UTC), the newest first.
     """
-    columns = (Visit.visit_identifier, Visit.visit_balance, null().label("transactions_total"))
+    unknown = (null().label("transactions_total"), null().label("found_at"))
+    columns = (Visit.visit_identifier, Visit.visit_balance, *unknown)
     queries = {
         name: select(*columns).where(condition).order_by(Visit.visit_identifier)
         for name, (condition, *_) in OF_VISITS.items()

@@ -41,10 +41,15 @@ REMEDIES = {
         "visitpay rejects list --reason missing_reference",
     ),
     "file_failed": Remedy(
-        "The file cannot be used as a whole, or is held; the table of files says why.",
-        "Have it corrected, or take it away: every load tries it again. One that is held is taken"
-        " all the same with `visitpay load --approve` and its name.",
+        "The file cannot be used as a whole; the table of files says why.",
+        "Have it corrected, or take it away: every load tries it again.",
         "visitpay files --status failed",
+    ),
+    "file_held": Remedy(
+        "Too many rows of the file were rejected; nothing of it was loaded.",
+        "Ask for a better one, or take it all the same with `visitpay load --approve` and its name."
+        " Rows that only miss what they refer to need its file first.",
+        "visitpay files --status held",
     ),
     "not_recognised": Remedy(
         "The file's name is none of the feed's.",
@@ -60,6 +65,13 @@ REMEDIES = {
         "Nothing came on a day on which something should have.",
         "See whether the hospital sent anything, and whether it reaches the landing directory.",
         "visitpay doctor",
+    ),
+    "file_in_future": Remedy(
+        "The file's name bears a time that is yet to come. Until then its rows are the newest, and"
+        " no other file changes them.",
+        "Ask the hospital whether the time is right. If not, go back to a backup from before it,"
+        " and load the file under its right name.",
+        "visitpay files",
     ),
     "unusual_rows": Remedy(
         "The file has far more, or fewer, rows than those before it.",
@@ -92,4 +104,4 @@ REMEDIES = {
         "visitpay reconcile --raw",
     ),
 }
-"""By the names of reasons (`parsing.REASONS`) and findings (`quality.CHECKS`), and two of files."""
+"""By the names of reasons (`parsing.REASONS`), findings (`quality.CHECKS`), and states of files."""

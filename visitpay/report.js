@@ -39,6 +39,3 @@ for (const bar of document.querySelectorAll("svg path[aria-label]")) {
   title.textContent = bar.getAttribute("aria-label").replaceAll("; ", "\n");
   bar.append(title);
 }
-addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details")) details.open = true;
-});

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sqlalchemy import Connection, Row, RowMapping, func, select
 
-from visitpay import __version__, ledger, quarantine
+from visitpay import __version__, balances, ledger, quarantine
 from visitpay.charts import Chart
 from visitpay.landing import printable
 from visitpay.ledger import INTERRUPTED, RUNNING
 from visitpay.loading import ATTENTION, OK
-from visitpay.models import ENTITIES, LOADED, BalanceDifference, LoadFile, LoadRun, RejectedRow
+from visitpay.models import ENTITIES, LOADED, LoadFile, LoadRun, RejectedRow
 from visitpay.overview import Overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
@@ -68,7 +69,7 @@ def report(connection: Connection, seen: Overview, now: datetime) -> Report:
     return Report(
         now=now,
         seen=seen,
-        charts=_charts(connection, seen.checkpoint),
+        charts=_charts(connection, seen.fed_until),
         files=_files(connection, seen),
         files_known=entries + len(_new(seen)) + len(seen.unrecognised),
         rejects=quarantine.listing(connection, Wanted(), ROWS),
@@ -76,10 +77,10 @@ def report(connection: Connection, seen: Overview, now: datetime) -> Report:
     )
 
 
-def _charts(connection: Connection, checkpoint: datetime | None) -> list[Chart]:
-    if checkpoint is None:
+def _charts(connection: Connection, fed_until: datetime | None) -> list[Chart]:
+    if fed_until is None:
         return []
-    newest = checkpoint.date()
+    newest = fed_until.date()
     days = [newest - timedelta(number) for number in reversed(range(DAYS))]
     since = datetime.combine(days[0], time(), UTC)
     charts = (
@@ -143,21 +144,14 @@ def _load_times(connection: Connection) -> Chart:
 
 
 def _differences(connection: Connection) -> Chart:
-    """Draw how many balances differed each time that something about them changed."""
-    changes: Counter[datetime] = Counter()
-    for column, sign in ((BalanceDifference.found_at, 1), (BalanceDifference.closed_at, -1)):
-        counted = select(column, func.count()).group_by(column)
-        for moment, count in connection.execute(counted):
-            if moment is not None:
-                changes[moment] += sign * count
-    total, values = 0, {}
-    for moment in sorted(changes):
-        total += changes[moment]
-        values[f"{moment:%Y-%m-%d %H:%M:%S}", "visits"] = total
-    newest = dict(list(values.items())[-DAYS:])
-    places = [place for place, _ in newest]
+    values = {
+        (f"{each['compared_at']:%Y-%m-%d %H:%M:%S}", "visits"): each["different"]
+        for each in reversed(balances.comparisons(connection, DAYS))
+    }
+    places = [place for place, _ in values]
+    values = {place: visits for place, visits in values.items() if visits}
     title = "Visits of which the balance differs from the transactions, by comparison"
-    return Chart(title, "compared", "visits", "part", places, ["visits"], newest)
+    return Chart(title, "compared", "visits", "part", places, ["visits"], values)
 
 
 def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
@@ -195,10 +189,15 @@ def page(shown: Report) -> str:
         "printable": printable,
         "short": short,
         "counted": counted,
+        "breakable": _breakable,
     }
     script = (here / "report.js").read_text("utf-8")
     told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
-    states = {"file_failed": shown.seen.files_failed, "not_recognised": shown.seen.unrecognised}
+    states = {
+        "file_failed": set(shown.seen.files_failed) - set(shown.seen.files_held),
+        "file_held": shown.seen.files_held,
+        "not_recognised": shown.seen.unrecognised,
+    }
     told += [name for name, files in states.items() if files]
     return environment.get_template("report.html").render(
         report=shown,
@@ -215,9 +214,9 @@ def page(shown: Report) -> str:
 
 def _age(shown: Report) -> str:
     """Say how old the newest file is."""
-    if shown.seen.checkpoint is None:
+    if shown.seen.fed_until is None:
         return ""
-    hours = (shown.now - shown.seen.checkpoint) // timedelta(hours=1)
+    hours = (shown.now - shown.seen.fed_until) // timedelta(hours=1)
     if hours < 0:
         return "in the future"
     number, unit = (hours, "hour") if hours < 48 else (hours // 24, "day")  # noqa: PLR2004
@@ -240,4 +239,11 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _number(number: float | None) -> str:
-    return "" if number is None else f"{number:,}"
+    if number is None:
+        return ""
+    return f"{number:,.2f}" if isinstance(number, float) else f"{number:,}"
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name of ours be broken where its words meet."""
+    return Markup("<wbr>_").join(name.split("_"))
