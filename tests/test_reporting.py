@@ -313,6 +313,8 @@ def test_it_prints(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
     assert not any(field.is_visible() for field in sight.page.locator(".filter").all())
     widths = "all => all.filter(each => each.scrollWidth > each.clientWidth).length"
     assert sight.page.locator(".wide:visible").evaluate_all(widths) == 0
+    button = "getComputedStyle(document.querySelector('th button')).display"
+    assert sight.page.evaluate(button) == "contents"  # else no sheet but the first has heads
     paper = sight.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == "rgb(255, 255, 255)"
     assert sight.page.pdf().startswith(b"%PDF")
