@@ -66,7 +66,7 @@ def explain(
     elif found.known:
         _show_explained(found)
     else:
-        typer.echo(f"nothing is known of {entity.lower()} {key}")
+        terminal.say(f"nothing is known of {entity.lower()} {key}")
     if not found.known:
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -117,7 +117,7 @@ def doctor(
         terminal.show(("", "", ""), rows)
         for each in examined:
             if each.remedy:
-                typer.echo(f"{each.name}: {each.remedy}")
+                terminal.say(f"{each.name}: {each.remedy}")
     if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -173,10 +173,12 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
 
 
 def _show_reconciled(reconciled: "Reconciliation", findings: "Sequence[Finding]") -> None:
-    typer.echo(
-        f"balances compared {reconciled.compared}, different {reconciled.different}: "
+    from visitpay.terminal import say
+
+    say(
+        f"balances compared {reconciled.compared:,}, different {reconciled.different:,}: "
         f"{reconciled.visit_balance} against {reconciled.transactions_total}\n"
-        f"new {reconciled.new}, changed {reconciled.changed}, cleared {reconciled.cleared}"
+        f"new {reconciled.new:,}, changed {reconciled.changed:,}, cleared {reconciled.cleared:,}"
     )
     show_findings(findings)
 
