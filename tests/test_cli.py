@@ -27,6 +27,7 @@ TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
 MIGRATE = "run: alembic upgrade head"
 FAILED = PROCEDURES.replace("1201", "1202")
 NOTHING = "none: nothing was loaded yet"
+COUNTS = "when (UTC) rows inserted"
 CUT = "1 of 3; --limit shows more\n"
 URL_HINT = "use a URL like sqlite:///visitpay.db"
 
@@ -203,6 +204,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     document = visitpay("status", "--json").document
     run = document.pop("last_run")
     assert (run["id"], run["status"], run["rows_read"]) == (1, "attention", 4)
+    began = datetime.fromisoformat(run["started_at"])
     newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
     assert document == {
         "status": "attention",
@@ -229,10 +231,10 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert printed[:8] == [
         ["needs", "a", "person:", "1", "reject", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
-        ["last", "run", "1:", "attention,", run["started_at"]],
+        f"last run 1: attention, begun {began:%Y-%m-%d %H:%M} UTC, 0 minutes ago".split(),
         ["files", "waiting", "1"],
         ["failed", "or", "held", "0"],
-        ["not", "recognised", "1"],
+        ["not", "recognised", "1:", "readme.md"],
         ["rejects", "open", "1"],
         ["balances", "0", "of", "1", "differed", "at", *moment, "UTC"],
     ]
@@ -277,19 +279,19 @@ def test_ages(feed: Feed, visitpay: Visitpay) -> None:
     visitpay("load")
     printed = cells(visitpay("status").out)
     assert [line[3:] for line in printed if line[0] in {"Procedure", "Transaction", "Visit"}] == [
-        ["1", "day"],
+        ["36", "hours", "ago"],
         ["in", "the", "future"],
-        ["2", "days"],
+        ["2", "days", "ago"],
     ]
 
 
 @pytest.mark.parametrize(
     ("options", "names", "headers"),
     [
-        ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], "status rows inserted rejected error"),
-        ("--entity procedure", [FAILED, PROCEDURES], "status rows inserted error"),
-        ("--status failed", [FAILED], "status rows error"),
-        ("--status loaded --limit 1", [TRANSACTIONS], "rows inserted rejected"),
+        ("", [FAILED, TRANSACTIONS, VISITS, PROCEDURES], f"status {COUNTS} rejected error"),
+        ("--entity procedure", [FAILED, PROCEDURES], f"status {COUNTS} error"),
+        ("--status failed", [FAILED], "status when (UTC) rows error"),
+        ("--status loaded --limit 1", [TRANSACTIONS], f"{COUNTS} rejected"),
     ],
 )
 def test_files(
@@ -306,6 +308,96 @@ def test_files(
     listed = visitpay("files", *options.split(), "--json").document["files"]
     assert [each["name"] for each in listed] == names
     assert [str(each["id"]) for each in listed] == [row[0] for row in rows]
+
+
+def test_files_that_are_gone(feed: Feed, visitpay: Visitpay) -> None:
+    """A file that failed or was held is told apart from one that no longer lies there as it was."""
+    feed.deliver_bytes("Procedure", "20211201_223357", b"")
+    gone = feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    other = feed.deliver_bytes("Procedure", "20211203_223357", b"")
+    held = feed.deliver("Visit", "20211201_223005", "x")
+    feed.deliver("Procedure", "20211204_223357", "1\tbandaid")
+    visitpay("load", "--hold-above", "5")
+
+    def states(*options: str) -> list[str]:
+        listed = visitpay("files", *options, "--json").document["files"]
+        header, *rows = visitpay("files", *options).out.splitlines()
+        place = slice(header.index("status"), header.index("when"))
+        shown = [row[place].strip() or "loaded" for row in rows]
+        assert [each["state"] for each in listed] == shown
+        assert [each["status"] for each in listed] == [state.split()[0] for state in shown]
+        return shown[::-1]
+
+    assert states() == ["failed", "failed", "failed", "loaded", "held"]
+    gone.unlink()
+    other.write_text("something else")
+    held.unlink()
+    assert states() == ["failed", "failed before", "failed before", "loaded", "held before"]
+    assert states("--status", "failed") == ["failed", "failed before", "failed before"]
+    assert states(str(feed.landing / "none")) == ["failed", "failed", "failed", "loaded", "held"]
+    assert visitpay("status").out.count("failed or held 1: Procedure_20211201_223357\n") == 1
+
+
+def test_when_files_were_tried(feed: Feed, visitpay: Visitpay) -> None:
+    """`files` shows when a file was loaded, or when the run began that tried it last."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    visitpay("load")
+    feed.execute(
+        "UPDATE load_files SET loaded_at = '2021-12-04 05:06:07' WHERE status = 'loaded'",
+        "UPDATE load_runs SET started_at = '2021-12-03 04:05:06'",
+    )
+    failed, loaded = visitpay("files").out.splitlines()[1:]
+    assert " failed 2021-12-03 04:05 " in failed
+    assert " 2021-12-04 05:06 " in loaded
+
+
+def test_status_names_files(feed: Feed, visitpay: Visitpay) -> None:
+    """`status` counts as waiting what is new, and names what is not: the first few of them."""
+    for day in range(1, 6):
+        feed.deliver_bytes("Procedure", f"2021120{day}_223357", b"")
+    visitpay("load")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t\t")
+    for name in "abc":
+        (feed.landing / f"HospitalX_VisitPay_{name}.txt").touch()
+    named = ", ".join(f"Procedure_2021120{day}_223357" for day in (1, 2, 3))
+    assert visitpay("status").out.splitlines()[3:6] == [
+        "files waiting  1",
+        f"failed or held 5: {named} and 2 more",
+        "not recognised 3: " + ", ".join(f"HospitalX_VisitPay_{name}.txt" for name in "abc"),
+    ]
+    document = visitpay("status", "--json").document
+    assert len(document["files_waiting"]) == 6
+    assert len(document["files_failed"]) == 5
+
+
+def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
+    """`status` says since when a run has been running, or how long ago one that ended began."""
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET started_at = '2021-12-03 04:05:06'")
+    ended = visitpay("status").out.splitlines()[2]
+    begun = "last run       1: ok, begun 2021-12-03 04:05 UTC, "
+    assert re.fullmatch(begun + r"[1-9]?,?\d+ days ago", ended)
+    feed.execute("UPDATE load_runs SET status = 'running'")
+    running = visitpay("status").out.splitlines()[2]
+    assert running == "last run       1: running since 2021-12-03 04:05 UTC"
+
+
+def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
+    """Tables part thousands, but not of identifiers, lines and what JSON holds."""
+    rows = [f"{number}\t7\tsome day\t\t\t" for number in range(10001, 11202)]
+    feed.deliver("Visit", "20211201_223005", *rows)
+    visitpay("load")
+    feed.execute("UPDATE rejected_rows SET id = id + 10000")
+    assert "rejects open   1,201\n" in visitpay("status").out
+    assert [row[-2:] for row in cells(visitpay("files").out)] == [
+        ["rows", "rejected"],
+        ["1,201", "1,201"],
+    ]
+    listed = visitpay("rejects", "list", "--raw", "--limit", 1001).out.splitlines()
+    assert listed[1000].split()[:4] == ["11000", "Visit_20211201_223005", "1001", "11000"]
+    assert cells("\n".join(listed))[-1] == ["invalid_date", "1,201"]
+    assert visitpay("rejects", "list", "--json").document["counts"] == {"invalid_date": 1201}
 
 
 @pytest.mark.parametrize(
@@ -339,8 +431,9 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
     assert [row[:3] for row in short_rows] == [row[:3] for row in printed]
     assert [int(row[2]) for row in printed if row[2:3] and row[2].isdigit()] == lines
     if lines and lines[0] == 2:
-        first = [short(TRANSACTIONS), "2", "101", "missing_reference", "VisitIdentifier", "open"]
-        assert printed[0][1:7] == first
+        stands = ["open"] if "all" in options else []
+        first = [short(TRANSACTIONS), "2", "101", "missing_reference", *stands, "VisitIdentifier"]
+        assert printed[0][1 : 1 + len(first)] == first
         assert listed[0]["raw"] == "101\t11\t1\t9"
         assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
 
@@ -773,7 +866,7 @@ OPTIONS = {
     " --metrics-file --dry-run --json --log-format --verbose --help",
     "doctor": "--database-url --hospital --send --json --help",
     "status": "--database-url --hospital --expect --ignore --json --help",
-    "files": "--database-url --entity --status --limit --json --help",
+    "files": "--database-url --hospital --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
     " --json --help",

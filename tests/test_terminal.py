@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import pty
 import re
@@ -6,18 +7,40 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
 import pytest
+from rich.cells import cell_len
 
-from tests.conftest import Feed, start
+from tests.conftest import Feed, only_sqlite, start
+from tests.databases import MakeDatabase
+from visitpay.landing import printable
+from visitpay.sample import write_sample
 from visitpay.terminal import short, show
 
 NAME = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 ROW = "x\t" + "cast " * 20 + "on the left arm"
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SUMMARY = "attention; 1 file; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
+TABLES = {
+    160: [
+        "file                      rows inserted rejected",
+        "Procedure_20211201_223357    2        1        1",
+        SUMMARY,
+    ],
+    30: [
+        "file                      rows",
+        "    inserted rejected",
+        "Procedure_20211201_223357    2",
+        "           1        1",
+        "attention; 1 file; checkpoint",
+        "2021-12-01T22:33:57Z; rejects",
+        "open 1, resolved 0",
+    ],
+}
+TABLES[80] = TABLES[160]
 HARMFUL = "a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 HARMLESS = r"a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 
@@ -63,11 +86,7 @@ def test_load_on_a_terminal(feed: Feed, columns: int) -> None:
     assert warned[0].endswith(f"left alone: {HARMLESS}")
     assert warned[1].endswith("1 rejected")
     assert " info: " not in shown
-    assert lines[-3:] == [
-        "file                      rows inserted rejected",
-        "Procedure_20211201_223357    2        1        1",
-        SUMMARY,
-    ]
+    assert lines[-len(TABLES[columns]) :] == TABLES[columns]
 
 
 def test_nothing_to_do_on_a_terminal(feed: Feed) -> None:
@@ -80,18 +99,110 @@ def test_nothing_to_do_on_a_terminal(feed: Feed) -> None:
 
 
 def test_narrow_terminal(feed: Feed) -> None:
-    """A narrow terminal folds what stands last, and cuts nothing off."""
+    """What does not fit is folded where it stands, or goes below; nothing is cut off."""
     deliver(feed)
     start(feed, ["load"]).communicate()
-    _, (_, *lines) = on_terminal(feed, 90, "rejects", "list", "--raw")
-    place = lines[0].index(r"x\tcast")
-    assert lines[0][:place].split() == [
-        "1",
-        *("Procedure_20211201_223357", "3", "invalid_integer", "ProcedureId", "open"),
-    ]
-    folded = [line[place:] for line in lines]
-    assert len(folded) > 1
-    assert " ".join(folded).replace(" ", "") == ROW.replace("\t", r"\t").replace(" ", "")
+    known = ["1", "Procedure_20211201_223357", "3", "invalid_integer", "ProcedureId"]
+    _, (header, *lines) = on_terminal(feed, 150, "rejects", "list", "--raw")
+    place = header.index("row")
+    beside = [line[place:] for line in lines]
+    assert lines[0][:place].split() == known
+    _, (_, below, first, *lines) = on_terminal(feed, 90, "rejects", "list", "--raw")
+    assert (below, first.split()) == ("    row", known)
+    assert {line[:4] for line in lines} == {"    "}
+    for folded in (beside, [line[4:] for line in lines]):
+        assert len(folded) > 1
+        assert " ".join(folded) == ROW.replace("\t", r"\t")
+
+
+LOOKS = [
+    *("status", "status --expect daily", "doctor", "check"),
+    *("files", "files --limit 5", "files --status failed", "files --status held"),
+    *("files --status loaded", "files --entity transaction"),
+    *("rejects list", "rejects list --limit 1000", "rejects list --raw --limit 1000"),
+    *("rejects list --status all --limit 1000", "rejects list --status all --raw"),
+    *("rejects list --status dismissed", "rejects list --status dismissed --raw"),
+    *("rejects list --reason malformed", "rejects list --file _Visit_ --entity visit"),
+    *("reconcile", "reconcile --raw", "explain visit 321000050", "explain transaction 54321000138"),
+    *("files --status gone", "rejects dismiss 100000 --why gone", "status none"),
+]
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase) -> Iterator[Feed]:
+    """Give a dirty month, and what else may be wrong with a feed."""
+    folder = tmp_path_factory.mktemp("month")
+    with make_database("sqlite", folder) as url:
+        feed = Feed(folder / "landing", url)
+        write_sample(feed.landing, visits=3000, days=30, dirt=2, seed=7, hospital="HospitalABC")
+        start(feed, ["load"]).communicate()
+        dismissed = ["rejects", "dismiss", "1", "2", "--why", "no one knows what it means " * 6]
+        start(feed, dismissed).communicate()
+        bad = [f"{number}\tx\tsome day\t\t\t" for number in range(40)]
+        feed.deliver("Visit", "20220101_223005", *bad)
+        start(feed, ["load"]).communicate()
+        feed.deliver("Visit", "20220102_223005", *bad)
+        gone = [feed.deliver_bytes("Visit", f"2022010{day}_223005", b"") for day in range(3, 8)]
+        start(feed, ["load", "--hold-above", "5"]).communicate()
+        gone[0].unlink()
+        feed.execute("UPDATE load_files SET rows_read = 1000 * rows_read")
+        yield feed
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("command", LOOKS)
+def test_no_line_is_wider_than_the_terminal(month: Feed, command: str, columns: int) -> None:
+    """Whatever a command that looks has to show of a dirty month, it fits."""
+    _, lines = on_terminal(month, columns, *command.split())
+    widest = max(lines, key=cell_len)
+    assert 0 < cell_len(widest) <= columns, widest
+
+
+@pytest.mark.parametrize(
+    ("command", "headers"),
+    [
+        ("files --status loaded", "when (UTC) rows rejected"),
+        ("rejects list", "line reason column"),
+        ("rejects list --status dismissed", "line reason column"),
+    ],
+)
+def test_usual_tables_need_80_columns(month: Feed, command: str, headers: str) -> None:
+    """Of a dirty month a file, or a reject, is a line; only what someone wrote goes below."""
+    _, (header, *lines) = on_terminal(month, 80, *command.split())
+    assert header.split() == ["id", "file", *headers.split()]
+    for line in lines[: 4 if "dismissed" in command else 50]:
+        is_row = re.match(r" *\d+ \w+_\d{8}_\d{6} ", line)
+        assert is_row or line.strip() == "why" or "no one knows" in line
+
+
+def test_pipes_are_wide(month: Feed) -> None:
+    """Off a terminal a row is a line, however long it is, and nothing is left out."""
+    command = ["rejects", "list", "--raw", "--limit", "1000"]
+    document, _ = start(month, [*command, "--json"]).communicate()
+    rejects = json.loads(document)["rejects"]
+    assert max(len(each["raw"]) for each in rejects) > 1000
+    _, *lines = start(month, command).communicate()[0].splitlines()
+    for each, line in zip(rejects, lines, strict=False):
+        assert line.split()[0] == str(each["id"])
+        assert line.endswith(printable(each["raw"]).rstrip())
+    header, *lines = start(month, ["files", "--limit", "1000"]).communicate()[0].splitlines()
+    ends = ["inserted", "updated", "rejected", "unchanged", "superseded"]
+    assert header.split()[-7:] == ["rows", *ends, "error"]
+    assert len(lines) == 97
+
+
+@only_sqlite
+@pytest.mark.parametrize("columns", [120, 80, 40])
+def test_usage_errors_are_folded(feed: Feed, columns: int) -> None:
+    """A long usage error is folded on a terminal, between words, and is one line in a pipe."""
+    command = ["status", "--ignore", "odd"]
+    out, err = start(feed, command).communicate()
+    *_, error = err.splitlines()
+    assert (out, error[:6], len(error) > 200) == ("", "Error:", True)
+    shown, lines = on_terminal(feed, columns, *command)
+    assert "\x1b" not in shown
+    assert max(map(len, lines)) <= columns
+    assert " ".join(lines).endswith(error)
 
 
 @pytest.mark.parametrize("command", [["load", "-v"], ["files"], ["status"]])

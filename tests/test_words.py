@@ -1,6 +1,8 @@
+from datetime import timedelta
+
 import pytest
 
-from visitpay.words import counted
+from visitpay.words import ago, counted
 
 
 @pytest.mark.parametrize(
@@ -16,3 +18,21 @@ from visitpay.words import counted
 def test_counted(count: int, words: tuple[str, ...], said: str) -> None:
     """One is said as one, any other number as several."""
     assert counted(count, *words) == said
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (timedelta(seconds=-1), "in the future"),
+        (timedelta(seconds=59), "0 minutes ago"),
+        (timedelta(seconds=60), "1 minute ago"),
+        (timedelta(minutes=119), "119 minutes ago"),
+        (timedelta(minutes=120), "2 hours ago"),
+        (timedelta(hours=47), "47 hours ago"),
+        (timedelta(hours=48), "2 days ago"),
+        (timedelta(days=1790), "1,790 days ago"),
+    ],
+)
+def test_ago(age: timedelta, said: str) -> None:
+    """Minutes, hours and days are told from two of them on."""
+    assert ago(age) == said

@@ -3,10 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -46,15 +47,20 @@ from visitpay.options import (
     as_tolerance,
 )
 from visitpay.stopping import stoppable
-from visitpay.words import counted
+from visitpay.words import ago, counted
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
+    from sqlalchemy import Connection, RowMapping
 
     from visitpay.alerting import Watch
     from visitpay.loading import FileReport, RunReport, Tolerance
 
-ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
+ENDS = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
+_NAMED = 3
+"""So many files are named where more may be meant."""
+
+# Typer gives the errors of its parser no name.
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="visitpay",
@@ -221,24 +227,25 @@ def _file_document(report: "FileReport") -> dict[str, Any]:
 
 
 def _show_run(report: "RunReport") -> None:
-    from visitpay.terminal import iso, show
+    from visitpay.terminal import iso, say, short, show
 
-    rows = [_file_row(_file_document(each), each.counts.read) for each in report.files]
+    # What is usual is left blank, and a column that is blank is left out.
+    rows = [
+        (
+            short(file["name"]),
+            None if file["status"] == "loaded" else file["status"],
+            file["rows_read"],
+            *(file[end] or None for end in ENDS),
+        )
+        for file in map(_file_document, report.files)
+    ]
     show(("file", "status", "rows", *ENDS), rows)
-    typer.echo(
+    say(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
         f"{counted(len(rows), 'file') if rows else 'no new files'}; "
         f"checkpoint {iso(report.checkpoint) or 'none'}; "
-        f"rejects open {report.rejects_open}, resolved {report.rejects_resolved}"
+        f"rejects open {report.rejects_open:,}, resolved {report.rejects_resolved:,}"
     )
-
-
-def _file_row(file: Mapping[str, Any], rows: int, prefix: str = "") -> tuple[object, ...]:
-    from visitpay.terminal import short
-
-    # What is usual is left blank, and a column that is blank is left out.
-    status = None if file["status"] == "loaded" else file["status"]
-    return (short(file["name"]), status, rows, *(file[prefix + end] or None for end in ENDS))
 
 
 @app.command()
@@ -271,51 +278,77 @@ def status(
         found = {"findings": [asdict(each) for each in seen.findings]}
         typer.echo(terminal.dumps(first | vars(seen) | found))
         return
-    run = seen.last_run
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
-        ("last run", run and f"{run['id']}: {run['status']}, {terminal.iso(run['started_at'])}"),
-        ("files waiting", str(len(seen.files_waiting))),
-        ("failed or held", str(len(seen.files_failed))),
-        ("not recognised", str(len(seen.unrecognised))),
-        ("rejects open", str(seen.rejects_open)),
+        ("last run", seen.last_run and _run(seen.last_run, now)),
+        ("files waiting", f"{len(seen.files_new):,}"),
+        ("failed or held", _named([terminal.short(name) for name in seen.files_failed])),
+        ("not recognised", _named(seen.unrecognised)),
+        ("rejects open", f"{seen.rejects_open:,}"),
         ("balances", _compared(seen.compared)),
     ]
     newest = [
-        (each["entity"], each["files"], each["newest"], _age(now, each["newest"]))
+        (
+            each["entity"],
+            each["files"],
+            each["newest"],
+            each["newest"] and ago(now - each["newest"]),
+        )
         for each in seen.entities
     ]
-    typer.echo(seen.summary)
+    terminal.say(seen.summary)
     terminal.show(("", ""), facts)
     terminal.show(("entity", "files", "newest", "age"), newest)
     show_findings(seen.findings)
 
 
 def _compared(comparison: "RowMapping | None") -> str:
+    from visitpay.terminal import minute
+
     if comparison is None:
         return "never compared; run: visitpay reconcile"
     counts = f"{comparison['different']:,} of {comparison['compared']:,} differed"
-    return f"{counts} at {comparison['compared_at']:%Y-%m-%d %H:%M} UTC"
+    return f"{counts} at {minute(comparison['compared_at'])} UTC"
 
 
-def _age(now: datetime, newest: datetime | None) -> str | None:
-    if newest is None:
-        return None
-    return "in the future" if newest > now else counted((now - newest).days, "day")
+def _run(run: "RowMapping", now: datetime) -> str:
+    from visitpay.ledger import RUNNING
+    from visitpay.terminal import minute
+
+    number, status, began = run["id"], run["status"], run["started_at"]
+    if status == RUNNING:
+        return f"{number}: running since {minute(began)} UTC"
+    return f"{number}: {status}, begun {minute(began)} UTC, {ago(now - began)}"
+
+
+def _named(files: Sequence[str]) -> str:
+    """Count files, and name the first few."""
+    named = ", ".join(files[:_NAMED])
+    more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+    return f"{len(files):,}: {named}{more}" if files else "0"
 
 
 @app.command()
-def files(
+def files(  # noqa: PLR0913 - each is an option of the command
+    landing: Landing = DEFAULT_LANDING,
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
+    hospital: Hospital = DEFAULT_HOSPITAL,
     entity: Annotated[
         Entities | None, typer.Option(case_sensitive=False, help="Only files of this type.")
     ] = None,
-    status: Annotated[FileStatus | None, typer.Option(help="Only files that ended so.")] = None,
+    status: Annotated[
+        FileStatus | None,
+        typer.Option(help="Only files that ended so, also those that are gone by now."),
+    ] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """Show the ledger: every delivery of every file, the newest first.
+
+    Of each, when it was loaded, or last tried. What failed, and no longer lies in LANDING as it
+    was, is shown as `failed before`; what was held, as `held before`. A terminal without room for
+    it is not shown how rows ended, but how many were rejected; --json has it all.
 
     Example: visitpay files --status failed
     """
@@ -325,15 +358,41 @@ def files(
     with reading(database_url) as connection:
         entries = ledger.entries(connection, entity=entity, status=status, limit=limit)
         total = ledger.count_entries(connection, entity=entity, status=status)
+        states = _states(connection, entries, landing, hospital)
     if as_json:
-        typer.echo(terminal.dumps({"files": entries, "total": total}))
+        known = [{**each, "state": state} for each, state in zip(entries, states, strict=True)]
+        typer.echo(terminal.dumps({"files": known, "total": total}))
         return
     rows = [
-        (each["id"], *_file_row(dict(each), each["rows_read"], "rows_"), each["error"])
-        for each in entries
+        (
+            each["id"],
+            terminal.short(each["name"]),
+            None if state == "loaded" else state,
+            terminal.minute(each["loaded_at"] or each["tried_at"]),
+            each["rows_read"],
+            *(each[f"rows_{end}"] or None for end in ENDS),
+            each["error"],
+        )
+        for each, state in zip(entries, states, strict=True)
     ]
-    headers = ("id", "file", "status", "rows", *ENDS, "error")
-    terminal.show(headers, rows, nothing="no files to show", total=total)
+    headers = ("id", "file", "status", "when (UTC)", "rows", *ENDS, "error")
+    spare = [end for end in ENDS if end != "rejected"]
+    terminal.show(headers, rows, nothing="no files to show", total=total, spare=spare)
+
+
+def _states(
+    connection: "Connection", entries: "Sequence[RowMapping]", landing: Path, hospital: str
+) -> list[str]:
+    """Say how entries of the ledger stand, as well as can be told."""
+    from visitpay import ledger
+    from visitpay.landing import scan
+
+    try:
+        failed = ledger.failed(connection, scan(landing, hospital).files)
+    except ConfigurationError:
+        return [each["status"] for each in entries]
+    lying = {each.name for each in failed}
+    return [ledger.state(each, lying) for each in entries]
 
 
 app.add_typer(rejects_app, name="rejects")
@@ -373,14 +432,27 @@ def _log_failure(error: VisitPayError) -> None:
     if any(getattr(handler, "as_json", False) for handler in logger.handlers):
         logger.error("%s", error, extra=event.extra)
     else:
-        typer.echo(f"visitpay: {error}", err=True)
+        from visitpay import terminal
+
+        terminal.say(f"visitpay: {error}", terminal.err)
+
+
+def _show_usage(error: typer.BadParameter) -> None:
+    from visitpay import terminal
+
+    said = StringIO()
+    error.show(said)
+    terminal.say(said.getvalue().rstrip(), terminal.err)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; the exit status says how it went."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=given, prog_name="visitpay")
+        sys.exit(app(args=given, prog_name="visitpay", standalone_mode=False) or 0)
+    except _UsageError as error:
+        _show_usage(error)
+        sys.exit(CONFIGURATION_STATUS)
     except VisitPayError as error:
         if "--json" in given:
             from visitpay.terminal import dumps

@@ -66,7 +66,7 @@ def explain(
     elif found.known:
         _show_explained(found)
     else:
-        typer.echo(f"nothing is known of {entity.lower()} {key}")
+        terminal.say(f"nothing is known of {entity.lower()} {key}")
     if not found.known:
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -117,7 +117,7 @@ def doctor(
         terminal.show(("", "", ""), rows)
         for each in examined:
             if each.remedy:
-                typer.echo(f"{each.name}: {each.remedy}")
+                terminal.say(f"{each.name}: {each.remedy}")
     if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -175,20 +175,22 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
 def _show_reconciled(
     reconciled: "Reconciliation", findings: "Sequence[Finding]", *, raw: bool
 ) -> None:
-    typer.echo(
+    from visitpay.terminal import say
+
+    say(
         f"compared {counted(reconciled.compared, 'balance')},"
         f" of which {reconciled.different:,} differ from the sum of the transactions"
     )
     if reconciled.different:
-        typer.echo(
+        say(
             f"together {reconciled.visit_balance:,} by the balances,"
             f" {reconciled.transactions_total:,} by the transactions"
         )
     changes = (reconciled.new, reconciled.changed, reconciled.cleared)
-    typer.echo("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
+    say("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
     show_findings(findings)
     if reconciled.different and not raw:
-        typer.echo("--raw shows the visits, the newest first")
+        say("--raw shows the visits, the newest first")
 
 
 def verdict(*, attention: bool) -> str:

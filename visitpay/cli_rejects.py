@@ -68,6 +68,8 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         typer.echo(terminal.dumps({"rejects": rows, "counts": counts, "total": total}))
         return
+    if stands is not None:  # then all of them stand so
+        rows = [{name: row[name] for name in row if name != "status"} for row in rows]
     terminal.show(*rejects_table(rows), nothing="no rejected rows to show", total=total)
     if len(counts) > 1 or total > len(rows):
         terminal.show(("reason", "rows"), list(counts.items()))
@@ -83,8 +85,8 @@ def rejects_table(
         "line_number": "line",
         "record_key": "key",
         "reason": "reason",
-        "column_name": "column",
         "status": "status",
+        "column_name": "column",
         "why": "why",
         "raw": "row",
     }
@@ -165,7 +167,7 @@ def dismiss_rejects(
     if as_json:
         typer.echo(terminal.dumps({"dismissed": ids}))
     else:
-        typer.echo(f"rejects dismissed {len(ids)}")
+        typer.echo(f"rejects dismissed {len(ids):,}")
 
 
 @rejects_app.command("retry")
@@ -187,4 +189,4 @@ def retry_rejects(
         document = {"rejects_resolved": resolved, "rejects_open": still_open}
         typer.echo(terminal.dumps(document))
     else:
-        typer.echo(f"rejects resolved {resolved}, open {still_open}")
+        typer.echo(f"rejects resolved {resolved:,}, open {still_open:,}")

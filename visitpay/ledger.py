@@ -1,7 +1,7 @@
 """The ledger: which files were consumed, what came of each, how far the feed has got."""
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -408,9 +408,22 @@ def failed(
 def entries(
     connection: Connection, *, entity: str | None, status: str | None, limit: int
 ) -> list[RowMapping]:
-    """Give the newest entries of the ledger, the newest first."""
-    query = select(*LoadFile.__table__.columns).order_by(LoadFile.id.desc()).limit(limit)
+    """Give the newest entries of the ledger, the newest first.
+
+    `tried_at` is when the run that took them last began.
+    """
+    columns = (*LoadFile.__table__.columns, LoadRun.started_at.label("tried_at"))
+    query = select(*columns).join(LoadRun).order_by(LoadFile.id.desc()).limit(limit)
     return list(connection.execute(query.where(*_wanted(entity, status))).mappings())
+
+
+def state(entry: RowMapping, lying: Collection[str]) -> str:
+    """Say in words how an entry of the ledger stands.
+
+    `lying` names what failed, or is held, and still lies there as it was (`failed`).
+    """
+    status = str(entry["status"])
+    return status if status == LOADED or entry["name"] in lying else f"{status} before"
 
 
 def count_entries(connection: Connection, *, entity: str | None, status: str | None) -> int:

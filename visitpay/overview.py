@@ -35,6 +35,12 @@ class Overview:
     findings: Sequence[Finding]
 
     @property
+    def files_new(self) -> Sequence[str]:
+        """Those of the waiting that were not tried yet as they are."""
+        failed = set(self.files_failed)
+        return [name for name in self.files_waiting if name not in failed]
+
+    @property
     def needs_person(self) -> bool:
         """Whether something will not be right until a person looks into it."""
         return bool(self.files_failed or self.rejects_open or self.findings)

@@ -28,7 +28,7 @@ from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
 from visitpay.terminal import short
-from visitpay.words import counted
+from visitpay.words import ago, counted
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -71,7 +71,7 @@ def report(connection: Connection, seen: Overview, now: datetime) -> Report:
         seen=seen,
         charts=_charts(connection, seen.fed_until),
         files=_files(connection, seen),
-        files_known=entries + len(_new(seen)) + len(seen.unrecognised),
+        files_known=entries + len(seen.files_new) + len(seen.unrecognised),
         rejects=quarantine.listing(connection, Wanted(), ROWS),
         reasons=quarantine.counts(connection, Wanted()),
     )
@@ -156,21 +156,10 @@ def _differences(connection: Connection) -> Chart:
 
 def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
     entries = ledger.entries(connection, entity=None, status=None, limit=ROWS)
-    waiting = [{"name": name, "state": "waiting"} for name in _new(seen)]
+    waiting = [{"name": name, "state": "waiting"} for name in seen.files_new]
     strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
-    known = [{**entry, "state": _state(entry, seen)} for entry in entries]
+    known = [{**entry, "state": ledger.state(entry, seen.files_failed)} for entry in entries]
     return [*strange, *waiting, *known][:ROWS]
-
-
-def _new(seen: Overview) -> list[str]:
-    failed = set(seen.files_failed)
-    return [name for name in seen.files_waiting if name not in failed]
-
-
-def _state(entry: RowMapping, seen: Overview) -> str:
-    status = str(entry["status"])
-    lies_there = status == LOADED or entry["name"] in seen.files_failed
-    return status if lies_there else f"{status} before"
 
 
 def page(shown: Report) -> str:
@@ -216,11 +205,7 @@ def _age(shown: Report) -> str:
     """Say how old the newest file is."""
     if shown.seen.fed_until is None:
         return ""
-    hours = (shown.now - shown.seen.fed_until) // timedelta(hours=1)
-    if hours < 0:
-        return "in the future"
-    number, unit = (hours, "hour") if hours < 48 else (hours // 24, "day")  # noqa: PLR2004
-    return f"{counted(number, unit)} ago"
+    return ago(shown.now - shown.seen.fed_until)
 
 
 def _ended(shown: Report) -> str:

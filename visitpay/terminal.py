@@ -2,18 +2,19 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
 from visitpay.events import RUN_ID
 from visitpay.landing import printable
+from visitpay.tables import Column, lay_out, width_of
 from visitpay.words import counted
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from visitpay.loading import Progress
 
-_WIDTH_WITHOUT_TERMINAL = 240
-_WIDTH_TO_FOLD_IN = 20
+_NAMES = ("id", "line", "key", "visit_identifier")
+"""Columns of which the numbers count nothing, and so have no separators."""
 
 err = Console(stderr=True)
 
@@ -30,6 +31,11 @@ err = Console(stderr=True)
 def iso(moment: datetime | None) -> str | None:
     """Write a moment as `2021-12-01T22:33:57Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def minute(moment: datetime) -> str:
+    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def dumps(document: object) -> str:
@@ -43,6 +49,12 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
+def say(text: str, console: Console | None = None) -> None:
+    """Print a text, on standard output if nothing else is given, folded on a terminal only."""
+    console = console or Console()
+    console.print(Text(text), soft_wrap=not console.file.isatty())
+
+
 def show(
     headers: Sequence[str],
     rows: Sequence[Sequence[object]],
@@ -50,39 +62,39 @@ def show(
     *,
     nothing: str = "",
     total: int = 0,
+    spare: Collection[str] = (),
 ) -> None:
     """Print a table on standard output, everything from outside harmlessly.
 
-    Numbers stand to the right, columns without anything in them are left out, and only the last
-    column is folded where the terminal is narrow. Without rows it prints `nothing`;
-    where they are fewer than the `total`, that they are.
+    Numbers stand to the right, and columns without anything in them are left out. Off a terminal a
+    row is a line, whatever its width; on one the table is laid out to fit (`tables.lay_out`),
+    without its `spare` columns where those would not fit. Without rows it prints `nothing`; where
+    they are fewer than the `total`, that they are.
     """
     console = Console()
     if not rows:
-        console.print(Text(nothing), end="\n" if nothing else "")
+        if nothing:
+            say(nothing)
         return
-    columns = [
-        [header, *column]
-        for header, *column in zip(headers, *rows, strict=True)
-        if any(cell not in (None, "") for cell in column)
-    ]
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.show_header = any(headers)
-    for place, (header, *column) in enumerate(columns, 1):
-        number = all(isinstance(cell, int | None) for cell in column)
-        last = place == len(columns)
-        table.add_column(
-            str(header), justify="right" if number else "left", no_wrap=not last, overflow="fold"
-        )
-    for row in zip(*(column for _, *column in columns), strict=True):
-        table.add_row(*(Text(_shown(cell)) for cell in row))
-    fixed = sum(1 + max(cell_len(_shown(cell)) for cell in column) for column in columns[:-1])
-    console.width = max(console.width, fixed + _WIDTH_TO_FOLD_IN)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
-    console.print(table)
+    width = console.width if console.file.isatty() else sys.maxsize
+    made = [_column(*cells) for cells in zip(headers, *rows, strict=True)]
+    columns = [column for column in made if any(column.cells[1:])]
+    if width_of(columns if columns[-1].is_number else columns[:-1]) > width:
+        columns = [column for column in columns if column.cells[0] not in spare]
+    (header, *lines) = lay_out(columns, width)
+    if title:
+        console.print(Text(title, "italic"), soft_wrap=True)
+    if any(headers):
+        console.print(Text("\n".join(header), "bold"), soft_wrap=True)
+    console.print(Text("\n".join(chain.from_iterable(lines))), soft_wrap=True)
     if len(rows) < total:
-        console.print(Text(f"{len(rows):,} of {total:,}; --limit shows more"))
+        say(f"{len(rows):,} of {total:,}; --limit shows more")
+
+
+def _column(header: str, *cells: object) -> Column:
+    are_names = header in _NAMES
+    shown = [str(cell) if are_names and cell is not None else _shown(cell) for cell in cells]
+    return Column([header, *shown], all(isinstance(cell, int | None) for cell in cells))
 
 
 def short(name: str) -> str:
@@ -93,6 +105,8 @@ def short(name: str) -> str:
 def _shown(cell: object) -> str:
     if isinstance(cell, datetime):
         return iso(cell) or ""
+    if isinstance(cell, int):
+        return f"{cell:,}"
     return "" if cell is None else printable(str(cell))
 
 
@@ -138,11 +152,12 @@ def progress_bar() -> Iterator["Progress"]:
     if not err.is_terminal:
         yield Silent()
         return
+    from rich import table
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     name = TextColumn("{task.description}", markup=False)
-    size = DownloadColumn(table_column=Column(no_wrap=True))
-    left = TimeRemainingColumn(table_column=Column(no_wrap=True))
+    size = DownloadColumn(table_column=table.Column(no_wrap=True))
+    left = TimeRemainingColumn(table_column=table.Column(no_wrap=True))
     with Progress(name, BarColumn(), size, left, console=err, transient=True) as bar:
         yield _Bar(bar)
 
