@@ -221,14 +221,37 @@ def visitpay(
     return run
 
 
-def start(feed: Feed, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Start the command as a process of its own, with options of Popen."""
+@pytest.fixture
+def unprivileged(feed: Feed) -> Iterator[Visitpay]:
+    """Run the command in a process of its own, to which permissions apply, as they do not to root.
+
+    At the end the feed's folders can be taken away again.
+    """
+    capabilities = "-dac_override,-dac_read_search"
+    drop = ["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities]
+
+    def run(*arguments: object) -> Outcome:
+        with start(
+            feed, [str(each) for each in arguments], prefix=[] if os.geteuid() else drop
+        ) as process:
+            out, err = process.communicate()
+        return Outcome(process.returncode, out, err)
+
+    yield run
+    for path in (feed.landing, feed.landing.parent):
+        path.chmod(0o700)
+
+
+def start(
+    feed: Feed, arguments: Sequence[str], *, prefix: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[str]:
+    """Start the command as a process of its own, by another one if need be; options of Popen."""
     environment = os.environ | {
         "VISITPAY_DATABASE_URL": feed.url,
         "VISITPAY_LANDING": str(feed.landing),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "visitpay", *arguments],
+        [*prefix, sys.executable, "-m", "visitpay", *arguments],
         env=environment,
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,

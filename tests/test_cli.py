@@ -438,8 +438,11 @@ def test_ignore(
 
     assert found() == checks
     assert found("--ignore", checks[0]) == checks[1:]
-    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks[1:]))
-    assert found() == checks[:1]
+    for between in (" ", ",", ", "):
+        assert found("--ignore", between.join(checks[:2])) == checks[2:]
+        monkeypatch.setenv("VISITPAY_IGNORE", between.join(checks[1:]))
+        assert found() == checks[:1]
+        monkeypatch.delenv("VISITPAY_IGNORE")
     monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks))
     assert visitpay(*command).status == 0
     monkeypatch.setenv("VISITPAY_IGNORE", "odd")
@@ -622,6 +625,15 @@ def test_unusable_sqlite_url(feed: Feed, visitpay: Visitpay, url: str) -> None:
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
+@only_sqlite
+@pytest.mark.parametrize("command", ["load", "status", "check"])
+def test_closed_landing(feed: Feed, unprivileged: Visitpay, command: str) -> None:
+    """So does one that nobody may read."""
+    feed.landing.chmod(0)
+    message = f"the landing directory {feed.landing} cannot be read: Permission denied"
+    assert unprivileged(command) == Outcome(2, "", f"visitpay: {message}\n")
+
+
 @pytest.mark.parametrize("command", ["load", "status", "check"])
 def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
     """A landing directory that is not there gives exit status 2 and one line."""
@@ -641,6 +653,7 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects %", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --max-rejects 101%", "101% is more than all rows; give a share up to 100%"),
         ("load --since today", "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"),
         ("load --wait -1", "--wait"),
         ("load --wait nan", "--wait"),
