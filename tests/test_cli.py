@@ -767,7 +767,7 @@ def test_harmful_names(
 OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
     " --metrics-file --dry-run --json --log-format --verbose --help",
-    "doctor": "--database-url --hospital --send --json --help",
+    "doctor": "--database-url --hospital --metrics-file --send --json --help",
     "status": "--database-url --hospital --expect --ignore --json --help",
     "files": "--database-url --entity --status --limit --json --help",
     "explain": "--database-url --json --help",

@@ -1,6 +1,5 @@
 """The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +26,9 @@ from visitpay.options import (
     Landing,
     Limit,
     LogFormat,
+    MetricsFile,
     Wait,
+    told,
 )
 from visitpay.stopping import stoppable
 from visitpay.words import counted
@@ -95,6 +96,7 @@ def doctor(
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    metrics_file: MetricsFile = None,
     send: Annotated[
         bool, typer.Option("--send", help="Send the alert channels a message, to see.")
     ] = False,
@@ -108,16 +110,14 @@ def doctor(
     from visitpay.doctor import ERROR, examine
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
-    alert_urls = os.environ.get("VISITPAY_ALERT_URLS", "")
-    examined = list(examine(database_url, landing, hospital, alert_urls, send=send))
+    examined = list(examine(database_url, landing, hospital, *told(), metrics_file, send=send))
     if as_json:
         typer.echo(terminal.dumps({"findings": [vars(each) for each in examined]}))
     else:
         rows = [(each.state, each.name, each.seen) for each in examined]
         terminal.show(("", "", ""), rows)
-        for each in examined:
-            if each.remedy:
-                typer.echo(f"{each.name}: {each.remedy}")
+        remedies = [(f"{each.name}:", each.remedy) for each in examined if each.remedy]
+        terminal.show(("", ""), remedies)
     if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 

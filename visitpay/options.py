@@ -1,5 +1,6 @@
 """What the commands take: options that several of them share, and what their words mean."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -121,6 +122,12 @@ def as_number(given: float) -> float:
     return given
 
 
+def told() -> tuple[str, str]:
+    """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
+    # Secrets, which as options anyone could see in the list of processes.
+    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
+
+
 Landing = Annotated[
     Path,
     typer.Argument(
@@ -168,6 +175,15 @@ Ignored = Annotated[
         metavar="CHECK",
         callback=as_checks,
         help="Do not make this check, such as type_missing; several are parted by commas.",
+    ),
+]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VISITPAY_METRICS_FILE",
+        metavar="PATH",
+        readable=False,
+        help="Leave metrics for Prometheus in this file.",
     ),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
