@@ -191,7 +191,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     fresh = visitpay("status", "--json").document
     well = {"status": "ok", "summary": "all is well: nothing was loaded yet"}
     assert well == {name: fresh.pop(name) for name in well}
-    assert set(map(str, fresh.values())) == {"None", "[]", "0"}
+    assert set(map(str, fresh.values())) == {"None", "[]", "{}", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
     assert printed[-1] == ["rejects", "open", "0"]
@@ -476,6 +476,24 @@ def test_check(feed: Feed, visitpay: Visitpay) -> None:
         ["file", "line", "reason", "column"],
         [short(VISITS), "2", "invalid_date", "AdmitDate"],
     ]
+
+
+@only_sqlite
+def test_check_of_strange_names(feed: Feed, visitpay: Visitpay) -> None:
+    """Names that are none of the feed's are quoted, so that a space shows, each with the reason."""
+    why = {f"{PROCEDURES} ": "spaces around it", "readme.md": ""}
+    for name in why:
+        (feed.landing / name).touch()
+    outcome = visitpay("check")
+    shown = [line.rstrip() for line in outcome.out.splitlines()]
+    assert shown == [
+        "no files to check",
+        f"{'not recognised':{len(PROCEDURES) + 3}} why",
+        f'"{PROCEDURES} " spaces around it',
+        '"readme.md"',
+    ]
+    document = visitpay("check", "--json").document
+    assert (document["unrecognised"], document["why_unrecognised"]) == (list(why), why)
 
 
 def test_sample(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:

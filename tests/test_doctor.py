@@ -54,7 +54,7 @@ def test_health(feed: Feed, visitpay: Visitpay) -> None:
 
 def strange_file(feed: Feed) -> None:
     """Land something else."""
-    (feed.landing / "readme.md").touch()
+    (feed.landing / "readme.md").mkdir()
 
 
 def no_landing(feed: Feed) -> None:
@@ -83,7 +83,12 @@ def from_tomorrow(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("harm", "name", "state", "seen"),
     [
-        (strange_file, "landing directory", "warning", "0 files of the feed, 1 other"),
+        (
+            strange_file,
+            "landing directory",
+            "warning",
+            "0 files of the feed, 1 other: readme.md (is",
+        ),
         (no_landing, "landing directory", "error", "cannot be read: No such file"),
         (strays, "references", "error", "rows refer to nothing in procedures (to the ledger)"),
         (behind, "database", "error", "run: alembic upgrade head"),

@@ -271,7 +271,8 @@ def status(
     if as_json:
         first = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
         found = {"findings": [asdict(each) for each in seen.findings]}
-        typer.echo(terminal.dumps(first | vars(seen) | found))
+        why = {"why_unrecognised": landed.strange}
+        typer.echo(terminal.dumps(first | vars(seen) | why | found))
         return
     run = seen.last_run
     facts = [

@@ -1,6 +1,6 @@
 """The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -267,10 +267,11 @@ def check(
             "status": verdict(attention=bad),
             "files": [_checked_document(each) for each in checked],
             "unrecognised": landed.unrecognised,
+            "why_unrecognised": landed.strange,
         }
         typer.echo(terminal.dumps(document))
     else:
-        _show_checked(checked, landed.unrecognised)
+        _show_checked(checked, landed.strange)
     if bad:
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -286,11 +287,12 @@ def _checked_document(checked: "CheckedFile") -> dict[str, Any]:
     }
 
 
-def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str]) -> None:
+def _show_checked(checked: "Sequence[CheckedFile]", strange: Mapping[str, str]) -> None:
     from visitpay.terminal import short, show
 
     files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
     show(("file", "rows", "rejected", "error"), files, nothing="no files to check")
     examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
     show(("file", "line", "reason", "column"), examples, "the first rejects of each")
-    show(("not recognised",), [(name,) for name in unrecognised])
+    # Quoted, since a name may end with a space.
+    show(("not recognised", "why"), [(f'"{name}"', why) for name, why in strange.items()])

@@ -79,12 +79,11 @@ def _landing(directory: Path, hospital: str) -> Examined:
             "landing directory", ERROR, str(error), "check its path and its permissions"
         )
     seen = (
-        f"{counted(len(landed.files), 'file')} of the feed, "
-        f"{counted(len(landed.unrecognised), 'other')}"
+        f"{counted(len(landed.files), 'file')} of the feed, {counted(len(landed.strange), 'other')}"
     )
-    if landed.unrecognised:
-        remedy = "`visitpay status --json` names the others: rename them, or take them away"
-        return Examined("landing directory", WARNING, seen, remedy)
+    if landed.strange:
+        remedy = "rename the others, or take them away; `visitpay status --json` names them all"
+        return Examined("landing directory", WARNING, f"{seen}: {landed.strangers}", remedy)
     return Examined("landing directory", OK, seen)
 
 
