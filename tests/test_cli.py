@@ -210,6 +210,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         "files_waiting": [waiting.name],
         "files_failed": [],
         "unrecognised": ["readme.md"],
+        "why_unrecognised": {"readme.md": ""},
         "rejects_open": 1,
         "entities": [
             {"entity": entity, "files": 1, "newest": f"2021-12-01T{hour}Z"}
