@@ -1,5 +1,6 @@
 """What the tests share: a migrated database, a landing directory, the command itself."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -221,37 +222,35 @@ def visitpay(
     return run
 
 
+def without_privilege() -> None:
+    """Let even root mind permissions."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
 @pytest.fixture
 def unprivileged(feed: Feed) -> Iterator[Visitpay]:
-    """Run the command in a process of its own, to which permissions apply, as they do not to root.
-
-    At the end the feed's folders can be taken away again.
-    """
-    capabilities = "-dac_override,-dac_read_search"
-    drop = ["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities]
+    """Run the command as a process of its own that minds permissions; at the end they are open."""
 
     def run(*arguments: object) -> Outcome:
-        with start(
-            feed, [str(each) for each in arguments], prefix=[] if os.geteuid() else drop
-        ) as process:
+        given = [str(each) for each in arguments]
+        with start(feed, given, preexec_fn=without_privilege) as process:
             out, err = process.communicate()
         return Outcome(process.returncode, out, err)
 
     yield run
-    for path in (feed.landing, feed.landing.parent):
+    for path in (feed.landing.parent, feed.landing):
         path.chmod(0o700)
 
 
-def start(
-    feed: Feed, arguments: Sequence[str], *, prefix: Sequence[str] = (), **options: Any
-) -> subprocess.Popen[str]:
-    """Start the command as a process of its own, by another one if need be; options of Popen."""
+def start(feed: Feed, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start the command as a process of its own, with options of Popen."""
     environment = os.environ | {
         "VISITPAY_DATABASE_URL": feed.url,
         "VISITPAY_LANDING": str(feed.landing),
     }
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "visitpay", *arguments],
+        [sys.executable, "-m", "visitpay", *arguments],
         env=environment,
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,

@@ -217,6 +217,16 @@ def test_a_lock_of_someone_else(feed: Feed, unprivileged: Visitpay) -> None:
     assert found["permissions"][:2] == ("error", f"cannot be written to: {beside}")
     denied = "cannot be opened: Permission denied; check the path and its permissions"
     assert found["lock"] == ("error", f"{beside} {denied}", "")
+    assert found["last run"][0] == "warning"
+
+
+@only_sqlite
+def test_a_load_that_writes(feed: Feed, visitpay: Visitpay) -> None:
+    """A load that is in the midst of a transaction does not keep the doctor waiting."""
+    with Hold(make_engine(feed.url), 0) as hold, hold.rehearsal():
+        found = findings(visitpay)
+    assert {name for name, each in found.items() if each[0] == "error"} == set()
+    assert found["last run"] == ("warning", "none yet", "run: visitpay load")
 
 
 @only_sqlite

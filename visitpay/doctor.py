@@ -134,13 +134,13 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         yield Examined("database", ERROR, str(error))
         return
     yield Examined("database", OK, f"{engine.name} answers, and its schema is at head")
-    yield from _as_a_load(engine)
+    yield from _as_a_load(engine, url)
     with reading(url) as connection:
         for look in (_references, _clock):
             yield look(connection)
 
 
-def _as_a_load(engine: Engine) -> list[Examined]:
+def _as_a_load(engine: Engine, url: str) -> list[Examined]:
     """Look from where a load stands: its lock, what it may write, what the one before left."""
     try:
         with Hold(engine, 0) as hold:
@@ -149,8 +149,8 @@ def _as_a_load(engine: Engine) -> list[Examined]:
     except BusyError as error:
         lock = Examined("lock", WARNING, str(error), "see whether that load still gets on")
     except VisitPayError as error:
-        return [Examined("lock", ERROR, str(error))]
-    with engine.connect() as connection:
+        lock = Examined("lock", ERROR, str(error))
+    with reading(url) as connection:
         return [lock, _last_run(ledger.last_run(connection), is_over=False)]
 
 
