@@ -1,5 +1,6 @@
 """What the tests share: a migrated database, a landing directory, the command itself."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -219,6 +220,27 @@ def visitpay(
         return Outcome(int(stop.value.code or 0), out, err)
 
     return run
+
+
+def without_privilege() -> None:
+    """Let even root mind permissions."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.fixture
+def unprivileged(feed: Feed) -> Iterator[Visitpay]:
+    """Run the command as a process of its own that minds permissions; at the end they are open."""
+
+    def run(*arguments: object) -> Outcome:
+        given = [str(each) for each in arguments]
+        with start(feed, given, preexec_fn=without_privilege) as process:
+            out, err = process.communicate()
+        return Outcome(process.returncode, out, err)
+
+    yield run
+    for path in (feed.landing.parent, feed.landing):
+        path.chmod(0o700)
 
 
 def start(feed: Feed, arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:

@@ -411,10 +411,13 @@ def test_secrets(
     monkeypatch.setenv("VISITPAY_PING_URL", closed("http"))
     deliver_bad_day(feed)
     outcome = visitpay("load", *form)
-    assert outcome.status in {1, 2}
+    assert outcome.status == 1
     told = outcome.out + outcome.err + caplog.text
     assert SECRET not in told
     assert "127.0.0.1" not in told
+
+
+NOT_USED = "warning: not used, the load goes on without it: "
 
 
 @pytest.mark.parametrize(
@@ -422,8 +425,8 @@ def test_secrets(
     [
         (
             "VISITPAY_ALERT_URLS",
-            f"json://localhost, {SECRET}://{SECRET}",
-            "URL 2 of VISITPAY_ALERT_URLS is none that Apprise can use",
+            f"{SECRET}://{SECRET}",
+            "URL 1 of VISITPAY_ALERT_URLS is none that Apprise can use",
         ),
         *(
             ("VISITPAY_PING_URL", value, "VISITPAY_PING_URL is not a URL of http or https")
@@ -440,14 +443,93 @@ def test_unusable_settings(
     value: str,
     message: str,
 ) -> None:
-    """A URL of no use gives exit status 2 before anything is done, and is not told."""
-    before = feed.dump()
+    """A URL of no use costs a warning each time, that does not tell it, and not the load."""
+    deliver_bad_day(feed)
     monkeypatch.setenv(name, value)
     outcome = visitpay("load", "-v")
-    assert outcome.status == 2
-    assert outcome.err.endswith(f"visitpay: {message}\n")
+    assert (outcome.status, warnings(outcome.err)) == (1, [NOT_USED + message])
     assert SECRET not in outcome.err
-    assert feed.dump() == before
+    assert warnings(visitpay("load").err) == [NOT_USED + message]
+
+
+@only_sqlite
+def test_what_is_usable_is_used(
+    feed: Feed, visitpay: Visitpay, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a URL of no use the other channels, the switch and the metrics work as ever."""
+    metrics = feed.landing.parent / "visitpay.prom"
+    monkeypatch.setenv("VISITPAY_METRICS_FILE", str(metrics))
+    monkeypatch.setenv("VISITPAY_ALERT_URLS", f"nonsense://x {closed('json')} {listener.webhook}")
+    monkeypatch.setenv("VISITPAY_PING_URL", f"http://{listener.address}")
+    deliver_bad_day(feed)
+    outcome = visitpay("load")
+    assert (outcome.status, warnings(outcome.err)) == (
+        1,
+        [
+            f"{NOT_USED}URL 1 of VISITPAY_ALERT_URLS is none that Apprise can use",
+            "warning: alert channel 2 (JSON) did not take the message",
+        ],
+    )
+    assert [title for title, _ in listener.messages()] == ["2 new"]
+    assert listener.paths == ["/start", "/1"]
+    assert "visitpay_last_run_exit_status 1.0" in metrics.read_text()
+
+
+WAITS = "what was not loaded waits for the next load"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        *(
+            (given, "an argument of its command cannot be used, its log says which")
+            for given in (["--hold-above", "101"], ["--max-rejects", SECRET], ["x", SECRET])
+        ),
+        (
+            ["--approve", "nothing"],
+            "not in the landing directory: nothing",
+        ),
+        (
+            ["--database-url", f"mysql://{SECRET}"],
+            "mysql is not supported; use a URL like sqlite:///visitpay.db",
+        ),
+    ],
+)
+@only_sqlite
+def test_unusable_arguments(
+    feed: Feed,
+    visitpay: Visitpay,
+    webhook: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    """A load that could not run for an argument of no use says so to all, but not in a dry run."""
+    metrics = feed.landing.parent / "visitpay.prom"
+    monkeypatch.setenv("VISITPAY_METRICS_FILE", str(metrics))
+    monkeypatch.setenv("VISITPAY_PING_URL", f"http://{webhook.address}")
+    assert visitpay("load", *arguments, "--dry-run").status == 2
+    assert (webhook.told, webhook.paths, metrics.exists()) == ([], [], False)
+    assert visitpay("load", *arguments).status == 2
+    assert webhook.messages() == [("a load could not run", [f"{message}; {WAITS}"])]
+    assert webhook.paths[-1] == "/2"
+    assert "visitpay_last_run_exit_status 2.0" in metrics.read_text()
+    assert visitpay("status", "--nonsense").status == 2
+    assert webhook.messages() == []
+
+
+@only_sqlite
+def test_a_closed_landing_directory(
+    feed: Feed, unprivileged: Visitpay, webhook: Listener, switch: Listener
+) -> None:
+    """So does one that may not look into its landing directory."""
+    feed.landing.chmod(0)
+    assert unprivileged("load").status == 2
+    ((_, (line,)),) = webhook.messages()
+    assert line.startswith(
+        f"the landing directory {feed.landing} cannot be read: Permission denied"
+    )
+    assert switch.paths == [f"/{SECRET}/start?create=1", f"/{SECRET}/2?create=1"]
 
 
 @only_sqlite
@@ -514,16 +596,21 @@ def test_without_the_extra(
     module: str,
     extra: str,
 ) -> None:
-    """A setting whose library is not installed gives exit status 2, and what to install."""
-    before = feed.dump()
+    """A setting whose library is not installed costs a warning, which says what to install."""
+    deliver_bad_day(feed)
     monkeypatch.setenv(setting, f"json://{SECRET}")
     for name in ("visitpay.channels", "visitpay.metrics"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     outcome = visitpay("load")
-    assert outcome.status == 2
-    assert outcome.err.endswith(f"; run: pip install 'visitpay[{extra}]'\n")
-    assert feed.dump() == before
+    assert outcome.status == 1
+    (warning,) = warnings(outcome.err)
+    assert warning.startswith(NOT_USED)
+    assert warning.endswith(f"; run: pip install 'visitpay[{extra}]'")
+    assert SECRET not in outcome.err
+    findings = visitpay("doctor", "--json").document["findings"]
+    told = {each["name"]: (each["state"], each["seen"]) for each in findings}[extra]
+    assert told == ("error", warning.removeprefix(NOT_USED))
 
 
 @only_sqlite

@@ -192,7 +192,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     fresh = visitpay("status", "--json").document
     well = {"status": "ok", "summary": "all is well: nothing was loaded yet"}
     assert well == {name: fresh.pop(name) for name in well}
-    assert set(map(str, fresh.values())) == {"None", "[]", "0"}
+    assert set(map(str, fresh.values())) == {"None", "[]", "{}", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
     assert printed[-2] == ["rejects", "open", "0"]
@@ -215,6 +215,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         "files_failed": [],
         "files_held": [],
         "unrecognised": ["readme.md"],
+        "why_unrecognised": {"readme.md": ""},
         "rejects_open": 1,
         "entities": [
             {"entity": entity, "files": 1, "newest": f"2021-12-01T{hour}Z"}
@@ -548,8 +549,11 @@ def test_ignore(
 
     assert found() == checks
     assert found("--ignore", checks[0]) == checks[1:]
-    monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks[1:]))
-    assert found() == checks[:1]
+    for between in (" ", ",", ", "):
+        assert found("--ignore", between.join(checks[:2])) == checks[2:]
+        monkeypatch.setenv("VISITPAY_IGNORE", between.join(checks[1:]))
+        assert found() == checks[:1]
+        monkeypatch.delenv("VISITPAY_IGNORE")
     monkeypatch.setenv("VISITPAY_IGNORE", " ".join(checks))
     assert visitpay(*command).status == 0
     monkeypatch.setenv("VISITPAY_IGNORE", "odd")
@@ -583,6 +587,24 @@ def test_check(feed: Feed, visitpay: Visitpay) -> None:
         ["file", "line", "reason", "column"],
         [short(VISITS), "2", "invalid_date", "AdmitDate"],
     ]
+
+
+@only_sqlite
+def test_check_of_strange_names(feed: Feed, visitpay: Visitpay) -> None:
+    """Names that are none of the feed's are quoted, so that a space shows, each with the reason."""
+    why = {f"{PROCEDURES} ": "spaces around it", "readme.md": ""}
+    for name in why:
+        (feed.landing / name).touch()
+    outcome = visitpay("check")
+    shown = [line.rstrip() for line in outcome.out.splitlines()]
+    assert shown == [
+        "no files to check",
+        f"{'not recognised':{len(PROCEDURES) + 3}} why",
+        f'"{PROCEDURES} " spaces around it',
+        '"readme.md"',
+    ]
+    document = visitpay("check", "--json").document
+    assert (document["unrecognised"], document["why_unrecognised"]) == (list(why), why)
 
 
 def test_sample(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
@@ -732,6 +754,15 @@ def test_unusable_sqlite_url(feed: Feed, visitpay: Visitpay, url: str) -> None:
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
+@only_sqlite
+@pytest.mark.parametrize("command", ["load", "status", "check"])
+def test_closed_landing(feed: Feed, unprivileged: Visitpay, command: str) -> None:
+    """So does one that nobody may read."""
+    feed.landing.chmod(0)
+    message = f"the landing directory {feed.landing} cannot be read: Permission denied"
+    assert unprivileged(command) == Outcome(2, "", f"visitpay: {message}\n")
+
+
 @pytest.mark.parametrize("command", ["load", "status", "check"])
 def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
     """A landing directory that is not there gives exit status 2 and one line."""
@@ -751,6 +782,7 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects %", "not a number of rows like 10, or a share of them like 0.5%"),
+        ("load --max-rejects 101%", "101% is more than all rows; give a share up to 100%"),
         ("load --since today", "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"),
         ("load --wait -1", "--wait"),
         ("load --wait nan", "--wait"),
@@ -864,7 +896,7 @@ def test_harmful_names(
 OPTIONS = {
     "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
     " --metrics-file --dry-run --json --log-format --verbose --help",
-    "doctor": "--database-url --hospital --send --json --help",
+    "doctor": "--database-url --hospital --metrics-file --send --json --help",
     "status": "--database-url --hospital --expect --ignore --json --help",
     "files": "--database-url --hospital --entity --status --limit --json --help",
     "explain": "--database-url --json --help",

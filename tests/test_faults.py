@@ -1,6 +1,5 @@
 """The worst days: no room, no permission, no database, signals; nothing is lost or half-done."""
 
-import ctypes
 import gc
 import logging
 import os
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select
 
-from tests.conftest import Feed, Outcome, only_sqlite, start
+from tests.conftest import Feed, Outcome, Visitpay, only_sqlite, start, without_privilege
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
 from visitpay.database import make_engine, reading
@@ -251,12 +250,6 @@ def test_truncated_database(sample: Path, feed: Feed, share: float) -> None:
     assert "Traceback" not in outcome.err
 
 
-def without_privilege() -> None:
-    """Let even root mind permissions."""
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-
-
 @only_sqlite
 @pytest.mark.parametrize(
     ("mode", "what", "remedy"),
@@ -292,7 +285,19 @@ def test_landing_permissions(feed: Feed) -> None:
     outcome = run(feed, "load", preexec_fn=without_privilege)
     feed.landing.chmod(0o700)
     assert outcome.status == 2
-    assert "is not readable" in outcome.err
+    assert "cannot be read: Permission denied" in outcome.err
+
+
+@only_sqlite
+def test_permissions_of_the_directory(feed: Feed, unprivileged: Visitpay) -> None:
+    """A database in a directory that is closed gives 3 and says which, and so says the doctor."""
+    feed.database.parent.chmod(0)
+    denied = "cannot be opened: Permission denied; check the path and its permissions"
+    message = f"{feed.database} {denied}"
+    assert unprivileged("load") == Outcome(3, "", f"visitpay: {message}\n")
+    outcome = unprivileged("doctor")
+    assert outcome.status == 1
+    assert message in outcome.out
 
 
 @only_sqlite

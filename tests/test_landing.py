@@ -38,52 +38,59 @@ def test_names(
     mtime = path.stat().st_mtime_ns
     when = datetime(*moment, tzinfo=UTC)
     file = LandedFile(tmp_path, path.name, hospital, entity, when, len(CONTENT), mtime)
-    assert scan(tmp_path, hospital) == Landing((file,), ())
+    assert scan(tmp_path, hospital) == Landing((file,), {})
     assert file.path == path
 
 
+CASE = "only the case of letters differs"
+DATE = "no such date or time"
+SPACES = "spaces around it"
+OTHER = "does not begin with HospitalABC_"
+
 ALMOST = {
-    "opening bracket only": "HospitalABC_VisitPay_Visit_[20211201_223005.txt",
-    "closing bracket only": "HospitalABC_VisitPay_Visit_20211201_223005].txt",
-    "wrong case of the type": "HospitalABC_VisitPay_visit_20211201_223005.txt",
-    "wrong case of the hospital": "hospitalabc_VisitPay_Visit_20211201_223005.txt",
-    "wrong case of the feed": "HospitalABC_Visitpay_Visit_20211201_223005.txt",
-    ".TXT": "HospitalABC_VisitPay_Visit_20211201_223005.TXT",
-    ".csv": "HospitalABC_VisitPay_Visit_20211201_223005.csv",
-    ".txt.gz": f"{VISIT}.gz",
-    "no extension": "HospitalABC_VisitPay_Visit_20211201_223005",
-    "an upload in progress": f"{VISIT}.part",
-    "30 February": "HospitalABC_VisitPay_Visit_20210230_223005.txt",
-    "the year 0": "HospitalABC_VisitPay_Visit_00001201_223005.txt",
-    "246060": "HospitalABC_VisitPay_Visit_20211201_246060.txt",
-    "a leap second": "HospitalABC_VisitPay_Visit_20211231_235960.txt",
-    "digits missing": "HospitalABC_VisitPay_Visit_2021121_22335.txt",
-    "digits too many": "HospitalABC_VisitPay_Visit_20211201_2230050.txt",
-    "Arabic digits": "HospitalABC_VisitPay_Visit_2021120\u0661_223005.txt",
-    "full-width digits": "HospitalABC_VisitPay_Visit_20211201_22300\uff15.txt",
-    "another hospital": "HospitalXYZ_VisitPay_Visit_20211201_223005.txt",
-    "more before": f"copy of {VISIT}",
-    "unknown type": "HospitalABC_VisitPay_Guarantor_20211201_223005.txt",
-    "types": "HospitalABC_VisitPay_Visits_20211201_223005.txt",
-    "a newline at the end": f"{VISIT}\n",
-    "a space at the end": f"{VISIT} ",
-    "not UTF-8": os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"),
-    "something else": "README.txt",
+    "opening bracket only": ("HospitalABC_VisitPay_Visit_[20211201_223005.txt", ""),
+    "closing bracket only": ("HospitalABC_VisitPay_Visit_20211201_223005].txt", ""),
+    "wrong case of the type": ("HospitalABC_VisitPay_visit_20211201_223005.txt", CASE),
+    "wrong case of the hospital": ("hospitalabc_VisitPay_Visit_20211201_223005.txt", CASE),
+    "wrong case of the feed": ("HospitalABC_Visitpay_Visit_20211201_223005.txt", CASE),
+    ".TXT": ("HospitalABC_VisitPay_Visit_20211201_223005.TXT", CASE),
+    ".csv": ("HospitalABC_VisitPay_Visit_20211201_223005.csv", ""),
+    ".txt.gz": (f"{VISIT}.gz", ""),
+    "no extension": ("HospitalABC_VisitPay_Visit_20211201_223005", ""),
+    "an upload in progress": (f"{VISIT}.part", ""),
+    "30 February": ("HospitalABC_VisitPay_Visit_20210230_223005.txt", DATE),
+    "the year 0": ("HospitalABC_VisitPay_Visit_00001201_223005.txt", DATE),
+    "246060": ("HospitalABC_VisitPay_Visit_20211201_246060.txt", DATE),
+    "a leap second": ("HospitalABC_VisitPay_Visit_20211231_235960.txt", DATE),
+    "digits missing": ("HospitalABC_VisitPay_Visit_2021121_22335.txt", ""),
+    "digits too many": ("HospitalABC_VisitPay_Visit_20211201_2230050.txt", ""),
+    "Arabic digits": ("HospitalABC_VisitPay_Visit_2021120\u0661_223005.txt", ""),
+    "full-width digits": ("HospitalABC_VisitPay_Visit_20211201_22300\uff15.txt", ""),
+    "another hospital": ("HospitalXYZ_VisitPay_Visit_20211201_223005.txt", OTHER),
+    "more before": (f"copy of {VISIT}", OTHER),
+    "unknown type": ("HospitalABC_VisitPay_Guarantor_20211201_223005.txt", ""),
+    "types": ("HospitalABC_VisitPay_Visits_20211201_223005.txt", ""),
+    "a newline at the end": (f"{VISIT}\n", SPACES),
+    "a space at the end": (f"{VISIT} ", SPACES),
+    "not UTF-8": (os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"), ""),
+    "something else": ("README.txt", ""),
 }
 
 
-@pytest.mark.parametrize("name", ALMOST.values(), ids=ALMOST)
-def test_unrecognised_names(tmp_path: Path, name: str) -> None:
-    """A name that is not quite one of the feed is listed as it is, and not loaded."""
+@pytest.mark.parametrize(("name", "why"), ALMOST.values(), ids=ALMOST)
+def test_unrecognised_names(tmp_path: Path, name: str, why: str) -> None:
+    """A name that is not quite one of the feed is listed as it is, with why, and not loaded."""
     (tmp_path / name).write_bytes(CONTENT)
-    assert scan(tmp_path, "HospitalABC") == Landing((), (name,))
+    landed = scan(tmp_path, "HospitalABC")
+    assert (landed, landed.unrecognised) == (Landing((), {name: why}), (name,))
 
 
 def test_regex_characters(tmp_path: Path) -> None:
     """A hospital's name stands for itself and is no pattern."""
     landed(tmp_path)
-    assert scan(tmp_path, "Hospital...") == Landing((), (VISIT,))
-    assert scan(tmp_path, "(") == Landing((), (VISIT,))
+    for hospital in ("Hospital...", "("):
+        why = f"does not begin with {hospital}_"
+        assert scan(tmp_path, hospital) == Landing((), {VISIT: why})
 
 
 def test_order(tmp_path: Path) -> None:
@@ -99,6 +106,17 @@ def test_order(tmp_path: Path) -> None:
     landing = scan(tmp_path, "HospitalABC")
     assert [file.name for file in landing.files] == names
     assert landing.unrecognised == ("a.txt", "b.txt")
+    assert landing.strangers == "a.txt, b.txt"
+
+
+def test_many_strangers(tmp_path: Path) -> None:
+    """People are told ten names, with what is odd about each, and how many more there are."""
+    for number in range(1010):
+        (tmp_path / f"{number:04}").touch()
+    (tmp_path / f"{'0' * 4}\n").mkdir()
+    first = ["0000", "0000\\n (is a directory)", *(f"{number:04}" for number in range(1, 9))]
+    told = f"{', '.join(first)} and 1,001 more"
+    assert scan(tmp_path, "HospitalABC").strangers == told
 
 
 def make_socket(path: Path) -> None:
@@ -110,22 +128,26 @@ def make_socket(path: Path) -> None:
 
 IRREGULAR = "is no longer a regular file"
 LINK = "cannot be opened: Too many levels of symbolic links"
-SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
-    "directory": (Path.mkdir, IRREGULAR),
-    "FIFO": (os.mkfifo, IRREGULAR),
-    "link to a file": (lambda path: path.symlink_to(__file__), LINK),
-    "link to nothing": (lambda path: path.symlink_to("nowhere"), LINK),
-    "socket": (make_socket, "cannot be opened: No such device or address"),
+NO_DEVICE = "cannot be opened: No such device or address"
+SPECIAL: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "directory": (Path.mkdir, "is a directory", IRREGULAR),
+    "FIFO": (os.mkfifo, "is no regular file", IRREGULAR),
+    "link to a file": (lambda path: path.symlink_to(__file__), "is a link", LINK),
+    "link to a directory": (lambda path: path.symlink_to("."), "is a link", LINK),
+    "link to nothing": (lambda path: path.symlink_to("nowhere"), "is a link", LINK),
+    "socket": (make_socket, "is no regular file", NO_DEVICE),
 }
 
 
-@pytest.mark.parametrize(("make", "message"), SPECIAL.values(), ids=SPECIAL)
-def test_special_files(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+@pytest.mark.parametrize(("make", "why", "message"), SPECIAL.values(), ids=SPECIAL)
+def test_special_files(
+    tmp_path: Path, make: Callable[[Path], None], why: str, message: str
+) -> None:
     """What is not a regular file is unrecognised, and refused where it took a file's place."""
     file = landed(tmp_path)
     file.path.unlink()
     make(file.path)
-    assert scan(tmp_path, "HospitalABC") == Landing((), (VISIT,))
+    assert scan(tmp_path, "HospitalABC") == Landing((), {VISIT: why})
     with pytest.raises(FileError) as caught, reading(file):
         pytest.fail("it was opened")
     assert str(caught.value) == message

@@ -174,6 +174,12 @@ def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -
     assert outcome.status == 0
     assert outcome.document["unrecognised"] == unrecognised
     assert outcome.err.count("not recognised in the landing directory") == 1
+    why = ["is no regular file", "is a directory", "is a link", "only the case of letters differs"]
+    told = ", ".join(f"{name} ({each})" for name, each in zip(unrecognised, why, strict=True))
+    assert f"left alone: {told}\n" in outcome.err
+    document = visitpay("status", "--json").document
+    assert document["unrecognised"] == unrecognised
+    assert document["why_unrecognised"] == dict(zip(unrecognised, why, strict=True))
     assert len(outcome.document["files"]) == 1
 
 

@@ -11,10 +11,12 @@ from visitpay.hold import Hold
 from visitpay.landing import Landing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from apprise import Apprise
     from prometheus_client import Metric
+
+    from visitpay.pinging import Pinger
 
 logger = logging.getLogger(__name__)
 
@@ -22,22 +24,19 @@ logger = logging.getLogger(__name__)
 class Watch:
     """The watch over one load: people, a dead man's switch, Prometheus, each where it is set.
 
-    None of them can fail the load, nor hold it up for long.
+    None of them can fail the load, nor hold it up for long: a setting that cannot be used costs a
+    warning, and the others are used.
     """
 
     def __init__(
         self, alert_urls: str = "", ping_url: str = "", metrics_file: Path | None = None
     ) -> None:
-        """Check the settings; raises ConfigurationError for one that cannot be used."""
-        self._channels = open_channels(alert_urls) if alert_urls.strip() else []
-        self._pinger = None
-        if ping_url.strip():
-            from visitpay.pinging import Pinger
-
-            self._pinger = Pinger(ping_url)
-        if metrics_file:
-            _require_metrics()
-        self._metrics_file = metrics_file
+        """Say who is to be told."""
+        self._channels, troubles = open_channels(alert_urls)
+        self._pinger, of_pinger = open_pinger(ping_url)
+        self._metrics_file, of_metrics = open_metrics(metrics_file)
+        for trouble in troubles + of_pinger + of_metrics:
+            logger.warning("not used, the load goes on without it: %s", trouble)
         self._books: Sequence[Metric] | None = None
         self._over = False
         self._began = time.monotonic()
@@ -95,19 +94,37 @@ class Watch:
         channels.send(self._channels, title, f"{what}; what was not loaded waits for the next load")
 
 
-def open_channels(urls: str) -> "list[Apprise]":
-    """Give a channel for each Apprise URL; raises ConfigurationError when it cannot be used."""
+def open_channels(urls: str) -> "tuple[Mapping[int, Apprise], list[str]]":
+    """Give the channels by the numbers of their Apprise URLs, and what is wrong with the others."""
+    if not urls.strip():
+        return {}, []
     try:
         from visitpay.channels import channels_of
-    except ImportError as error:
-        message = "VISITPAY_ALERT_URLS needs Apprise; run: pip install 'visitpay[alerts]'"
-        raise ConfigurationError(message) from error
-    return channels_of(urls)
+    except ImportError:
+        return {}, ["VISITPAY_ALERT_URLS needs Apprise; run: pip install 'visitpay[alerts]'"]
+    channels, unusable = channels_of(urls)
+    told = "URL {} of VISITPAY_ALERT_URLS is none that Apprise can use"
+    return channels, [told.format(number) for number in unusable]
 
 
-def _require_metrics() -> None:
+def open_pinger(url: str) -> "tuple[Pinger | None, list[str]]":
+    """Give who is pinged, if anyone is, or what is wrong with its URL."""
+    if not url.strip():
+        return None, []
+    from visitpay.pinging import Pinger
+
     try:
-        import visitpay.metrics  # noqa: F401
-    except ImportError as error:
-        message = "--metrics-file needs prometheus-client; run: pip install 'visitpay[metrics]'"
-        raise ConfigurationError(message) from error
+        return Pinger(url), []
+    except ConfigurationError as error:
+        return None, [str(error)]
+
+
+def open_metrics(path: Path | None) -> tuple[Path | None, list[str]]:
+    """Give the metrics file, if one is wanted, or what is missing."""
+    if path:
+        try:
+            import visitpay.metrics  # noqa: F401
+        except ImportError:
+            message = "--metrics-file needs prometheus-client; run: pip install 'visitpay[metrics]'"
+            return None, [message]
+    return path, []

@@ -2,12 +2,11 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from apprise import Apprise, NotifyFormat, NotifyType
 
-from visitpay.errors import ConfigurationError
 from visitpay.patience import within
 
 logger = logging.getLogger(__name__)
@@ -22,26 +21,27 @@ SECONDS = 15.0
 _BETWEEN_URLS = re.compile(r"[\s,]+(?=[\w+-]+://)")  # within one there may be commas, too
 
 
-def channels_of(urls: str) -> list[Apprise]:
-    """Give a channel for each URL; between them are commas or spaces.
+def channels_of(urls: str) -> tuple[dict[int, Apprise], list[int]]:
+    """Give the channels by the numbers of their URLs, and the numbers that Apprise cannot use.
 
-    Raises ConfigurationError, without the URL, for one that Apprise cannot use.
+    Between the URLs are commas or spaces.
     """
-    channels = []
+    channels, unusable = {}, []
     for number, url in enumerate(_BETWEEN_URLS.split(urls.strip(", \t\r\n")), 1):
         channel = Apprise()
-        if not channel.add(url) or len(channel) != 1:
-            message = f"URL {number} of VISITPAY_ALERT_URLS is none that Apprise can use"
-            raise ConfigurationError(message)
-        channels.append(channel)
-    return channels
+        if channel.add(url) and len(channel) == 1:
+            channels[number] = channel
+        else:
+            unusable.append(number)
+    return channels, unusable
 
 
-def send(channels: Sequence[Apprise], title: str, body: str, *, good: bool = False) -> bool:
+def send(channels: Mapping[int, Apprise], title: str, body: str, *, good: bool = False) -> bool:
     """Tell all channels at once; gives whether any took it, and warns of each that did not."""
     kind = NotifyType.SUCCESS if good else NotifyType.WARNING
-    taken = within(SECONDS, [partial(_notify, each, title, body, kind) for each in channels])
-    for number, (channel, took) in enumerate(zip(channels, taken, strict=True), 1):
+    works = [partial(_notify, each, title, body, kind) for each in channels.values()]
+    taken = within(SECONDS, works)
+    for (number, channel), took in zip(channels.items(), taken, strict=True):
         if not took:
             name = channel[0].service_name
             logger.warning("alert channel %d (%s) did not take the message", number, name)

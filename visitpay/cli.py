@@ -41,10 +41,12 @@ from visitpay.options import (
     Landing,
     Limit,
     LogFormat,
+    MetricsFile,
     Wait,
     as_moment,
     as_number,
     as_tolerance,
+    told,
 )
 from visitpay.stopping import stoppable
 from visitpay.words import ago, counted
@@ -123,14 +125,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         typer.Option(metavar="NAME", help="Load this file (its whole name), whatever is rejected."),
     ] = None,
     wait: Wait = 60,
-    metrics_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="VISITPAY_METRICS_FILE",
-            metavar="PATH",
-            help="Leave metrics for Prometheus in this file.",
-        ),
-    ] = None,
+    metrics_file: MetricsFile = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything, then take it all back.")
     ] = False,
@@ -167,7 +162,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         hold_above=hold_above,
         approved=frozenset(approve or ()),
     )
-    watch = Watch() if dry_run else Watch(*_told(), metrics_file)
+    watch = Watch() if dry_run else Watch(*told(), metrics_file)
     with _watched(watch):
         with stoppable(), terminal.progress_bar() as progress:
             report = load_landing(
@@ -179,11 +174,6 @@ def load(  # noqa: PLR0913 - each is an option of the command
             _show_run(report)
         if report.status == ATTENTION:
             raise typer.Exit(ATTENTION_STATUS)
-
-
-def _told() -> tuple[str, str]:
-    # Secrets, which as options anyone could see in the list of processes.
-    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
 
 
 @contextmanager
@@ -199,6 +189,20 @@ def _watched(watch: "Watch") -> Iterator[None]:
         watch.end(_exit_status(error), error)
         raise
     watch.end(0)
+
+
+def _tell_of_arguments(given: Sequence[str]) -> None:
+    """Tell of a load that could not run, since an argument of it cannot be used."""
+    if given[:1] != ["load"] or "--dry-run" in given:
+        return
+    from visitpay.alerting import Watch
+    from visitpay.terminal import start_log
+
+    start_log(LogFormat.TEXT, verbose=False)
+    metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
+    watch = Watch(*told(), Path(metrics_file) if metrics_file else None)
+    error = ConfigurationError("an argument of its command cannot be used, its log says which")
+    watch.end(CONFIGURATION_STATUS, error)
 
 
 def _run_document(report: "RunReport") -> dict[str, Any]:
@@ -276,14 +280,18 @@ def status(
     if as_json:
         first = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
         found = {"findings": [asdict(each) for each in seen.findings]}
-        typer.echo(terminal.dumps(first | vars(seen) | found))
+        why = {"why_unrecognised": landed.strange}
+        typer.echo(terminal.dumps(first | vars(seen) | why | found))
         return
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
         ("last run", seen.last_run and _run(seen.last_run, now)),
         ("files waiting", f"{len(seen.files_new):,}"),
         ("failed or held", _named([terminal.short(name) for name in seen.files_failed])),
-        ("not recognised", _named(seen.unrecognised)),
+        (
+            "not recognised",
+            f"{len(landed.strange):,}{': ' * bool(landed.strange)}{landed.strangers}",
+        ),
         ("rejects open", f"{seen.rejects_open:,}"),
         ("balances", _compared(seen.compared)),
     ]
@@ -461,7 +469,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             typer.echo(dumps({"status": status, "error": str(error)}))
         _log_failure(error)
         sys.exit(_exit_status(error))
-
+    except SystemExit as ended:
+        if ended.code == CONFIGURATION_STATUS:  # Typer refused an argument, and said so
+            _tell_of_arguments(given)
+        raise
     except OSError as error:
         typer.echo(f"visitpay: the output cannot be written: {error.strerror}", err=True)
         sys.exit(DATABASE_STATUS)

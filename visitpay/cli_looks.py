@@ -1,7 +1,6 @@
 """The commands that look: at one row, at the feed, at the database, at files not yet loaded."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,9 @@ from visitpay.options import (
     Landing,
     Limit,
     LogFormat,
+    MetricsFile,
     Wait,
+    told,
 )
 from visitpay.stopping import stoppable
 from visitpay.words import counted
@@ -95,6 +96,7 @@ def doctor(
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    metrics_file: MetricsFile = None,
     send: Annotated[
         bool, typer.Option("--send", help="Send the alert channels a message, to see.")
     ] = False,
@@ -108,16 +110,14 @@ def doctor(
     from visitpay.doctor import ERROR, examine
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
-    alert_urls = os.environ.get("VISITPAY_ALERT_URLS", "")
-    examined = list(examine(database_url, landing, hospital, alert_urls, send=send))
+    examined = list(examine(database_url, landing, hospital, *told(), metrics_file, send=send))
     if as_json:
         typer.echo(terminal.dumps({"findings": [vars(each) for each in examined]}))
     else:
         rows = [(each.state, each.name, each.seen) for each in examined]
         terminal.show(("", "", ""), rows)
-        for each in examined:
-            if each.remedy:
-                terminal.say(f"{each.name}: {each.remedy}")
+        remedies = [(f"{each.name}:", each.remedy) for each in examined if each.remedy]
+        terminal.show(("", ""), remedies)
     if any(each.state == ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -279,10 +279,11 @@ def check(
             "status": verdict(attention=bad),
             "files": [_checked_document(each) for each in checked],
             "unrecognised": landed.unrecognised,
+            "why_unrecognised": landed.strange,
         }
         typer.echo(terminal.dumps(document))
     else:
-        _show_checked(checked, landed.unrecognised)
+        _show_checked(checked, landed.strange)
     if bad:
         raise typer.Exit(ATTENTION_STATUS)
 
@@ -298,11 +299,12 @@ def _checked_document(checked: "CheckedFile") -> dict[str, Any]:
     }
 
 
-def _show_checked(checked: "Sequence[CheckedFile]", unrecognised: Sequence[str]) -> None:
+def _show_checked(checked: "Sequence[CheckedFile]", strange: Mapping[str, str]) -> None:
     from visitpay.terminal import short, show
 
     files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
     show(("file", "rows", "rejected", "error"), files, nothing="no files to check")
     examples = [(short(each.file.name), *example) for each in checked for example in each.examples]
     show(("file", "line", "reason", "column"), examples, "the first rejects of each")
-    show(("not recognised",), [(name,) for name in unrecognised])
+    # Quoted, since a name may end with a space.
+    show(("not recognised", "why"), [(f'"{name}"', why) for name, why in strange.items()])

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, select, update
 
 from visitpay import landing, ledger
-from visitpay.alerting import open_channels
+from visitpay.alerting import open_channels, open_metrics, open_pinger
 from visitpay.database import make_engine, reading, translated
 from visitpay.dialects import dialect_of
-from visitpay.errors import VisitPayError
+from visitpay.errors import BusyError, VisitPayError
 from visitpay.hold import Hold
-from visitpay.models import ENTITIES, LoadFile, LoadRun
+from visitpay.landing import printable
+from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
 from visitpay.words import counted
 
 OK = "ok"
@@ -36,28 +37,34 @@ class Examined:
     remedy: str = ""
 
 
-def examine(
-    url: str, directory: Path, hospital: str, alert_urls: str = "", *, send: bool = False
+def examine(  # noqa: PLR0913 - each is a setting of a load
+    url: str,
+    directory: Path,
+    hospital: str,
+    alert_urls: str = "",
+    ping_url: str = "",
+    metrics_file: Path | None = None,
+    *,
+    send: bool = False,
 ) -> Iterator[Examined]:
     """Look at everything that a load needs; without a database that can be used, not much.
 
-    With `send`, the alert channels are sent a message, to see whether they take it.
+    With `send`, the alert channels are sent a message, to see whether they take it. The ping URL is
+    not asked: whoever is pinged would take it for a load.
     """
     yield _landing(directory, hospital)
     if send or alert_urls.strip():
         yield _channels(alert_urls, send=send)
+    if ping_url.strip():
+        yield _ping(ping_url)
+    if metrics_file:
+        yield _metrics(metrics_file)
     try:
         engine = make_engine(url)
-        with reading(url), translated(engine.url), engine.connect():
-            pass  # it is at head, and the engine of a load keeps foreign keys
     except VisitPayError as error:
         yield Examined("database", ERROR, str(error))
         return
-    yield Examined("database", OK, f"{engine.name} answers, and its schema is at head")
-    yield _lock(engine)
-    with reading(url) as connection:
-        for look in (_references, _last_run, _clock):
-            yield look(connection)
+    yield from _database(engine, url)
     is_file = engine.url.get_backend_name() == "sqlite"
     for name, look_at in {"disk": _disk, "permissions": _permissions}.items():
         path = Path(str(engine.url.database))
@@ -72,12 +79,11 @@ def _landing(directory: Path, hospital: str) -> Examined:
             "landing directory", ERROR, str(error), "check its path and its permissions"
         )
     seen = (
-        f"{counted(len(landed.files), 'file')} of the feed, "
-        f"{counted(len(landed.unrecognised), 'other')}"
+        f"{counted(len(landed.files), 'file')} of the feed, {counted(len(landed.strange), 'other')}"
     )
-    if landed.unrecognised:
-        remedy = "`visitpay status --json` names the others: rename them, or take them away"
-        return Examined("landing directory", WARNING, seen, remedy)
+    if landed.strange:
+        remedy = "rename the others, or take them away; `visitpay status --json` names them all"
+        return Examined("landing directory", WARNING, f"{seen}: {landed.strangers}", remedy)
     return Examined("landing directory", OK, seen)
 
 
@@ -85,10 +91,9 @@ def _channels(alert_urls: str, *, send: bool) -> Examined:
     if not alert_urls.strip():
         remedy = "set VISITPAY_ALERT_URLS to Apprise URLs of those who are to be told"
         return Examined("alerts", WARNING, "no channel is set", remedy)
-    try:
-        channels = open_channels(alert_urls)
-    except VisitPayError as error:
-        return Examined("alerts", ERROR, str(error), "correct VISITPAY_ALERT_URLS")
+    channels, troubles = open_channels(alert_urls)
+    if troubles:
+        return Examined("alerts", ERROR, "; ".join(troubles), "correct VISITPAY_ALERT_URLS")
     asked = counted(len(channels), "channel")
     if not send:
         return Examined("alerts", OK, f"{asked}, not asked (--send does)")
@@ -99,12 +104,77 @@ def _channels(alert_urls: str, *, send: bool) -> Examined:
     return Examined("alerts", OK, f"a message was sent to {asked}")
 
 
-def _lock(engine: Engine) -> Examined:
+def _ping(url: str) -> Examined:
+    _, troubles = open_pinger(url)
+    if troubles:
+        return Examined("ping", ERROR, "; ".join(troubles), "correct VISITPAY_PING_URL")
+    return Examined("ping", OK, "a URL is set, not asked: that would count as a load")
+
+
+def _metrics(path: Path) -> Examined:
+    _, troubles = open_metrics(path)
+    if troubles:
+        return Examined("metrics", ERROR, "; ".join(troubles))
+    name, folder = printable(str(path)), printable(str(path.parent))
+    if path.is_dir():
+        return Examined("metrics", ERROR, f"{name} is a directory", "name a file in it")
+    if not path.parent.is_dir():
+        return Examined("metrics", ERROR, f"there is no directory {folder}", "make it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        remedy = f"let the user of the load write to {folder}"
+        return Examined("metrics", ERROR, f"no file can be written in {folder}", remedy)
+    return Examined("metrics", OK, f"{name} can be written")
+
+
+def _database(engine: Engine, url: str) -> Iterator[Examined]:
     try:
-        with Hold(engine, 0):
-            return Examined("lock", OK, "no load holds the database; foreign keys are kept")
+        with reading(url), translated(engine.url), engine.connect():
+            pass  # it is at head, and the engine of a load keeps foreign keys
     except VisitPayError as error:
-        return Examined("lock", WARNING, str(error), "see whether that load still gets on")
+        yield Examined("database", ERROR, str(error))
+        return
+    yield Examined("database", OK, f"{engine.name} answers, and its schema is at head")
+    yield from _as_a_load(engine, url)
+    with reading(url) as connection:
+        for look in (_references, _clock):
+            yield look(connection)
+
+
+def _as_a_load(engine: Engine, url: str) -> list[Examined]:
+    """Look from where a load stands: its lock, what it may write, what the one before left."""
+    try:
+        with Hold(engine, 0) as hold:
+            lock = Examined("lock", OK, "no load holds the database; foreign keys are kept")
+            return [lock, _writing(hold), _last_run(hold.unit(ledger.last_run), is_over=True)]
+    except BusyError as error:
+        lock = Examined("lock", WARNING, str(error), "see whether that load still gets on")
+    except VisitPayError as error:
+        lock = Examined("lock", ERROR, str(error))
+    with reading(url) as connection:
+        return [lock, _last_run(ledger.last_run(connection), is_over=False)]
+
+
+def _writing(hold: Hold) -> Examined:
+    try:
+        with hold.rehearsal():
+            hold.unit(_write_nothing)
+    except VisitPayError as error:
+        return Examined("writing", ERROR, str(error))
+    return Examined("writing", OK, "every table can be written to; nothing was")
+
+
+def _write_nothing(connection: Connection) -> None:
+    """Insert and update no rows: a database that would refuse some refuses that, too."""
+    import polars as pl
+
+    for table in Base.metadata.sorted_tables:
+        names = [column.name for column in table.columns]
+        connection.execute(insert(table).from_select(names, select(table).where(false())))
+        connection.execute(update(table).where(false()).values(dict(table.columns)))
+    for entity in ENTITIES:  # by way of a temporary table, perhaps
+        table = entity.__table__
+        given = [each.name for each in table.columns if each.name != "source_file_id"]
+        dialect_of(connection).upsert(connection, table, pl.DataFrame(schema=given), 0)
 
 
 def _references(connection: Connection) -> Examined:
@@ -122,12 +192,14 @@ def _references(connection: Connection) -> Examined:
     return Examined("references", OK, "every row refers to what is there")
 
 
-def _last_run(connection: Connection) -> Examined:
-    run = ledger.last_run(connection)
+def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
     if run is None:
         return Examined("last run", WARNING, "none yet", "run: visitpay load")
     seen = f"{run['id']}: {run['status']}, begun {run['started_at']:%Y-%m-%d %H:%M} UTC"
-    state = OK if run["status"] in ("ok", "running") else WARNING
+    if is_over and run["status"] == ledger.RUNNING:
+        remedy = "the next load marks it interrupted, and goes on from there"
+        return Examined("last run", WARNING, f"{seen}, but no load is there: it died", remedy)
+    state = OK if run["status"] in ("ok", ledger.RUNNING) else WARNING
     remedies = {
         "attention": "see `visitpay rejects list`, `visitpay files --status failed` (or held)",
         "interrupted": "the next load goes on from there",
@@ -145,19 +217,27 @@ def _clock(connection: Connection) -> Examined:
 
 
 def _disk(path: Path) -> Examined:
-    free = shutil.disk_usage(path.parent).free
-    seen = f"{free / (1 << 30):,.1f} GiB free beside {path.stat().st_size / (1 << 30):,.1f} GiB"
-    if free < max(ROOM_BYTES, path.stat().st_size // 10):
+    free, taken = shutil.disk_usage(path.parent).free, path.stat().st_size
+    seen = f"{_size(free)} free; the database takes {_size(taken)}"
+    if free < max(ROOM_BYTES, taken // 10):
         return Examined("disk", WARNING, seen, "make room: a load needs some for its journal")
     return Examined("disk", OK, seen)
 
 
+def _size(count: int) -> str:
+    whole = count >= 1 << 30
+    return f"{count / (1 << 30):,.1f} GiB" if whole else f"{count / (1 << 20):,.1f} MiB"
+
+
 def _permissions(path: Path) -> Examined:
+    # A reader of a database that is read-only leaves a journal that is so, too.
+    beside = (path.with_name(f"{path.name}-{each}") for each in ("wal", "shm", "lock"))
+    needed = [each for each in (path.parent, path, *beside) if each.exists()]
+    if closed := [str(each) for each in needed if not os.access(each, os.W_OK)]:
+        seen = f"cannot be written to: {', '.join(closed)}"
+        return Examined("permissions", ERROR, seen, "let the user of the load write to all of it")
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         remedy = f"run: chmod 600 {path}"
         return Examined("permissions", WARNING, f"{path} is mode {mode:o}", remedy)
-    if not os.access(path.parent, os.W_OK):
-        remedy = f"let the user of the load write to {path.parent}"
-        return Examined("permissions", ERROR, "no journal can be written", remedy)
     return Examined("permissions", OK, "the database is its owner's alone")

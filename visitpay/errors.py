@@ -15,6 +15,10 @@ class DatabaseError(VisitPayError):
     """The database cannot be reached, is not at the schema's head, or is held by another load."""
 
 
+class BusyError(DatabaseError):
+    """Another load holds the database."""
+
+
 class StoppedError(VisitPayError):
     """A signal stopped the command; nothing half-done was kept."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from visitpay.database import require_head, translated
 from visitpay.dialects import dialect_of
-from visitpay.errors import DatabaseError
+from visitpay.errors import BusyError
 from visitpay.events import Event
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Hold:
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        """Take the hold; raises DatabaseError when another load still has it after the wait."""
+        """Take the hold; raises BusyError when another load still has it after the wait."""
         with translated(self._engine.url):
             self._open()
         return self
@@ -65,7 +65,7 @@ class Hold:
             if time.monotonic() >= deadline:
                 name = self._engine.url.database
                 message = f"another load holds {name}; wait for it, or give --wait"
-                raise DatabaseError(message)
+                raise BusyError(message)
             time.sleep(_POLL_SECONDS)
 
     @contextmanager

@@ -4,15 +4,18 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.models import ENTITIES
+
+_NAMES_TO_TELL = 10
 
 
 class LandedFile(NamedTuple):
@@ -34,10 +37,24 @@ class LandedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Landing:
-    """What a landing directory holds: files of the feed in load order, and names that are none."""
+    """What a landing directory holds: files of the feed in load order, and what is none of it."""
 
     files: tuple[LandedFile, ...]
-    unrecognised: tuple[str, ...]
+    strange: Mapping[str, str]
+    """Names that are none of the feed's, in order, and why; nothing where that is plain to see."""
+
+    @property
+    def unrecognised(self) -> tuple[str, ...]:
+        """The names of what is none of the feed."""
+        return tuple(self.strange)
+
+    @property
+    def strangers(self) -> str:
+        """The first of the names that are none of the feed's, with the reasons, for people."""
+        shown = islice(self.strange.items(), _NAMES_TO_TELL)
+        told = (f"{printable(name)} ({why})" if why else printable(name) for name, why in shown)
+        more = len(self.strange) - _NAMES_TO_TELL
+        return ", ".join(told) + (f" and {more:,} more" if more > 0 else "")
 
 
 def scan(directory: Path, hospital: str) -> Landing:
@@ -52,24 +69,24 @@ def scan(directory: Path, hospital: str) -> Landing:
     pattern = _name_pattern(hospital)
     order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
     files: list[LandedFile] = []
-    unrecognised: list[str] = []
+    strange: dict[str, str] = {}
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 landed = _landed(entry, pattern, directory, hospital)
-                if landed is None:
-                    unrecognised.append(entry.name)
-                else:
+                if isinstance(landed, LandedFile):
                     files.append(landed)
+                else:
+                    strange[entry.name] = landed
     except OSError as error:
         message = (
             f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
         )
         raise ConfigurationError(message) from error
     files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
-    return Landing(tuple(files), tuple(sorted(unrecognised)))
+    return Landing(tuple(files), dict(sorted(strange.items())))
 
 
 def _name_pattern(hospital: str) -> re.Pattern[str]:
@@ -83,15 +100,18 @@ def _name_pattern(hospital: str) -> re.Pattern[str]:
 
 def _landed(
     entry: os.DirEntry[str], pattern: re.Pattern[str], directory: Path, hospital: str
-) -> LandedFile | None:
+) -> LandedFile | str:
+    """Give the file, or why it is none of the feed's."""
     match = pattern.fullmatch(entry.name)
     if match is None or not entry.is_file(follow_symlinks=False):
-        return None
+        return _oddity(entry, pattern, hospital)
     try:
         moment = _moment(match["bracketed"] or match["bare"])
         status = entry.stat(follow_symlinks=False)
-    except (ValueError, FileNotFoundError):
-        return None
+    except ValueError:
+        return "no such date or time"
+    except FileNotFoundError:
+        return "went away"
     return LandedFile(
         directory=directory,
         name=entry.name,
@@ -101,6 +121,21 @@ def _landed(
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
     )
+
+
+def _oddity(entry: os.DirEntry[str], pattern: re.Pattern[str], hospital: str) -> str:
+    """Say what keeps an entry from being a file of the feed, if it nearly is one."""
+    if entry.is_symlink():
+        return "is a link"
+    if not entry.is_file():
+        return "is a directory" if entry.is_dir() else "is no regular file"
+    if pattern.fullmatch(entry.name.strip()):
+        return "spaces around it"
+    if re.fullmatch(pattern.pattern, entry.name, re.IGNORECASE):
+        return "only the case of letters differs"
+    if pattern.fullmatch(hospital + "".join(entry.name.partition("_VisitPay_")[1:])):
+        return f"does not begin with {hospital}_"
+    return ""
 
 
 def _moment(digits: str) -> datetime:

@@ -206,7 +206,9 @@ class _Run:
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
         run_id, plan = self._hold.unit(partial(_open, files))
         RUN_ID.set(run_id)
-        _warn_of_names(landed.unrecognised)
+        if landed.strange:
+            message = "not recognised in the landing directory, left alone: %s"
+            logger.warning(message, landed.strangers, extra=Event.NAMES_UNRECOGNISED.extra)
         self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
         for file in plan.pending:
             redelivered = file.name in plan.redelivered
@@ -377,18 +379,6 @@ def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
         message = "%s: its rejected rows cannot be tried again: %s"
         logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
         return 0
-
-
-def _warn_of_names(unrecognised: tuple[str, ...]) -> None:
-    if unrecognised:
-        names = ", ".join(printable(name) for name in unrecognised[:_NAMES_TO_LOG])
-        more = len(unrecognised) - _NAMES_TO_LOG
-        logger.warning(
-            "not recognised in the landing directory, left alone: %s%s",
-            names,
-            f" and {more:,} more" if more > 0 else "",
-            extra=Event.NAMES_UNRECOGNISED.extra,
-        )
 
 
 def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """What the commands take: options that several of them share, and what their words mean."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 ATTENTION_STATUS = 1
 CONFIGURATION_STATUS = 2
 DATABASE_STATUS = 3
+
+ALL_PERCENT = 100
 
 
 class LogFormat(StrEnum):
@@ -77,6 +80,9 @@ def as_tolerance(text: str) -> "Tolerance":
     if not (digits.isascii() and digits.isdigit()):
         message = "not a number of rows like 10, or a share of them like 0.5%"
         raise typer.BadParameter(message)
+    if percent and float(number) > ALL_PERCENT:
+        message = f"{text} is more than all rows; give a share up to 100%"
+        raise typer.BadParameter(message)
     return Tolerance(float(number), percent=percent)
 
 
@@ -91,13 +97,15 @@ def as_reason(reason: str | None) -> str | None:
 
 
 def as_checks(checks: list[str] | None) -> list[str] | None:
-    """Check that checks are some."""
-    if checks:
-        from visitpay.quality import CHECKS
+    """Check that checks are some; between their names are commas or spaces."""
+    if not checks:
+        return checks
+    from visitpay.quality import CHECKS
 
-        for check in checks:
-            _require_one_of(CHECKS, check)
-    return checks
+    names = ",".join(checks).replace(",", " ").split()
+    for name in names:
+        _require_one_of(CHECKS, name)
+    return names
 
 
 def _require_one_of(names: Iterable[str], given: str) -> None:
@@ -114,12 +122,19 @@ def as_number(given: float) -> float:
     return given
 
 
+def told() -> tuple[str, str]:
+    """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
+    # Secrets, which as options anyone could see in the list of processes.
+    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
+
+
 Landing = Annotated[
     Path,
     typer.Argument(
         metavar="LANDING",
         envvar="VISITPAY_LANDING",
         help="The directory in which the hospital's files arrive.",
+        readable=False,  # whether it is, is for `scan` to say, in words of ours
         show_default=True,
     ),
 ]
@@ -159,7 +174,16 @@ Ignored = Annotated[
         envvar="VISITPAY_IGNORE",
         metavar="CHECK",
         callback=as_checks,
-        help="Do not make this check, such as type_missing.",
+        help="Do not make this check, such as type_missing; several are parted by commas.",
+    ),
+]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VISITPAY_METRICS_FILE",
+        metavar="PATH",
+        readable=False,
+        help="Leave metrics for Prometheus in this file.",
     ),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]

@@ -79,7 +79,11 @@ def checked(url: URL) -> URL:
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """Make the engine for an existing database: foreign keys on, one transaction at a time."""
     path = Path(str(url.database))
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # its directory is closed
+        raise _unopened(path, error) from error
+    if not is_there:
         message = f"there is no database {path}; run: alembic upgrade head"
         raise DatabaseError(message)
     if read_only:
@@ -166,8 +170,13 @@ def _open_private(path: str) -> int:
     try:
         return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        message = f"{path} cannot be opened: {error.strerror}; check the path and its permissions"
-        raise DatabaseError(message) from error
+        raise _unopened(path, error) from error
+
+
+def _unopened(path: str | Path, error: OSError) -> DatabaseError:
+    return DatabaseError(
+        f"{path} cannot be opened: {error.strerror}; check the path and its permissions"
+    )
 
 
 def upsert(
