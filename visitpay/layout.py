@@ -104,8 +104,8 @@ def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
     for delimiter in DELIMITERS:
         cells = header.split(delimiter)
         if len(cells) == len(columns) and cells[columns.index(key_of(entity))].strip(" ").isdigit():
-            return "it looks like a row, and the header is missing: ask for the whole file again"
-    return "ask for the whole file again"
+            return "it looks like a row, and the header is missing: the whole file is needed again"
+    return "the whole file is needed again"
 
 
 def _require_fit(rows: Sequence[str], delimiter: str, width: int, nameless: int) -> None:
