@@ -13,8 +13,8 @@ from visitpay.errors import ConfigurationError
 def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
     """Open a file, in UTF-8, that appears under its name when the block ends well.
 
-    Only with `over` does it take the place of another. Raises ConfigurationError when it cannot be
-    written.
+    Surrogates in it stand for bytes that are no text (`surrogateescape`). Only with `over` does it
+    take the place of another. Raises ConfigurationError when it cannot be written.
     """
     hidden = path.with_name(f".{path.name}")
     try:
@@ -22,7 +22,9 @@ def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         opened = os.open(hidden, flags, 0o600)
         try:
-            with os.fdopen(opened, "w", encoding="utf-8", newline="") as file:
+            with os.fdopen(
+                opened, "w", encoding="utf-8", errors="surrogateescape", newline=""
+            ) as file:
                 os.fchmod(opened, 0o600)
                 yield file
             (os.replace if over else os.link)(hidden, path)
