@@ -55,7 +55,7 @@ def test_many_bad_rows(feed: Feed) -> None:
         (b"\n1\tbandaid\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
         (
             b"ProcedureId\tx\n1\tbandaid\n",
-            "line 1 lacks the columns ProcedureDescription; ask for the whole file again",
+            "line 1 lacks the columns ProcedureDescription; the whole file is needed again",
         ),
         (
             b"ProcedureId\tProcedureDescription\tprocedureid\n",

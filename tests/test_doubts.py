@@ -99,6 +99,7 @@ def test_most_rows_say_how_a_row_ends(
 
 
 LACKS = "line 1 lacks the columns ProcedureId, ProcedureDescription; "
+AGAIN = "the whole file is needed again"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ LACKS = "line 1 lacks the columns ProcedureId, ProcedureDescription; "
         ),
         (
             "300\tGauze",
-            LACKS + "it looks like a row, and the header is missing: ask for the whole file again",
+            LACKS + "it looks like a row, and the header is missing: " + AGAIN,
         ),
-        ("Procedure\tDescription", LACKS + "ask for the whole file again"),
+        ("Procedure\tDescription", LACKS + AGAIN),
         (
             "ProcedureId,ProcedureDescription",
             "line 1 is split by commas, the rows by tabs; make them the same",

@@ -20,7 +20,7 @@ DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
 NO_HEADER = (
     "line 1 lacks the columns ProcedureId, ProcedureDescription; it looks like a row, and the"
-    " header is missing: ask for the whole file again"
+    " header is missing: the whole file is needed again"
 )
 
 PROCEDURES = ("1\tACL thing", "2\tBeard amputation")

@@ -292,10 +292,10 @@ def test_endless_line() -> None:
 WANTED = "ProcedureId, ProcedureDescription"
 EMPTY = f"is empty; its first line must name {WANTED}"
 BLANK = f"line 1 is empty; it must name {WANTED}"
-LACKS = "line 1 lacks the columns {}; ask for the whole file again"
+LACKS = "line 1 lacks the columns {}; the whole file is needed again"
 NO_HEADER = (
-    "line 1 lacks the columns {}; it looks like a row, and the header is missing: ask for the whole"
-    " file again"
+    "line 1 lacks the columns {}; it looks like a row, and the header is missing: the whole file is"
+    " needed again"
 )
 DOUBLED = "line 1 names {} more than once; one of them must go"
 BAD_FILES: dict[str, tuple[bytes, str]] = {

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from visitpay.exporting import harmless
+from visitpay.terminal import short
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -177,6 +178,8 @@ def test_response_of_files(
     ("cell", "exported"),
     [
         ("=1+1", " =1+1"),
+        (" =1+1", " =1+1"),
+        ("\0=1+1", " \0=1+1"),
         ('"=1+1"', ' "=1+1"'),
         ("@SUM(A1)", " @SUM(A1)"),
         ("-2+3", " -2+3"),
@@ -327,8 +330,8 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
         "total": "20.25",
     }
     told = visitpay("explain", "Visit", "10").out
-    assert "20.25 is 20.25, the sum of 1 transaction" in told
-    assert f"{later}, line 2" in told
+    assert "20.25 is 20.25, the sum of 1 transaction\n" in told.replace(" \n", "\n")
+    assert f"{short(later)}, line 2" in told
 
 
 def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> None:

@@ -460,6 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(app(args=given, prog_name="visitpay", standalone_mode=False) or 0)
     except _UsageError as error:
         _show_usage(error)
+        _tell_of_arguments(given)
         sys.exit(CONFIGURATION_STATUS)
     except VisitPayError as error:
         if "--json" in given:
@@ -469,10 +470,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             typer.echo(dumps({"status": status, "error": str(error)}))
         _log_failure(error)
         sys.exit(_exit_status(error))
-    except SystemExit as ended:
-        if ended.code == CONFIGURATION_STATUS:  # Typer refused an argument, and said so
-            _tell_of_arguments(given)
-        raise
     except OSError as error:
         typer.echo(f"visitpay: the output cannot be written: {error.strerror}", err=True)
         sys.exit(DATABASE_STATUS)

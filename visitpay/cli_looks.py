@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visitpay import DEFAULT_URL
-from visitpay.cli_rejects import rejects_table
 from visitpay.errors import ConfigurationError
 from visitpay.options import (
     ATTENTION_STATUS,
@@ -36,8 +35,11 @@ from visitpay.words import counted
 if TYPE_CHECKING:
     from visitpay.balances import Reconciliation
     from visitpay.checking import CheckedFile
-    from visitpay.explaining import Explained
+    from visitpay.explaining import Balance, Explained
     from visitpay.quality import Finding
+
+
+_DELIVERIES_SHOWN = 5
 
 
 def explain(
@@ -50,6 +52,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
+
+    Of a visit the rejected transactions, too: its balance may lack them.
 
     It holds health and payment data: mind who looks on. Exits with 1 when nothing is known of it.
 
@@ -73,22 +77,56 @@ def explain(
 
 
 def _show_explained(found: "Explained") -> None:
+    from visitpay.explaining import DELIVERIES
     from visitpay.terminal import short, show
 
-    source, balance = found.source, found.balance
     facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
-    if source is not None:
-        facts.append(("came with", f"{source['name']}, line {found.line}"))
-    if balance is not None and balance.visit_balance is not None:
-        verdict = "differs from" if balance.differs else "is"
-        what = f"{balance.visit_balance} {verdict} {balance.total}"
-        facts.append(
-            ("balance", f"{what}, the sum of {counted(balance.transactions, 'transaction')}")
-        )
+    if found.source is not None:
+        facts.append(("came with", f"{short(found.source['name'])}, line {found.line}"))
+    if found.balance is not None and found.balance.visit_balance is not None:
+        facts.append(_balance_fact(found, found.balance))
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
-    deliveries = [(short(str(each["name"])), each["loaded_at"]) for each in found.deliveries]
-    show(("delivered by", "loaded"), deliveries)
-    show(*rejects_table(found.rejects))
+    newest = found.deliveries[:_DELIVERIES_SHOWN]
+    show(
+        ("delivered by", "loaded"),
+        [(short(str(each["name"])), each["loaded_at"]) for each in newest],
+    )
+    if earlier := len(found.deliveries) - len(newest):
+        at_least = "at least " if len(found.deliveries) == DELIVERIES else ""
+        typer.echo(f"and {at_least}{counted(earlier, 'earlier one')}")
+    _show_rejects("rejected", found.rejects)
+    _show_rejects("rejected transactions of the visit", found.rejected_transactions)
+    if more := found.rejected_transactions_total - len(found.rejected_transactions):
+        typer.echo(f"and {more:,} more")
+
+
+def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
+    """Say whose balance it is, whether it is right, and what to do next if it is not."""
+    is_visit = "visit_balance" in (found.row or {})
+    verdict = "differs from" if balance.differs else "is"
+    transactions = counted(balance.transactions, "transaction")
+    fact = f"{balance.visit_balance} {verdict} {balance.total}, the sum of {transactions}"
+    if balance.differs and not is_visit:
+        fact += f"; see: visitpay explain visit {balance.visit_identifier}"
+    elif found.rejected_transactions_total and balance.differs:
+        rejected = counted(found.rejected_transactions_total, "rejected transaction")
+        fact += f"; see the {rejected} below"
+    elif balance.differs:
+        fact += "; no rejected row explains it: ask the hospital"
+    return "balance" if is_visit else "its visit's balance", fact
+
+
+def _show_rejects(title: str, rejects: "Sequence[Mapping[Any, Any]]") -> None:
+    """Print rejects so that they fit a terminal: what may be long stands last, and is folded."""
+    from visitpay.terminal import short, show
+
+    rows = []
+    for each in rejects:
+        what = " ".join(filter(None, (each["reason"], each["column_name"])))
+        why = f" ({each['why']})" if each["why"] else ""
+        place = (each["id"], short(each["file"]), each["line_number"], each["status"])
+        rows.append((*place, f"{what}{why}: {each['raw']}"))
+    show(("id", "file", "line", "status", "reason: row"), rows, title)
 
 
 def doctor(

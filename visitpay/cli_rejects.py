@@ -9,9 +9,11 @@ import typer
 from visitpay import DEFAULT_URL
 from visitpay.options import (
     DEFAULT_HOSPITAL,
+    DEFAULT_LANDING,
     DatabaseUrl,
     Hospital,
     Json,
+    Landing,
     Limit,
     LogFormat,
     OfEntity,
@@ -98,6 +100,7 @@ def rejects_table(
 @rejects_app.command("export")
 def export_rejects(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
+    landing: Landing = DEFAULT_LANDING,
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
@@ -114,10 +117,12 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     """Write the open rejects to files: mend the rows, and move the file to the landing directory.
 
     A file a type, in the feed's own format, with reason, file and line ahead of each row; lines
-    that were too long are left out. Take out the rows that you do not mend: they would be rejected
-    once more. What had no identifier stays open until it is dismissed. With --response, one file
-    with the rows as they came and, at its end, what became of the rows of each file, and which
-    files failed or are held; those are left out where --reason or --key asks for rows.
+    that were too long are left out. Bytes that are no text are as they came. A row that would be
+    let in as it stands has a last cell `?`: take that away once it is right. Take out the rows that
+    you do not mend: they would be rejected once more. What had no identifier stays open until it is
+    dismissed. With --response, one file with the rows as they came and, at its end, what became of
+    the rows of each file, and which files in LANDING failed or are held; those are left out where
+    --reason or --key asks for rows, and so is what was mended here.
 
     The files hold health and payment data; they are readable by their owner only.
 
@@ -125,12 +130,14 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay import exporting, quarantine, terminal
     from visitpay.database import reading
+    from visitpay.landing import scan
 
     wanted = quarantine.Wanted(file, entity, reason, key, since=since)
     now = datetime.now(UTC)
+    landed = scan(landing, hospital).files if response else ()
     with reading(database_url) as connection:
         if response:
-            written = [exporting.respond(connection, directory, hospital, wanted, now)]
+            written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
         else:
             written = exporting.export(connection, directory, hospital, wanted, now)
     if as_json:

@@ -1,21 +1,30 @@
 """Where the row of one identifier stands: its values, where they came from, what was rejected."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
+import polars as pl
 from sqlalchemy import Connection, RowMapping, select
 
+from visitpay.cells import convert, kind_of
+from visitpay.deliveries import unpack
+from visitpay.errors import FileError
+from visitpay.layout import Layout
 from visitpay.models import (
     DeliveredKeys,
     Entity,
     LoadFile,
+    RejectedRow,
     Transaction,
     Visit,
     fed_columns,
     key_of,
 )
-from visitpay.quarantine import Wanted, listing
+from visitpay.parsing import known_lines, split
+from visitpay.quarantine import IS_OUT, Wanted, listing
+from visitpay.quoting import trimmed
 
 DELIVERIES = 20
 """The newest deliveries that brought a row are enough."""
@@ -52,11 +61,15 @@ class Explained:
     """Those it was accepted from, the newest first: `id`, `name`, `loaded_at`."""
     rejects: Sequence[RowMapping]
     balance: Balance | None
+    rejected_transactions: Sequence[RowMapping]
+    """Rejected transactions of a visit that are in no table: what its balance may lack."""
+    rejected_transactions_total: int
+    """How many there are; the oldest of them stand above."""
 
     @property
     def known(self) -> bool:
         """Whether anything is."""
-        return bool(self.row or self.rejects)
+        return bool(self.row or self.rejects or self.rejected_transactions)
 
 
 def explain(connection: Connection, entity: type[Entity], key: int) -> Explained:
@@ -66,6 +79,7 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
         connection.execute(select(*table.columns).where(key_of(entity) == key)).mappings().first()
     )
     names = [column.name for column in fed_columns(entity)]
+    lacking = _transactions_out(connection, key) if entity is Visit else []
     return Explained(
         row=None if found is None else {name: found[name] for name in names},
         source=_source(connection, found),
@@ -73,6 +87,10 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
         deliveries=_deliveries(connection, entity, key),
         rejects=listing(connection, Wanted(entity=entity.__name__, key=key, status=None), REJECTS),
         balance=_balance(connection, found),
+        rejected_transactions=listing(
+            connection, Wanted(status=None, ids=lacking[:REJECTS]), REJECTS
+        ),
+        rejected_transactions_total=len(lacking),
     )
 
 
@@ -87,8 +105,6 @@ def _source(connection: Connection, row: RowMapping | None) -> RowMapping | None
 def _deliveries(
     connection: Connection, entity: type[Entity], key: int
 ) -> list[Mapping[str, object]]:
-    from visitpay.deliveries import unpack
-
     packed = (
         select(LoadFile.id, LoadFile.name, LoadFile.loaded_at, DeliveredKeys.keys)
         .join(DeliveredKeys)
@@ -113,3 +129,27 @@ def _balance(connection: Connection, row: RowMapping | None) -> Balance | None:
     mine = select(Transaction.amount).where(Transaction.visit_identifier == visit)
     amounts = connection.scalars(mine).all()
     return Balance(int(visit), owed, len(amounts), sum(amounts, Decimal("0.00")))
+
+
+def _transactions_out(connection: Connection, visit: int) -> list[int]:
+    """Give the rejected transactions of a visit that are in no table, oldest first, by id.
+
+    The text of the rows says which may be some; then only the right cell counts.
+    """
+    maybe = (
+        select(RejectedRow.id, RejectedRow.raw, LoadFile.header)
+        .join(LoadFile)
+        .where(RejectedRow.entity == Transaction.__name__, IS_OUT)
+        .where(RejectedRow.raw.contains(str(visit)), RejectedRow.reason != "line_too_long")
+        .order_by(RejectedRow.file_id, RejectedRow.line_number)
+    )
+    schema = {"source_line": pl.Int64, "raw": pl.String, "header": pl.String}
+    rows = pl.DataFrame(connection.execute(maybe).all(), schema, orient="row")
+    column = Transaction.__table__.c.visit_identifier
+    found: set[int] = set()
+    for (header,), some in rows.group_by("header"):
+        with suppress(FileError):  # then the file's rows cannot be taken apart any more
+            lines = split(known_lines(some), Layout.of(Transaction, str(header)))
+            visits, _ = convert(trimmed(lines[column.name]), kind_of(column))
+            found.update(lines["source_line"].filter(visits == visit))
+    return [each for each in rows["source_line"] if each in found]

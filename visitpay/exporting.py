@@ -1,15 +1,20 @@
 """Rejected rows as files: to be mended and delivered again, and to be sent back to the hospital."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, func, select
 
+from visitpay import ledger
+from visitpay.errors import FileChangedError, FileError
+from visitpay.landing import LandedFile, reading
 from visitpay.layout import Layout
+from visitpay.lines import whole_lines
 from visitpay.models import (
     ENTITIES,
     LOADED,
@@ -19,14 +24,20 @@ from visitpay.models import (
     LoadRun,
     fed_columns,
     header_of,
+    is_mended,
 )
-from visitpay.parsing import known_lines, split
+from visitpay.parsing import BYTES_TO_FIT, NO_LINES, REASONS, parse_again, split
 from visitpay.private import writing
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
 
+DOUBT = "?"
+"""A last cell that keeps a row out which would be let in as it stands."""
+
+_MAY_BE_NO_TEXT = ("malformed", "invalid_encoding")
+_WRITTEN_OUT = re.compile(r"(?:\\x(?:[89a-f][0-9a-f]|00))+")
 _PLAIN_NUMBER = re.compile(r"[+-]?[$(]*[0-9][0-9,.)]*")
 
 
@@ -43,9 +54,11 @@ def export(
 ) -> list[Exported]:
     """Write the rejects that are wanted, a file a type, in the feed's own format.
 
-    The files' names are newer than all that was loaded, so that mended rows win. Lines that were
-    too long are left out: only their start was kept. Raises ConfigurationError when a file cannot
-    be written.
+    The files' names are newer than all that was loaded, so that mended rows win. A row that is not
+    mended is rejected again: what was no text is the bytes it was, and a row that would be let in
+    as it stands has DOUBT at its end. Of a row that was mended before, and in vain, the newest
+    attempt is written. Lines that were too long are left out: only their start was kept. Raises
+    ConfigurationError when a file cannot be written.
     """
     written: list[Exported] = []
     every = origins(connection, wanted)
@@ -54,23 +67,29 @@ def export(
         if found:
             moment = _moment_after(connection, entity, now)
             headers = (*REJECT_HEADERS, *(header_of(column) for column in fed_columns(entity)))
-            rows = _mendable(connection, entity, found, wanted)
+            ours = Layout.of(entity, "\t".join(headers))
+            rows = _mendable(connection, found, wanted, ours)
             path = _path(directory, hospital, entity.__name__, moment)
             written.append(_write(path, headers, rows))
     return written
 
 
 def respond(
-    connection: Connection, directory: Path, hospital: str, wanted: Wanted, now: datetime
+    connection: Connection,
+    directory: Path,
+    hospital: str,
+    wanted: Wanted,
+    now: datetime,
+    files: Sequence[LandedFile],
 ) -> Exported:
     """Write the rejects that are wanted for whoever sent them, and how each file's rows ended.
 
-    Files that failed, or are held, stand at the end. Raises ConfigurationError when the file
-    cannot be written.
+    Those of the `files` that failed, or are held, stand at the end. What was mended here is left
+    out: nobody sent it. Raises ConfigurationError when the file cannot be written.
     """
-    found = origins(connection, wanted)
+    found = [each for each in origins(connection, wanted) if not is_mended(each.header)]
     rows = _as_they_came(connection, found, wanted)
-    trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted)]
+    trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted, files)]
     path = _path(directory, hospital, "Response", now)
     return _write(path, RESPONSE_HEADERS, rows, trailer)
 
@@ -85,33 +104,100 @@ def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -
 
 
 def _mendable(
-    connection: Connection, entity: type[Entity], found: Iterable[Origin], wanted: Wanted
+    connection: Connection, found: Sequence[Origin], wanted: Wanted, ours: Layout
 ) -> Iterator[str]:
+    mended = [origin for origin in found if is_mended(origin.header)]
+    newest = {
+        place: origin.file_id
+        for origin in mended
+        for rejects, _ in _rejects(connection, origin, wanted)
+        for place in rejects.select("file", "line").iter_rows()
+    }
     for origin in found:
-        layout = Layout.of(entity, origin.header)
-        for rejects in rows_of(connection, origin.file_id, wanted.conditions):
-            for row, cells in zip(
-                rejects.iter_rows(named=True), _cells(rejects, layout), strict=True
-            ):
-                if row["reason"] != "line_too_long":
-                    about = (
-                        row["reason"],
-                        row["column_name"] or "",
-                        origin.name,
-                        row["source_line"],
-                    )
-                    yield "\t".join([*map(str, about), *map(harmless, cells)])
+        for rejects, layout in _rejects(connection, origin, wanted):
+            rows = []
+            for row in split(rejects, layout).iter_rows(named=True):
+                if newest.get((row["file"], row["line"]), origin.file_id) == origin.file_id:
+                    about = (row["reason"], row["column_name"] or "", row["file"], row["line"])
+                    rows.append([*about, *_cells(row, layout)])
+            yield from _not_let_in(rows, ours)
 
 
-def _cells(rejects: pl.DataFrame, layout: Layout) -> Iterator[list[str]]:
-    """Give the cells of each row in the model's order; as they stand, if it does not split."""
-    lines = split(known_lines(rejects), layout)
-    names = [column.name for column in fed_columns(layout.entity)]
-    for raw, malformed, *cells in lines.select("raw", "malformed", *names).iter_rows():
-        if malformed:
-            yield raw.split(layout.delimiter)
-        else:
-            yield [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
+def _rejects(
+    connection: Connection, origin: Origin, wanted: Wanted
+) -> Iterator[tuple[pl.DataFrame, Layout]]:
+    """Give a delivery's rejects, for `split`, and their layout.
+
+    They have the `file` and `line` that they first stood in; what an export put ahead of a row is
+    taken away.
+    """
+    layout = Layout.of(origin.entity, origin.header)
+    file, line, row = pl.lit(origin.name), pl.col("source_line").cast(pl.String), pl.col("raw")
+    headers, ahead = layout.header.split(layout.delimiter), len(REJECT_HEADERS)
+    if tuple(headers[:ahead]) == REJECT_HEADERS:
+        layout = Layout.of(origin.entity, layout.delimiter.join(headers[ahead:]))
+        about = _about(layout.delimiter)
+        file, line = (
+            pl.coalesce(row.str.extract(about, place), other)
+            for place, other in enumerate((file, line), 1)
+        )
+        row = row.str.replace(about, "")
+    none = pl.lit(value=False)
+    for rejects in rows_of(connection, origin.file_id, wanted.conditions):
+        rows = rejects.with_columns(file=file, line=line, raw=row, broken=none, long=none)
+        blank = pl.col("raw").str.strip_chars(" ") == ""
+        yield rows.filter((pl.col("reason") != "line_too_long") & ~blank), layout
+
+
+def _about(delimiter: str) -> str:
+    """Give the pattern of what an export puts ahead of a row; it finds file and line."""
+    cell = f"[^{delimiter}]*"
+    cells = (f"(?:{'|'.join(REASONS)})", cell, f"({cell})", f"({cell})", "")
+    return "^" + f"[{delimiter}]".join(cells)
+
+
+def _cells(row: Mapping[str, Any], layout: Layout) -> list[str]:
+    """Give the cells of a row in the model's order; as they stand, if it does not split."""
+    if row["malformed"]:
+        return str(row["raw"]).split(layout.delimiter)
+    cells = (row[column.name] for column in fed_columns(layout.entity))
+    return [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
+
+
+def _not_let_in(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
+    """Write rows such that a load rejects them, unless what an orphan waits for has come."""
+    lines = [_line(row) for row in rows]
+    numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
+    let_in = set(parse_again(numbered, ours).rows["source_line"])
+    for number, (reason, *others) in enumerate(rows):
+        line = lines[number]
+        if reason in _MAY_BE_NO_TEXT:
+            line = _line([reason, *map(no_text, others)])
+        doubtful = number in let_in and line == lines[number] and reason != "missing_reference"
+        yield f"{line}\t{DOUBT}" if doubtful else line
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "\t".join(map(harmless, cells))
+
+
+def no_text(written_out: str) -> str:
+    r"""Turn what stands for bytes that are no text, such as `\xff`, into them (surrogateescape).
+
+    The file itself may have had such words. They never become a character: then the first byte does
+    alone, so that the row is no text in any case, and what is written out of it is the same again.
+    """
+    return _WRITTEN_OUT.sub(_bytes_again, written_out)
+
+
+def _bytes_again(run: re.Match[str]) -> str:
+    found = bytes.fromhex(run[0].replace(r"\x", ""))
+    pieces = []
+    for letter in found.decode("utf-8", "surrogateescape"):
+        first, *others = letter.encode("utf-8", "surrogateescape")
+        pieces.append(bytes([first]).decode("utf-8", "surrogateescape"))
+        pieces += (rf"\x{other:02x}" for other in others)
+    return "".join(pieces)
 
 
 def _as_they_came(connection: Connection, found: Iterable[Origin], wanted: Wanted) -> Iterator[str]:
@@ -127,8 +213,8 @@ def _trailer(origin: Origin) -> str:
     return "\t".join(map(str, (TRAILER, origin.name, *counts)))
 
 
-def _not_taken_in(connection: Connection, wanted: Wanted) -> list[str]:
-    """Name the files that failed or are held; none where rows of one kind are wanted."""
+def _not_taken_in(connection: Connection, wanted: Wanted, files: Sequence[LandedFile]) -> list[str]:
+    """Name those of the files that failed or are held; none where rows of one kind are wanted."""
     if wanted.reason is not None or wanted.key is not None:
         return []
     query = select(LoadFile.status, LoadFile.name, LoadFile.error).join(LoadRun)
@@ -137,15 +223,27 @@ def _not_taken_in(connection: Connection, wanted: Wanted) -> list[str]:
         query = query.where(LoadFile.entity == wanted.entity)
     if wanted.since is not None:
         query = query.where(LoadRun.started_at >= wanted.since)
-    files = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id))
-    return [f"{status.upper()}\t{name}\t{error}" for status, name, error in files]
+    entries = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
+    failed = {each.name for each in ledger.failed(connection, files)}
+    sent = {each.name for each in files if each.name in failed and not _was_mended(each)}
+    return [f"{status.upper()}\t{name}\t{error}" for status, name, error in entries if name in sent]
+
+
+def _was_mended(file: LandedFile) -> bool:
+    """Say whether a file is an export of ours; one that cannot be read is none."""
+    try:
+        with reading(file) as source:
+            first = next(whole_lines(source, BYTES_TO_FIT), b"")
+    except (FileError, FileChangedError):
+        return False
+    return is_mended(first.decode("utf-8", "replace"))
 
 
 def harmless(cell: str) -> str:
     """Give a cell that no spreadsheet takes for a formula: a load trims the space before it."""
-    bare = cell.lstrip(' "')
+    bare = cell.lstrip(' "\0')
     formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
-    return f" {cell}" if formula else cell
+    return f" {cell}" if formula and not cell.startswith(" ") else cell
 
 
 def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:

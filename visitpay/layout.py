@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from visitpay.errors import FileError
 from visitpay.landing import printable
-from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, key_of
+from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, is_mended, key_of
 from visitpay.quoting import unquoted
 
 DELIMITERS = "\t,|;"
@@ -70,7 +70,7 @@ class Layout:
         nameless = width - sum(map(bool, names))
         rows = [row for row in rows if row.strip(" ")]
         _require_fit(rows, delimiter, width, nameless)
-        cells = _cells_of_most(rows, delimiter)
+        cells = None if is_mended(header) else _cells_of_most(rows, delimiter)
         if cells is None or cells < width:
             cells = len(names)
         trailer = delimiter * (cells - width)
@@ -104,8 +104,8 @@ def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
     for delimiter in DELIMITERS:
         cells = header.split(delimiter)
         if len(cells) == len(columns) and cells[columns.index(key_of(entity))].strip(" ").isdigit():
-            return "it looks like a row, and the header is missing: ask for the whole file again"
-    return "ask for the whole file again"
+            return "it looks like a row, and the header is missing: the whole file is needed again"
+    return "the whole file is needed again"
 
 
 def _require_fit(rows: Sequence[str], delimiter: str, width: int, nameless: int) -> None:

@@ -308,6 +308,11 @@ def entity_named(name: str) -> type[Entity]:
     return next(entity for entity in ENTITIES if entity.__name__ == name)
 
 
+def is_mended(header: str) -> bool:
+    """Say whether a file's header is one of exported rejects, not one that the hospital sent."""
+    return header.startswith(REJECT_HEADERS[0])
+
+
 def fed_columns(entity: type[Entity]) -> list[Column[Any]]:
     """Give the columns of an entity that its files fill, in the model's order."""
     return [column for column in entity.__table__.columns if column.name not in SOURCE_COLUMNS]

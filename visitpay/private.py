@@ -13,8 +13,9 @@ from visitpay.errors import ConfigurationError
 def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
     """Open a file, in UTF-8, that appears under its name when the block ends well.
 
-    Only with `over` does it take the place of another, of one that is a file itself, not a link or
-    a device. Raises ConfigurationError when it cannot be written.
+    Surrogates in it stand for bytes that are no text (`surrogateescape`). Only with `over` does it
+    take the place of another, of one that is a file itself, not a link or a device. Raises
+    ConfigurationError when it cannot be written.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         message = f"{path} is a link, or no file; name another one to write to"
@@ -25,7 +26,9 @@ def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         opened = os.open(hidden, flags, 0o600)
         try:
-            with os.fdopen(opened, "w", encoding="utf-8", newline="") as file:
+            with os.fdopen(
+                opened, "w", encoding="utf-8", errors="surrogateescape", newline=""
+            ) as file:
                 os.fchmod(opened, 0o600)
                 yield file
             (os.replace if over else os.link)(hidden, path)

@@ -33,6 +33,9 @@ from visitpay.upserts import insert_rows, table_of
 
 ROWS_AT_ONCE = 50_000
 
+IS_OUT = RejectedRow.status.in_((OPEN, DISMISSED))
+"""The condition under which a rejected row is in no table: neither healed nor replaced since."""
+
 _REPLACEABLE = (
     select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
     .join(LoadFile)
@@ -135,6 +138,7 @@ class Wanted:
     status: str | None = OPEN
     since: datetime | None = None
     """Put aside at this moment, or later."""
+    ids: Sequence[int] | None = None
 
     @cached_property
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -148,6 +152,8 @@ class Wanted:
         conditions = [column == value for column, value in equal.items() if value is not None]
         if self.since is not None:
             conditions.append(RejectedRow.created_at >= self.since)
+        if self.ids is not None:
+            conditions.append(RejectedRow.id.in_(self.ids))
         return conditions + self.of_names
 
     @property
@@ -188,9 +194,7 @@ class Origin(NamedTuple):
 
 def origins(connection: Connection, wanted: Wanted) -> list[Origin]:
     """Give the deliveries that the rejects came in, oldest first."""
-    out = select(func.count()).where(
-        RejectedRow.file_id == LoadFile.id, RejectedRow.status.in_((OPEN, DISMISSED))
-    )
+    out = select(func.count()).where(RejectedRow.file_id == LoadFile.id, IS_OUT)
     query = (
         select(
             *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
