@@ -232,7 +232,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert printed[:8] == [
         ["needs", "a", "person:", "1", "reject", "open"],
         ["checkpoint", "2021-12-01T22:33:57Z"],
-        f"last run 1: attention, begun {began:%Y-%m-%d %H:%M} UTC, 0 minutes ago".split(),
+        f"last run 1: attention, begun {began:%Y-%m-%d %H:%M} UTC, just now".split(),
         ["files", "waiting", "1"],
         ["failed", "or", "held", "0"],
         ["not", "recognised", "1:", "readme.md"],

@@ -24,7 +24,7 @@ def test_counted(count: int, words: tuple[str, ...], said: str) -> None:
     ("age", "said"),
     [
         (timedelta(seconds=-1), "in the future"),
-        (timedelta(seconds=59), "0 minutes ago"),
+        (timedelta(seconds=59), "just now"),
         (timedelta(seconds=60), "1 minute ago"),
         (timedelta(minutes=119), "119 minutes ago"),
         (timedelta(minutes=120), "2 hours ago"),

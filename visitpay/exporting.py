@@ -236,7 +236,7 @@ def _was_mended(file: LandedFile) -> bool:
             first = next(whole_lines(source, BYTES_TO_FIT), b"")
     except (FileError, FileChangedError):
         return False
-    return is_mended(first.decode("utf-8", "replace"))
+    return is_mended(first.decode("utf-8-sig", "replace"))
 
 
 def harmless(cell: str) -> str:

@@ -12,6 +12,8 @@ def ago(age: timedelta) -> str:
     """Say how long ago something was, in minutes, hours or days: `3 hours ago`."""
     if age < timedelta():
         return "in the future"
+    if age < timedelta(minutes=1):
+        return "just now"
     for unit, length in (("day", timedelta(days=1)), ("hour", timedelta(hours=1))):
         if age >= 2 * length:
             return f"{counted(age // length, unit)} ago"
