@@ -18,8 +18,8 @@ from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
 from visitpay.events import Event
 from visitpay.hold import Hold
+from visitpay.landing import short
 from visitpay.models import LoadRun
-from visitpay.terminal import short
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -196,7 +196,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
     assert printed[-2] == ["rejects", "open", "0"]
-    assert " ".join(printed[-1]) == "balances never compared; run: visitpay reconcile"
+    assert " ".join(printed[-1]) == "balances no comparison on record; run: visitpay reconcile"
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver("Visit", "20211202_223005")
@@ -679,7 +679,9 @@ def test_held(feed: Feed, visitpay: Visitpay, command: list[str]) -> None:
     """A database that another load holds gives exit status 3 after the wait, and no change."""
     deliver_day(feed)
     before = feed.dump()
-    message = f"another load holds {make_url(feed.url).database}; wait for it, or give --wait"
+    message = (
+        f"another load holds {make_url(feed.url).database}; wait for it, or give a longer --wait"
+    )
     with Hold(make_engine(feed.url), 0):
         outcome = visitpay(*command, "--json")
         assert visitpay("status").status == visitpay("files").status == 0
@@ -781,8 +783,10 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("load --max-rejects x", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
-        ("load --max-rejects %", "not a number of rows like 10, or a share of them like 0.5%"),
-        ("load --max-rejects 101%", "101% is more than all rows; give a share up to 100%"),
+        ("load --max-rejects %", "not a percentage like 0.5%"),
+        ("load --max-rejects 101%", "101% is more than all rows; give at most 100%"),
+        ("load --hold-above 101", "101% is more than all rows; give at most 100%"),
+        ("load --hold-above nan", "not a percentage like 0.5%"),
         ("load --since today", "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"),
         ("load --wait -1", "--wait"),
         ("load --wait nan", "--wait"),

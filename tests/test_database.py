@@ -106,7 +106,9 @@ def test_run_lock_outlives_no_process(feed: Feed) -> None:
         process.wait()
         with Hold(engine, 60):  # a server notices in a moment that its client is gone
             pass
-    message = f"another load holds {make_url(feed.url).database}; wait for it, or give --wait"
+    message = (
+        f"another load holds {make_url(feed.url).database}; wait for it, or give a longer --wait"
+    )
     assert str(caught.value) == message
 
 

@@ -311,7 +311,8 @@ def test_a_role_that_may_make_no_temporary_table(
         ("ALERT_URLS", "json://x nonsense://y", ("alerts", "error", "URL 2 of VISITPAY_ALERT_")),
         ("METRICS_FILE", "{}/no/prom", ("metrics", "error", "there is no directory {}/no")),
         ("METRICS_FILE", "{}", ("metrics", "error", "{} is a directory")),
-        ("METRICS_FILE", "{}/prom", ("metrics", "ok", "{}/prom can be written")),
+        ("METRICS_FILE", "{}/x.prom", ("metrics", "ok", "{}/x.prom can be written")),
+        ("METRICS_FILE", "{}/prom", ("metrics", "warning", "{}/prom can be written")),
     ],
 )
 def test_who_is_told(

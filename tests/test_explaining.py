@@ -41,19 +41,23 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
         (TRANSACTIONS.format(1), 3, "open"),
         (TRANSACTIONS.format(1), 5, "open"),
         (TRANSACTIONS.format(1), 6, "dismissed"),
+        (TRANSACTIONS.format(1), 8, "open"),
+        (TRANSACTIONS.format(1), 9, "open"),
         (TRANSACTIONS.format(2), 2, "open"),
         (TRANSACTIONS.format(2), 5, "open"),
     ]
-    assert document["rejected_transactions_total"] == 5
+    assert document["rejected_transactions_total"] == 7
     shown = plain(visitpay("explain", "visit", "10").out)
     differs = "20.50 differs from 10.00, the sum of 2 transactions"
-    assert f"balance {differs}; see the 5 rejected transactions below" in shown
+    assert f"balance {differs}; see the 7 rejected transactions below" in shown
     titled = shown.index("rejected transactions of the visit")
     assert [line.split(" ", 1)[1] for line in shown[titled + 1 :]] == [
         "file line status reason: row",
         r"Transaction_20211201_223133 3 open invalid_amount Amount: 101\t10\t1\tx",
         r"Transaction_20211201_223133 5 open missing_reference ProcedureId: 102\t10\t10\t1",
         r"Transaction_20211201_223133 6 dismissed invalid_amount Amount (made up): 103\t10\t1\ty",
+        r"Transaction_20211201_223133 8 open malformed: 105\t10\tx",
+        r"Transaction_20211201_223133 9 open malformed: x\t10\t1",
         'Transaction_20211202_223133 2 open invalid_amount Amount: y;10;"10";1;106;',
         "Transaction_20211202_223133 5 open invalid_amount Amount: y;;010;1;108;",
     ]
@@ -80,7 +84,7 @@ def test_balance_of_a_visit(feed: Feed, visitpay: Visitpay) -> None:
     for what, fact in {
         "transaction 100": f"its visit's balance {differs}; see: visitpay explain visit 10",
         "transaction 101": "its visit's balance 5.00 is 5.00, the sum of 1 transaction",
-        "visit 10": f"balance {differs}; no rejected row explains it: ask the hospital",
+        "visit 10": f"balance {differs}; no rejected row of it is known: ask the hospital",
         "visit 11": "balance 5.00 is 5.00, the sum of 1 transaction",
     }.items():
         assert fact in plain(visitpay("explain", *what.split()).out)

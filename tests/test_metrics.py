@@ -144,7 +144,7 @@ def test_a_load_without_a_database(feed: Feed, visitpay: Visitpay, path: Path) -
     after = figures(path)
     assert after["last_run_exit_status",] == 3
     assert split(after)[1] == split(before)[1]
-    path.write_text("not metrics {")
+    path.write_text("# not metrics\n{")
     assert visitpay("load").status == 3
     assert split(figures(path))[1] == {}
 
@@ -183,6 +183,21 @@ def test_a_file_that_cannot_be_written(feed: Feed, visitpay: Visitpay, path: Pat
         name = str(unusable).replace("\n", "\\n")
         assert f"warning: the metrics file {name} cannot be written: " in outcome.err
         assert list(path.parent.iterdir()) == []
+
+
+@only_sqlite
+def test_another_file_is_not_written_over(feed: Feed, visitpay: Visitpay, path: Path) -> None:
+    """Whatever its name says: a database is no metrics file."""
+    link = path.parent / "link.prom"
+    link.symlink_to(feed.database)
+    for other in (feed.database, link):
+        outcome = visitpay("load", "--metrics-file", other)
+        assert outcome.status == 0
+        assert f"without it: {other} holds no metrics, and is not written over" in outcome.err
+        findings = visitpay("doctor", "--json", "--metrics-file", other).document["findings"]
+        assert ("metrics", "error") in {(each["name"], each["state"]) for each in findings}
+    assert visitpay("status").status == 0
+    assert link.is_symlink()
 
 
 @only_sqlite

@@ -78,6 +78,20 @@ def test_type_missing(feed: Feed) -> None:
     assert found(feed, after(400)) == []
 
 
+def test_what_waits_is_not_missing(feed: Feed) -> None:
+    """Neither a day nor a visit's transactions lack while the file that may have them waits."""
+    deliver_day(feed, MONDAY)
+    feed.deliver("Visit", "20211101_224000", "9\t7\t1/2/2021\t\t\t")
+    assert [each.check for each in found(feed, after(2), "daily")] == [
+        "feed_missing",
+        "visit_without_transactions",
+    ]
+    deliver(feed, "Transaction", after(1))
+    waiting = scan(feed.landing, "HospitalABC").files[-1:]
+    with reading(feed.url) as connection:
+        assert findings(connection, noon(after(2)), "daily", waiting=waiting) == []
+
+
 def test_files_of_the_future(feed: Feed) -> None:
     """A file with a time that is yet to come is told of, and hides nothing that others tell."""
     deliver_day(feed, MONDAY)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from visitpay.exporting import harmless
-from visitpay.terminal import short
+from visitpay.landing import short
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -148,11 +148,11 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("", [1, 0]),
+        ("", [0, 1]),
         ("--entity procedure", [0]),
         ("--entity transaction", []),
         ("--file visit_2021", [1]),
-        ("--since 2021-12-01", [1, 0]),
+        ("--since 2021-12-01", [0, 1]),
         ("--since 2100-01-01", []),
         ("--reason malformed", []),
         ("--key 1", []),
@@ -259,7 +259,8 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     assert f"{message}; ask for a better one, or load it with --approve\n" in log
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
-    approved = visitpay("load", "--hold-above", "19.5", "--approve", path.name, "--json").document
+    name = short(path.name)
+    approved = visitpay("load", "--hold-above", "19.5%", "--approve", name, "--json").document
     assert (approved["files"][0]["status"], approved["files"][0]["rejected"]) == ("loaded", 2)
     assert len(feed.tables()["Procedure"]) == 9
     assert visitpay("files", "--status", "held", "--json").document["files"] == []

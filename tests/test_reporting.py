@@ -17,11 +17,11 @@ from tests.browser import chromium, look
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.test_privacy import MARK, deliver
 from visitpay.database import reading
+from visitpay.landing import short
 from visitpay.models import OPEN, BalanceDifference, LoadFile, LoadRun, RejectedRow
 from visitpay.parsing import REASONS
 from visitpay.quality import CHECKS
 from visitpay.remedies import REMEDIES
-from visitpay.terminal import short
 
 HARMFUL = "<img src=x onerror=alert(1)><script>alert(2)<|script>{{ 7*7 }}.txt"
 
@@ -345,7 +345,7 @@ def test_it_tells_no_cell(feed: Feed, visitpay: Visitpay) -> None:
 def test_only_its_owner_reads_it(feed: Feed, visitpay: Visitpay) -> None:
     """It takes the place of an older one, and its owner alone can read it."""
     path = feed.landing.parent / "report.html"
-    path.write_text("older")
+    path.write_text("<!DOCTYPE html>older")
     path.chmod(0o644)
     assert report(feed, visitpay).read_text().startswith("<!DOCTYPE html>")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -359,18 +359,18 @@ def test_where_it_cannot_be_written(feed: Feed, visitpay: Visitpay) -> None:
     place.mkdir()
     outcome = visitpay("report", "--output", place)
     assert (outcome.status, outcome.out) == (2, "")
-    assert outcome.err == f"visitpay: {place} is a link, or no file; name another one to write to\n"
+    assert outcome.err == f"visitpay: {place} cannot be written: Is a directory\n"
     assert list(place.parent.glob(".place")) == []
 
 
 @only_sqlite
-def test_a_link_is_not_written_over(feed: Feed, visitpay: Visitpay) -> None:
-    """A link, or a device, at the page's place stays, and nothing is written behind it."""
+def test_only_a_page_is_written_over(feed: Feed, visitpay: Visitpay) -> None:
+    """A link, a device, or a file that is no page stays, and nothing is written behind it."""
     link, aim = feed.landing.parent / "report.html", feed.landing.parent / "aim"
     link.symlink_to(aim)
-    for place in (link, Path("/dev/null")):
+    for place in (link, Path("/dev/null"), feed.database):
         outcome = visitpay("report", "--output", place)
-        message = f"visitpay: {place} is a link, or no file; name another one to write to\n"
+        message = f"visitpay: {place} is there, and is not ours to write over; name another place\n"
         assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
     assert (link.is_symlink(), aim.exists(), Path("/dev/null").is_file()) == (True, False, False)
 

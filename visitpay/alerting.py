@@ -2,13 +2,15 @@
 
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visitpay.errors import ConfigurationError, DatabaseError, StoppedError, VisitPayError
 from visitpay.hold import Hold
-from visitpay.landing import Landing
+from visitpay.landing import Landing, printable
+from visitpay.private import may_write_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,11 +122,14 @@ def open_pinger(url: str) -> "tuple[Pinger | None, list[str]]":
 
 
 def open_metrics(path: Path | None) -> tuple[Path | None, list[str]]:
-    """Give the metrics file, if one is wanted, or what is missing."""
+    """Give the metrics file, if one is wanted, or why it cannot be written."""
     if path:
         try:
-            import visitpay.metrics  # noqa: F401
+            from visitpay.metrics import BEGIN
         except ImportError:
             message = "--metrics-file needs prometheus-client; run: pip install 'visitpay[metrics]'"
             return None, [message]
+        with suppress(OSError):  # writing it will say what is wrong
+            if not may_write_over(path, BEGIN):
+                return None, [f"{printable(str(path))} holds no metrics, and is not written over"]
     return path, []

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ from visitpay.options import (
     MetricsFile,
     Wait,
     as_moment,
-    as_number,
+    as_percent,
     as_tolerance,
     told,
 )
@@ -113,16 +113,14 @@ def load(  # noqa: PLR0913 - each is an option of the command
     hold_above: Annotated[
         float,
         typer.Option(
-            min=0,
-            max=100,
+            parser=as_percent,
             metavar="PERCENT",
-            callback=as_number,
             help="Hold a file, whole, of which more rows than this are rejected.",
         ),
     ] = 100,
     approve: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Load this file (its whole name), whatever is rejected."),
+        typer.Option(metavar="NAME", help="Load this file, whatever is rejected of it."),
     ] = None,
     wait: Wait = 60,
     metrics_file: MetricsFile = None,
@@ -231,7 +229,8 @@ def _file_document(report: "FileReport") -> dict[str, Any]:
 
 
 def _show_run(report: "RunReport") -> None:
-    from visitpay.terminal import iso, say, short, show
+    from visitpay.landing import short
+    from visitpay.terminal import iso, say, show
 
     # What is usual is left blank, and a column that is blank is left out.
     rows = [
@@ -283,15 +282,14 @@ def status(
         why = {"why_unrecognised": landed.strange}
         typer.echo(terminal.dumps(first | vars(seen) | why | found))
         return
+    fed = [("but the future", seen.fed_until or "none")]
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
+        *(fed if seen.fed_until != seen.checkpoint else ()),
         ("last run", seen.last_run and _run(seen.last_run, now)),
         ("files waiting", f"{len(seen.files_new):,}"),
-        ("failed or held", _named([terminal.short(name) for name in seen.files_failed])),
-        (
-            "not recognised",
-            f"{len(landed.strange):,}{': ' * bool(landed.strange)}{landed.strangers}",
-        ),
+        ("failed or held", _counted(seen.files_failed, _first(seen.files_failed))),
+        ("not recognised", _counted(landed.strange, landed.strangers)),
         ("rejects open", f"{seen.rejects_open:,}"),
         ("balances", _compared(seen.compared)),
     ]
@@ -314,7 +312,7 @@ def _compared(comparison: "RowMapping | None") -> str:
     from visitpay.terminal import minute
 
     if comparison is None:
-        return "never compared; run: visitpay reconcile"
+        return "no comparison on record; run: visitpay reconcile"
     counts = f"{comparison['different']:,} of {comparison['compared']:,} differed"
     return f"{counts} at {minute(comparison['compared_at'])} UTC"
 
@@ -329,11 +327,15 @@ def _run(run: "RowMapping", now: datetime) -> str:
     return f"{number}: {status}, begun {minute(began)} UTC, {ago(now - began)}"
 
 
-def _named(files: Sequence[str]) -> str:
-    """Count files, and name the first few."""
-    named = ", ".join(files[:_NAMED])
+def _counted(files: Sized, named: str) -> str:
+    return f"{len(files):,}: {named}" if files else "0"
+
+
+def _first(files: Sequence[str]) -> str:
+    from visitpay.landing import short
+
     more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
-    return f"{len(files):,}: {named}{more}" if files else "0"
+    return ", ".join(map(short, files[:_NAMED])) + more
 
 
 @app.command()
@@ -362,6 +364,9 @@ def files(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay import ledger, terminal
     from visitpay.database import reading
+    from visitpay.landing import short
+    from visitpay.models import FAILED, HELD
+    from visitpay.remedies import REMEDIES
 
     with reading(database_url) as connection:
         entries = ledger.entries(connection, entity=entity, status=status, limit=limit)
@@ -374,7 +379,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
     rows = [
         (
             each["id"],
-            terminal.short(each["name"]),
+            short(each["name"]),
             None if state == "loaded" else state,
             terminal.minute(each["loaded_at"] or each["tried_at"]),
             each["rows_read"],
@@ -386,6 +391,9 @@ def files(  # noqa: PLR0913 - each is an option of the command
     headers = ("id", "file", "status", "when (UTC)", "rows", *ENDS, "error")
     spare = [end for end in ENDS if end != "rejected"]
     terminal.show(headers, rows, nothing="no files to show", total=total, spare=spare)
+    for state in (FAILED, HELD):
+        if state in states and sys.stdout.isatty():
+            terminal.say(f"{state}: {REMEDIES[f'file_{state}'].do}")
 
 
 def _states(
@@ -394,7 +402,10 @@ def _states(
     """Say how entries of the ledger stand, as well as can be told."""
     from visitpay import ledger
     from visitpay.landing import scan
+    from visitpay.models import LOADED
 
+    if all(each["status"] == LOADED for each in entries):
+        return [LOADED] * len(entries)
     try:
         failed = ledger.failed(connection, scan(landing, hospital).files)
     except ConfigurationError:
@@ -459,20 +470,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.exit(app(args=given, prog_name="visitpay", standalone_mode=False) or 0)
     except _UsageError as error:
+        _tell_json(given, "failed", error.format_message())
         _show_usage(error)
         _tell_of_arguments(given)
         sys.exit(CONFIGURATION_STATUS)
     except VisitPayError as error:
-        if "--json" in given:
-            from visitpay.terminal import dumps
-
-            status = "interrupted" if isinstance(error, StoppedError) else "failed"
-            typer.echo(dumps({"status": status, "error": str(error)}))
+        _tell_json(
+            given, "interrupted" if isinstance(error, StoppedError) else "failed", str(error)
+        )
         _log_failure(error)
         sys.exit(_exit_status(error))
     except OSError as error:
         typer.echo(f"visitpay: the output cannot be written: {error.strerror}", err=True)
         sys.exit(DATABASE_STATUS)
+
+
+def _tell_json(given: Sequence[str], status: str, error: str) -> None:
+    if "--json" in given:
+        from visitpay.terminal import dumps
+
+        typer.echo(dumps({"status": status, "error": error}))
 
 
 def _exit_status(error: Exception) -> int:

@@ -78,7 +78,8 @@ def explain(
 
 def _show_explained(found: "Explained") -> None:
     from visitpay.explaining import DELIVERIES
-    from visitpay.terminal import short, show
+    from visitpay.landing import short
+    from visitpay.terminal import show
 
     facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
     if found.source is not None:
@@ -112,13 +113,14 @@ def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
         rejected = counted(found.rejected_transactions_total, "rejected transaction")
         fact += f"; see the {rejected} below"
     elif balance.differs:
-        fact += "; no rejected row explains it: ask the hospital"
+        fact += "; no rejected row of it is known: ask the hospital"
     return "balance" if is_visit else "its visit's balance", fact
 
 
 def _show_rejects(title: str, rejects: "Sequence[Mapping[Any, Any]]") -> None:
     """Print rejects so that they fit a terminal: what may be long stands last, and is folded."""
-    from visitpay.terminal import short, show
+    from visitpay.landing import short
+    from visitpay.terminal import show
 
     rows = []
     for each in rejects:
@@ -227,7 +229,7 @@ def _show_reconciled(
     changes = (reconciled.new, reconciled.changed, reconciled.cleared)
     say("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
     show_findings(findings)
-    if reconciled.different and not raw:
+    if not (raw or all(each.subject for each in findings)):
         say("--raw shows the visits, the newest first")
 
 
@@ -238,7 +240,8 @@ def verdict(*, attention: bool) -> str:
 
 def show_findings(findings: "Sequence[Finding]") -> None:
     """Print findings, if there are any."""
-    from visitpay.terminal import short, show
+    from visitpay.landing import short
+    from visitpay.terminal import show
 
     rows = [
         (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
@@ -278,7 +281,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
     with reading(database_url) as connection:
         seen = overview(connection, landed, now, expect, ignore or ())
         page = reporting.page(reporting.report(connection, seen, now))
-    with writing(output, over=True) as file:
+    with writing(output, over=reporting.BEGIN) as file:
         file.write(page)
     state = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
     typer.echo(dumps({**state, "path": str(output)}) if as_json else output)
@@ -338,7 +341,8 @@ def _checked_document(checked: "CheckedFile") -> dict[str, Any]:
 
 
 def _show_checked(checked: "Sequence[CheckedFile]", strange: Mapping[str, str]) -> None:
-    from visitpay.terminal import short, show
+    from visitpay.landing import short
+    from visitpay.terminal import show
 
     files = [(short(each.file.name), each.rows_read, each.rejected, each.error) for each in checked]
     show(("file", "rows", "rejected", "error"), files, nothing="no files to check")

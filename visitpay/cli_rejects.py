@@ -25,6 +25,7 @@ from visitpay.options import (
     Wait,
 )
 from visitpay.stopping import stoppable
+from visitpay.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def rejects_table(
     rejects: "Sequence[Mapping[Any, Any]]",
 ) -> tuple[tuple[str, ...], list[list[object]]]:
     """Give the headers and the rows of a table of rejects."""
-    from visitpay.terminal import short
+    from visitpay.landing import short
 
     columns = {
         "line_number": "line",
@@ -140,11 +141,15 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
             written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
         else:
             written = exporting.export(connection, directory, hospital, wanted, now)
+        too_long = 0 if response else quarantine.counts(connection, wanted).get("line_too_long", 0)
     if as_json:
         typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
     else:
         files = [(each.path, each.rows) for each in written]
         terminal.show(("file", "rows"), files, nothing="no rejected rows to write")
+        if too_long:
+            lines = counted(too_long, "line is", "lines are")
+            terminal.say(f"{lines} too long to be mended here: ask the hospital")
 
 
 @rejects_app.command("dismiss")

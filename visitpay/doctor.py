@@ -81,6 +81,10 @@ def _landing(directory: Path, hospital: str) -> Examined:
     seen = (
         f"{counted(len(landed.files), 'file')} of the feed, {counted(len(landed.strange), 'other')}"
     )
+    if closed := sum(not os.access(each.path, os.R_OK) for each in landed.files):
+        remedy = "let the user of the load read them all"
+        what = f"{seen}; {counted(closed, 'file')} cannot be read"
+        return Examined("landing directory", ERROR, what, remedy)
     if landed.strange:
         remedy = "rename the others, or take them away; `visitpay status --json` names them all"
         return Examined("landing directory", WARNING, f"{seen}: {landed.strangers}", remedy)
@@ -116,13 +120,16 @@ def _metrics(path: Path) -> Examined:
     if troubles:
         return Examined("metrics", ERROR, "; ".join(troubles))
     name, folder = printable(str(path)), printable(str(path.parent))
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path's own raises where it may not look
         return Examined("metrics", ERROR, f"{name} is a directory", "name a file in it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112
         return Examined("metrics", ERROR, f"there is no directory {folder}", "make it")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         remedy = f"let the user of the load write to {folder}"
         return Examined("metrics", ERROR, f"no file can be written in {folder}", remedy)
+    if path.suffix != ".prom":
+        remedy = "let its name end with .prom: node_exporter reads no other file"
+        return Examined("metrics", WARNING, f"{name} can be written", remedy)
     return Examined("metrics", OK, f"{name} can be written")
 
 
@@ -144,8 +151,9 @@ def _as_a_load(engine: Engine, url: str) -> list[Examined]:
     """Look from where a load stands: its lock, what it may write, what the one before left."""
     try:
         with Hold(engine, 0) as hold:
-            lock = Examined("lock", OK, "no load holds the database; foreign keys are kept")
-            return [lock, _writing(hold), _last_run(hold.unit(ledger.last_run), is_over=True)]
+            last_run = _last_run(hold.unit(ledger.last_run), is_over=True)
+        lock = Examined("lock", OK, "no load holds the database; foreign keys are kept")
+        return [lock, _writing(engine), last_run]  # without the lock: it may wait for a table
     except BusyError as error:
         lock = Examined("lock", WARNING, str(error), "see whether that load still gets on")
     except VisitPayError as error:
@@ -154,10 +162,11 @@ def _as_a_load(engine: Engine, url: str) -> list[Examined]:
         return [lock, _last_run(ledger.last_run(connection), is_over=False)]
 
 
-def _writing(hold: Hold) -> Examined:
+def _writing(engine: Engine) -> Examined:
     try:
-        with hold.rehearsal():
-            hold.unit(_write_nothing)
+        with translated(engine.url), engine.connect() as connection:
+            _write_nothing(connection)
+            connection.rollback()
     except VisitPayError as error:
         return Examined("writing", ERROR, str(error))
     return Examined("writing", OK, "every table can be written to; nothing was")

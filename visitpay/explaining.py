@@ -1,12 +1,12 @@
 """Where the row of one identifier stands: its values, where they came from, what was rejected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, Row, RowMapping, select
 
 from visitpay.cells import convert, kind_of
 from visitpay.deliveries import unpack
@@ -23,7 +23,7 @@ from visitpay.models import (
     key_of,
 )
 from visitpay.parsing import known_lines, split
-from visitpay.quarantine import IS_OUT, Wanted, listing
+from visitpay.quarantine import IS_OUT, ROWS_AT_ONCE, Wanted, listing
 from visitpay.quoting import trimmed
 
 DELIVERIES = 20
@@ -134,7 +134,8 @@ def _balance(connection: Connection, row: RowMapping | None) -> Balance | None:
 def _transactions_out(connection: Connection, visit: int) -> list[int]:
     """Give the rejected transactions of a visit that are in no table, oldest first, by id.
 
-    The text of the rows says which may be some; then only the right cell counts.
+    The text of the rows says which may be some; then only the right cell counts, or any cell of a
+    row that does not split.
     """
     maybe = (
         select(RejectedRow.id, RejectedRow.raw, LoadFile.header)
@@ -143,13 +144,23 @@ def _transactions_out(connection: Connection, visit: int) -> list[int]:
         .where(RejectedRow.raw.contains(str(visit)), RejectedRow.reason != "line_too_long")
         .order_by(RejectedRow.file_id, RejectedRow.line_number)
     )
+    streamed = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(maybe)
+    return [each for some in streamed.partitions() for each in _of_visit(some, visit)]
+
+
+def _of_visit(maybe: Sequence[Row[int, str, str | None]], visit: int) -> Iterator[int]:
     schema = {"source_line": pl.Int64, "raw": pl.String, "header": pl.String}
-    rows = pl.DataFrame(connection.execute(maybe).all(), schema, orient="row")
+    rows = pl.DataFrame(maybe, schema, orient="row")
     column = Transaction.__table__.c.visit_identifier
     found: set[int] = set()
     for (header,), some in rows.group_by("header"):
         with suppress(FileError):  # then the file's rows cannot be taken apart any more
-            lines = split(known_lines(some), Layout.of(Transaction, str(header)))
+            layout = Layout.of(Transaction, str(header))
+            lines = split(known_lines(some), layout)
             visits, _ = convert(trimmed(lines[column.name]), kind_of(column))
             found.update(lines["source_line"].filter(visits == visit))
-    return [each for each in rows["source_line"] if each in found]
+            in_pieces = lines.filter("malformed")
+            cells = in_pieces["raw"].str.split(layout.delimiter)
+            holds = cells.list.eval(pl.element().str.strip_chars(' "')).list.contains(str(visit))
+            found.update(in_pieces["source_line"].filter(holds))
+    yield from (each for each in rows["source_line"] if each in found)

@@ -15,20 +15,21 @@ from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, reading
 from visitpay.layout import Layout
 from visitpay.lines import whole_lines
+from visitpay.mending import about
 from visitpay.models import (
     ENTITIES,
     LOADED,
     REJECT_HEADERS,
     Entity,
     LoadFile,
-    LoadRun,
     fed_columns,
     header_of,
     is_mended,
 )
-from visitpay.parsing import BYTES_TO_FIT, NO_LINES, REASONS, parse_again, split
+from visitpay.parsing import BYTES_TO_FIT, NO_LINES, parse_again, split
 from visitpay.private import writing
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
+from visitpay.quoting import unquoted
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
@@ -56,9 +57,8 @@ def export(
 
     The files' names are newer than all that was loaded, so that mended rows win. A row that is not
     mended is rejected again: what was no text is the bytes it was, and a row that would be let in
-    as it stands has DOUBT at its end. Of a row that was mended before, and in vain, the newest
-    attempt is written. Lines that were too long are left out: only their start was kept. Raises
-    ConfigurationError when a file cannot be written.
+    as it stands has DOUBT at its end. Lines that were too long are left out: only their start was
+    kept. Raises ConfigurationError when a file cannot be written.
     """
     written: list[Exported] = []
     every = origins(connection, wanted)
@@ -106,20 +106,12 @@ def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -
 def _mendable(
     connection: Connection, found: Sequence[Origin], wanted: Wanted, ours: Layout
 ) -> Iterator[str]:
-    mended = [origin for origin in found if is_mended(origin.header)]
-    newest = {
-        place: origin.file_id
-        for origin in mended
-        for rejects, _ in _rejects(connection, origin, wanted)
-        for place in rejects.select("file", "line").iter_rows()
-    }
     for origin in found:
         for rejects, layout in _rejects(connection, origin, wanted):
             rows = []
             for row in split(rejects, layout).iter_rows(named=True):
-                if newest.get((row["file"], row["line"]), origin.file_id) == origin.file_id:
-                    about = (row["reason"], row["column_name"] or "", row["file"], row["line"])
-                    rows.append([*about, *_cells(row, layout)])
+                ahead = (row["reason"], row["column_name"] or "", row["file"], row["line"])
+                rows.append([*ahead, *_cells(row, layout)])
             yield from _not_let_in(rows, ours)
 
 
@@ -134,26 +126,19 @@ def _rejects(
     layout = Layout.of(origin.entity, origin.header)
     file, line, row = pl.lit(origin.name), pl.col("source_line").cast(pl.String), pl.col("raw")
     headers, ahead = layout.header.split(layout.delimiter), len(REJECT_HEADERS)
-    if tuple(headers[:ahead]) == REJECT_HEADERS:
+    if tuple(unquoted(each.strip(" ")) for each in headers[:ahead]) == REJECT_HEADERS:
         layout = Layout.of(origin.entity, layout.delimiter.join(headers[ahead:]))
-        about = _about(layout.delimiter)
+        pattern = about(layout.delimiter)
         file, line = (
-            pl.coalesce(row.str.extract(about, place), other)
+            pl.coalesce(row.str.extract(pattern, place), other)
             for place, other in enumerate((file, line), 1)
         )
-        row = row.str.replace(about, "")
+        row = row.str.replace(pattern, "")
     none = pl.lit(value=False)
     for rejects in rows_of(connection, origin.file_id, wanted.conditions):
         rows = rejects.with_columns(file=file, line=line, raw=row, broken=none, long=none)
         blank = pl.col("raw").str.strip_chars(" ") == ""
         yield rows.filter((pl.col("reason") != "line_too_long") & ~blank), layout
-
-
-def _about(delimiter: str) -> str:
-    """Give the pattern of what an export puts ahead of a row; it finds file and line."""
-    cell = f"[^{delimiter}]*"
-    cells = (f"(?:{'|'.join(REASONS)})", cell, f"({cell})", f"({cell})", "")
-    return "^" + f"[{delimiter}]".join(cells)
 
 
 def _cells(row: Mapping[str, Any], layout: Layout) -> list[str]:
@@ -217,16 +202,13 @@ def _not_taken_in(connection: Connection, wanted: Wanted, files: Sequence[Landed
     """Name those of the files that failed or are held; none where rows of one kind are wanted."""
     if wanted.reason is not None or wanted.key is not None:
         return []
-    query = select(LoadFile.status, LoadFile.name, LoadFile.error).join(LoadRun)
-    query = query.where(LoadFile.status != LOADED, *wanted.of_names)
-    if wanted.entity is not None:
-        query = query.where(LoadFile.entity == wanted.entity)
-    if wanted.since is not None:
-        query = query.where(LoadRun.started_at >= wanted.since)
-    entries = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
-    failed = {each.name for each in ledger.failed(connection, files)}
-    sent = {each.name for each in files if each.name in failed and not _was_mended(each)}
-    return [f"{status.upper()}\t{name}\t{error}" for status, name, error in entries if name in sent]
+    failed = {each.name: each for each in ledger.failed(connection, files)}
+    lines = []
+    for file in files:
+        entry = failed.get(file.name)
+        if entry and wanted.takes(file, entry.tried_at) and not _was_mended(file):
+            lines.append(f"{entry.status.upper()}\t{file.name}\t{entry.error}")
+    return lines
 
 
 def _was_mended(file: LandedFile) -> bool:

@@ -64,7 +64,7 @@ class Hold:
         while not take():
             if time.monotonic() >= deadline:
                 name = self._engine.url.database
-                message = f"another load holds {name}; wait for it, or give --wait"
+                message = f"another load holds {name}; wait for it, or give a longer --wait"
                 raise BusyError(message)
             time.sleep(_POLL_SECONDS)
 

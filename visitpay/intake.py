@@ -9,7 +9,8 @@ from visitpay.cells import none_of
 from visitpay.deliveries import add_keys, is_outdated, is_repeated
 from visitpay.layout import Layout
 from visitpay.ledger import Counts, Delivery, Orphanage
-from visitpay.models import RESOLVED, Entity, fed_columns, header_of, key_of
+from visitpay.mending import originals
+from visitpay.models import RESOLVED, SUPERSEDED, Entity, fed_columns, header_of, key_of
 from visitpay.parsing import NO_REJECTS, Batch, parse_again
 from visitpay.quarantine import close, orphans_of, put_aside, rename, supersede
 from visitpay.upserts import OrphanError, table_of, upsert
@@ -28,14 +29,26 @@ class Settled:
     orphans: pl.DataFrame
 
 
-def take_in(connection: Connection, delivery: Delivery, batch: Batch) -> Counts:
-    """Write a batch of a delivery into the tables and the quarantine, and count its rows."""
+def take_in(connection: Connection, delivery: Delivery, batch: Batch, layout: Layout) -> Counts:
+    """Write a batch of a delivery into the tables and the quarantine, and count its rows.
+
+    A good row that was mended closes the reject that it was exported from. One that was mended in
+    vain is superseded at once: the reject stays open that it was exported from.
+    """
     settled = settle(connection, delivery, batch.rows)
     rejects = batch.rejects.vstack(settled.orphans)
     if not rejects.is_empty():
         outdated = is_outdated(connection, delivery, rejects["record_key"])
+        if layout.is_mended:
+            again = originals(connection, delivery, batch.rejects["raw"], layout.delimiter)
+            outdated |= pl.int_range(len(rejects), eager=True).is_in(
+                again["place"].cast(pl.Int64).implode()
+            )
         put_aside(connection, delivery, rejects, outdated)
     supersede(connection, delivery, settled.accepted)
+    if layout.is_mended:
+        mended = originals(connection, delivery, batch.rows["raw"], layout.delimiter)
+        close(connection, mended["id"], SUPERSEDED)
     counts = settled.counts
     counts.read, counts.rejected = batch.rows_read, len(rejects)
     return counts

@@ -34,6 +34,11 @@ class LandedFile(NamedTuple):
         """Where the file lies; made when it is asked for, since most files are known already."""
         return self.directory / self.name
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names by which people call it."""
+        return frozenset({self.name, short(self.name)})
+
 
 @dataclass(frozen=True)
 class Landing:
@@ -87,6 +92,11 @@ def scan(directory: Path, hospital: str) -> Landing:
         raise ConfigurationError(message) from error
     files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
     return Landing(tuple(files), dict(sorted(strange.items())))
+
+
+def short(name: str) -> str:
+    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
+    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
 
 
 def _name_pattern(hospital: str) -> re.Pattern[str]:

@@ -90,6 +90,11 @@ class Layout:
         )
 
     @property
+    def is_mended(self) -> bool:
+        """Whether the file holds exported rejects."""
+        return is_mended(self.header)
+
+    @property
     def cells(self) -> int:
         """Cells in a line, with the empty ones at its end."""
         return self.width + len(self.trailer)

@@ -25,9 +25,9 @@ from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Reading, sha256_of
 from visitpay.models import (
     FAILED,
+    IS_OF_FEED,
     LOADED,
     OPEN,
-    REJECT_HEADERS,
     Entity,
     LoadFile,
     LoadRun,
@@ -60,23 +60,17 @@ NEWER = select(LoadFile.id).where(
 )
 """The deliveries of its entity that are newer than a delivery (`Delivery.given`)."""
 
-_IS_OF_FEED = (
-    LoadFile.status == LOADED,
-    LoadFile.header.not_like(f"{REJECT_HEADERS[0]}%"),
-)
-"""The conditions under which a file was loaded as it came.
-
-Files of mended rejects say nothing of how far the hospital's feed has got.
-"""
-
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != LOADED
 )
 _FAILED = (
     select(
-        *(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.status, LoadFile.error)
+        *(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.status, LoadFile.error),
+        LoadRun.started_at.label("tried_at"),
     )
-).where(LoadFile.status != LOADED)
+    .join(LoadRun)
+    .where(LoadFile.status != LOADED)
+)
 _LOADED = (
     select(
         *(LoadFile.id, LoadFile.name, LoadFile.sha256, LoadFile.size_bytes, LoadFile.mtime_ns),
@@ -296,7 +290,7 @@ def checkpoint(connection: Connection, now: datetime | None = None) -> datetime 
 
     With `now`, those that are dated in the future are passed over.
     """
-    newest = select(func.max(LoadFile.file_datetime)).where(*_IS_OF_FEED)
+    newest = select(func.max(LoadFile.file_datetime)).where(*IS_OF_FEED)
     if now is not None:
         newest = newest.where(LoadFile.file_datetime <= now + CLOCKS_APART)
     return connection.scalar(newest)
@@ -357,7 +351,7 @@ def progress(connection: Connection) -> list[RowMapping]:
         select(
             LoadFile.entity,
             func.count().label("files"),
-            func.max(LoadFile.file_datetime).filter(*_IS_OF_FEED).label("newest"),
+            func.max(LoadFile.file_datetime).filter(*IS_OF_FEED).label("newest"),
         )
         .where(LoadFile.status == LOADED)
         .group_by(LoadFile.entity)
@@ -389,15 +383,18 @@ class Delivered(NamedTuple):
 def delivered(connection: Connection) -> list[Delivered]:
     """Give the feed's newest loaded delivery of each name, in order of the times in the names."""
     columns = (getattr(LoadFile, name) for name in Delivered._fields)
-    query = select(*columns).where(*_IS_OF_FEED)
+    query = select(*columns).where(*IS_OF_FEED)
     ordered = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
     return list({row.name: Delivered(*row) for row in ordered}.values())
 
 
 def failed(
     connection: Connection, files: Iterable[LandedFile]
-) -> list[Row[str, int, int, str, str | None]]:
-    """Give those of the files that failed, or are held, and still lie there as they were."""
+) -> list[Row[str, int, int, str, str | None, datetime]]:
+    """Give those of the files that failed, or are held, and still lie there as they were.
+
+    `tried_at` is when the run that took them last began.
+    """
     entries = {tuple(each)[:3]: each for each in connection.execute(_FAILED)}
     if not entries:
         return []

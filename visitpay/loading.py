@@ -95,7 +95,7 @@ class Options:
     hold_above: float = 100
     """Percent of a file's rows; with more rejected it is held, unless it is `approved`."""
     approved: frozenset[str] = frozenset()
-    """Names of files that are loaded however many of their rows are rejected."""
+    """Names of files, whole or `landing.short`, that are loaded whatever is rejected of them."""
     block_bytes: int | None = None
 
 
@@ -157,7 +157,7 @@ def load(
         # Listed under the lock: while it was waited for, another load took files in.
         landed = landing.scan(directory, hospital)
         approved = options.approved  # nearly always none
-        if strange := approved and approved - {file.name for file in landed.files}:
+        if strange := approved and approved.difference(*(file.names for file in landed.files)):
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
         run = _Run(hold, options, progress or Silent())
@@ -318,7 +318,7 @@ class _Run:
             # Closed before the file is: the thread must not read from a closed descriptor.
             with closing(batches):
                 for batch in batches:
-                    counts.add(take_in(connection, delivery, batch))
+                    counts.add(take_in(connection, delivery, batch, parser.layout))
                     rows = counted(counts.read, "row")
                     message = "%s: %s so far"
                     logger.debug(message, file.name, rows, extra=Event.FILE_PROGRESS.extra)
@@ -329,7 +329,8 @@ class _Run:
         if not counts.balanced:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
             raise FileError(message)
-        if counts.rejected * 100 > self._options.hold_above * counts.read:
+        too_many = counts.rejected * 100 > self._options.hold_above * counts.read
+        if too_many and not parser.layout.is_mended:  # what a person mended, if only some, comes in
             self._require_approval(connection, delivery, file, counts)
         if not counts.read:
             message = "%s: holds a header and no rows"
@@ -339,7 +340,7 @@ class _Run:
     def _require_approval(
         self, connection: Connection, delivery: ledger.Delivery, file: LandedFile, counts: Counts
     ) -> None:
-        if file.name in self._options.approved:
+        if self._options.approved & file.names:
             return
         message = (
             f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"

@@ -21,6 +21,9 @@ from visitpay.models import FAILED, LOADED, OPEN, LoadFile, LoadRun, RejectedRow
 
 logger = logging.getLogger(__name__)
 
+BEGIN = b"# "
+"""How a metrics file begins."""
+
 _OUTCOMES = [each.name for each in fields(Counts) if each.name != "read"]
 
 _ROWS = (

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -308,9 +309,24 @@ def entity_named(name: str) -> type[Entity]:
     return next(entity for entity in ENTITIES if entity.__name__ == name)
 
 
+_AROUND = ' "'
+"""What a spreadsheet may put around a header."""
+
+
 def is_mended(header: str) -> bool:
     """Say whether a file's header is one of exported rejects, not one that the hospital sent."""
-    return header.startswith(REJECT_HEADERS[0])
+    return header.lstrip(_AROUND).startswith(REJECT_HEADERS[0])
+
+
+IS_OF_FEED = (
+    LoadFile.status == LOADED,
+    func.substr(func.ltrim(LoadFile.header, _AROUND), 1, len(REJECT_HEADERS[0]))
+    != REJECT_HEADERS[0],
+)
+"""The conditions under which a file was loaded as the hospital sent it (not `is_mended`).
+
+Files of mended rejects say nothing of how far the feed has got.
+"""
 
 
 def fed_columns(entity: type[Entity]) -> list[Column[Any]]:

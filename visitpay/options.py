@@ -74,16 +74,12 @@ def as_tolerance(text: str) -> "Tolerance":
     """Read how many rejects are tolerated: rows, or a share of them."""
     from visitpay.loading import Tolerance
 
-    percent = text.endswith("%")
-    number = text.removesuffix("%")
-    digits = number.replace(".", "", 1) if percent else number
-    if not (digits.isascii() and digits.isdigit()):
+    if text.endswith("%"):
+        return Tolerance(as_percent(text), percent=True)
+    if not (text.isascii() and text.isdigit()):
         message = "not a number of rows like 10, or a share of them like 0.5%"
         raise typer.BadParameter(message)
-    if percent and float(number) > ALL_PERCENT:
-        message = f"{text} is more than all rows; give a share up to 100%"
-        raise typer.BadParameter(message)
-    return Tolerance(float(number), percent=percent)
+    return Tolerance(float(text))
 
 
 def as_reason(reason: str | None) -> str | None:
@@ -112,6 +108,18 @@ def _require_one_of(names: Iterable[str], given: str) -> None:
     if given not in names:
         message = f"{given!r} is none of {', '.join(names)}"
         raise typer.BadParameter(message)
+
+
+def as_percent(given: object) -> float:
+    """Read a share in percent, with or without its sign."""
+    number = str(given).removesuffix("%")
+    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
+        message = "not a percentage like 0.5%"
+        raise typer.BadParameter(message)
+    if float(number) > ALL_PERCENT:
+        message = f"{number}% is more than all rows; give at most 100%"
+        raise typer.BadParameter(message)
+    return float(number)
 
 
 def as_number(given: float) -> float:

@@ -55,7 +55,10 @@ class Overview:
                 (len(self.findings), "finding", "findings"),
             ]
             wrong = (counted(*each) for each in counts if each[0])
-            return f"needs a person: {', '.join(wrong)}"
+            is_running = self.last_run and self.last_run["status"] == ledger.RUNNING
+            return (
+                f"needs a person: {', '.join(wrong)}{'; a load has not ended' * bool(is_running)}"
+            )
         if self.fed_until is None:
             return "all is well: nothing was loaded yet"
         return f"all is well: loaded up to {self.fed_until:%Y-%m-%d %H:%M} UTC, nothing is open"

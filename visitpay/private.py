@@ -1,6 +1,7 @@
 """Files that only their owner can read, hidden until they are whole."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,19 +10,35 @@ from typing import TextIO
 from visitpay.errors import ConfigurationError
 
 
+def may_write_over(path: Path, begin: bytes) -> bool:
+    """Say whether there is nothing to lose at a path: no file, an empty one, or one of ours.
+
+    Ours are those that begin so; a link or a device is not. Raises OSError when it cannot be seen,
+    as in a directory.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return True
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(begin)) in {b"", begin}
+
+
 @contextmanager
-def writing(path: Path, *, over: bool = False) -> Iterator[TextIO]:
+def writing(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
     """Open a file, in UTF-8, that appears under its name when the block ends well.
 
     Surrogates in it stand for bytes that are no text (`surrogateescape`). Only with `over` does it
-    take the place of another, of one that is a file itself, not a link or a device. Raises
-    ConfigurationError when it cannot be written.
+    take the place of another, which begins so (`may_write_over`). Raises ConfigurationError when it
+    cannot be written.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        message = f"{path} is a link, or no file; name another one to write to"
-        raise ConfigurationError(message)
     hidden = path.with_name(f".{path.name}")
     try:
+        if over is not None and not may_write_over(path, over):
+            message = f"{path} is there, and is not ours to write over; name another place"
+            raise ConfigurationError(message)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         opened = os.open(hidden, flags, 0o600)

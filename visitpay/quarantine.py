@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from visitpay.errors import ConfigurationError
+from visitpay.landing import LandedFile
 from visitpay.ledger import IS_NEWER, IS_ORPHAN, Delivery
 from visitpay.models import (
     DISMISSED,
@@ -155,6 +156,14 @@ class Wanted:
         if self.ids is not None:
             conditions.append(RejectedRow.id.in_(self.ids))
         return conditions + self.of_names
+
+    def takes(self, file: LandedFile, tried_at: datetime) -> bool:
+        """Say whether a file that was tried then is wanted, whatever its rows."""
+        return (
+            (self.file or "").lower() in file.name.lower()
+            and self.entity in {None, file.entity}
+            and (self.since is None or tried_at >= self.since)
+        )
 
     @property
     def of_names(self) -> list[ColumnElement[bool]]:

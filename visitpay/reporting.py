@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, RowMapping, func, select
 
 from visitpay import __version__, balances, ledger, quarantine
 from visitpay.charts import Chart
-from visitpay.landing import printable
+from visitpay.landing import printable, short
 from visitpay.ledger import INTERRUPTED, RUNNING
 from visitpay.loading import ATTENTION, OK
 from visitpay.models import ENTITIES, LOADED, LoadFile, LoadRun, RejectedRow
@@ -27,7 +27,6 @@ from visitpay.overview import Overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
-from visitpay.terminal import short
 from visitpay.words import ago, counted
 
 DAYS = 60
@@ -36,6 +35,9 @@ DAYS = 60
 ROWS = 1000
 """So many files, and open rejects, are listed at the most."""
 
+
+BEGIN = b"<!DOCTYPE html>"
+"""How a page begins."""
 
 _ENDS = {
     OK: "ended well",

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from visitpay.events import RUN_ID
-from visitpay.landing import printable
+from visitpay.landing import printable, short
 from visitpay.tables import Column, lay_out, width_of
 from visitpay.words import counted
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from visitpay.loading import Progress
 
-_NAMES = ("id", "line", "key", "visit_identifier")
+_NAMES = ("id", "line", "key", "visit")
 """Columns of which the numbers count nothing, and so have no separators."""
 
 err = Console(stderr=True)
@@ -79,7 +79,7 @@ def show(
     width = console.width if console.file.isatty() else sys.maxsize
     made = [_column(*cells) for cells in zip(headers, *rows, strict=True)]
     columns = [column for column in made if any(column.cells[1:])]
-    if width_of(columns if columns[-1].is_number else columns[:-1]) > width:
+    if columns and width_of(columns if columns[-1].is_number else columns[:-1]) > width:
         columns = [column for column in columns if column.cells[0] not in spare]
     (header, *lines) = lay_out(columns, width)
     if title:
@@ -95,11 +95,6 @@ def _column(header: str, *cells: object) -> Column:
     are_names = header in _NAMES
     shown = [str(cell) if are_names and cell is not None else _shown(cell) for cell in cells]
     return Column([header, *shown], all(isinstance(cell, int | None) for cell in cells))
-
-
-def short(name: str) -> str:
-    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
-    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
 
 
 def _shown(cell: object) -> str:
