@@ -122,13 +122,26 @@ def test_runs_that_need_a_person(feed: Feed, visitpay: Visitpay) -> None:
     assert f"last run: {remedy}" in visitpay("doctor").out
 
 
+def test_an_old_database(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version is shown; an old one is a warning."""
+    name = make_url(feed.url).get_backend_name()
+    with make_engine(feed.url).connect() as connection:
+        version = connection.dialect.server_version_info
+    assert version is not None
+    shown = f"{name} {'.'.join(map(str, version))} answers, and its schema is at head"
+    assert findings(visitpay)["database"] == ("ok", shown, "")
+    monkeypatch.setattr("visitpay.doctor.OLDEST", {name: (99, 1)})
+    old = f"{shown}, but it is an old one"
+    assert findings(visitpay)["database"] == ("warning", old, "use 99.1 or a newer one")
+
+
 def test_a_load_that_died(feed: Feed, visitpay: Visitpay) -> None:
     """A run that stands as running while the lock is free is a warning; under a hold it is none."""
     feed.execute(
         "INSERT INTO load_runs VALUES (7, '2021-12-01 22:30:00+00:00', NULL, 'running', '0', 'x',"
         " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
     )
-    seen = "7: running, begun 2021-12-01 22:30 UTC"
+    seen = "7: running, begun 2021-12-01 22:30 UTC on x"
     died = f"{seen}, but no load is there: it died"
     remedy = "the next load marks it interrupted, and goes on from there"
     assert findings(visitpay)["last run"] == ("warning", died, remedy)

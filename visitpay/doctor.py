@@ -26,6 +26,9 @@ ERROR = "error"
 ROOM_BYTES = 1 << 30
 """With less room than this on its disk, a database gets a warning."""
 
+OLDEST: dict[str, tuple[int | str, ...]] = {"sqlite": (3, 35), "postgresql": (15,)}
+"""The oldest versions: SQLite's first with RETURNING, and the oldest PostgreSQL that is tested."""
+
 
 @dataclass(frozen=True)
 class Examined:
@@ -135,16 +138,29 @@ def _metrics(path: Path) -> Examined:
 
 def _database(engine: Engine, url: str) -> Iterator[Examined]:
     try:
-        with reading(url), translated(engine.url), engine.connect():
-            pass  # it is at head, and the engine of a load keeps foreign keys
+        with reading(url), translated(engine.url), engine.connect() as connection:
+            # It is at head, and the engine of a load keeps foreign keys.
+            version = connection.dialect.server_version_info or ()
     except VisitPayError as error:
         yield Examined("database", ERROR, str(error))
         return
-    yield Examined("database", OK, f"{engine.name} answers, and its schema is at head")
+    yield _version(engine.name, version)
     yield from _as_a_load(engine, url)
     with reading(url) as connection:
         for look in (_references, _clock):
             yield look(connection)
+
+
+def _version(name: str, version: tuple[int | str, ...]) -> Examined:
+    seen = f"{name} {_dotted(version)} answers, and its schema is at head"
+    if version < OLDEST[name]:
+        remedy = f"use {_dotted(OLDEST[name])} or a newer one"
+        return Examined("database", WARNING, f"{seen}, but it is an old one", remedy)
+    return Examined("database", OK, seen)
+
+
+def _dotted(version: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _as_a_load(engine: Engine, url: str) -> list[Examined]:
@@ -204,7 +220,8 @@ def _references(connection: Connection) -> Examined:
 def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
     if run is None:
         return Examined("last run", WARNING, "none yet", "run: visitpay load")
-    seen = f"{run['id']}: {run['status']}, begun {run['started_at']:%Y-%m-%d %H:%M} UTC"
+    began = f"{run['started_at']:%Y-%m-%d %H:%M} UTC on {printable(run['host'])}"
+    seen = f"{run['id']}: {run['status']}, begun {began}"
     if is_over and run["status"] == ledger.RUNNING:
         remedy = "the next load marks it interrupted, and goes on from there"
         return Examined("last run", WARNING, f"{seen}, but no load is there: it died", remedy)
