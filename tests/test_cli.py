@@ -382,6 +382,11 @@ def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
     feed.execute("UPDATE load_runs SET status = 'running'")
     running = visitpay("status").out.splitlines()[2]
     assert running == "last run       1: running since 2021-12-03 04:05 UTC"
+    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET status = 'running'")
+    summary = visitpay("status").out.splitlines()[0]
+    assert summary == "needs a person: 1 file failed or held; a load has not ended"
 
 
 def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:

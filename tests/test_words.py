@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from visitpay.words import ago, counted
+from visitpay.words import ago, counted, first, minute
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,17 @@ def test_counted(count: int, words: tuple[str, ...], said: str) -> None:
 def test_ago(age: timedelta, said: str) -> None:
     """Minutes, hours and days are told from two of them on."""
     assert ago(age) == said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [("", ""), ("a", "a"), ("ab", "a, b"), ("abcd", "a, b and 2 more")]
+)
+def test_first(names: str, said: str) -> None:
+    """Two are named, the others counted."""
+    assert first(names, 2, len(names)) == said
+
+
+def test_minute() -> None:
+    """A moment is written in UTC, whatever its zone."""
+    moment = datetime(2021, 12, 2, 0, 33, 57, tzinfo=timezone(timedelta(hours=2)))
+    assert minute(moment) == "2021-12-01 22:33"

@@ -49,7 +49,7 @@ from visitpay.options import (
     told,
 )
 from visitpay.stopping import stoppable
-from visitpay.words import ago, counted
+from visitpay.words import ago, counted, first, minute
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
@@ -269,7 +269,7 @@ def status(
     """
     from visitpay import terminal
     from visitpay.database import reading
-    from visitpay.landing import scan
+    from visitpay.landing import scan, short
     from visitpay.overview import overview
 
     now = datetime.now(UTC)
@@ -277,18 +277,19 @@ def status(
     with reading(database_url) as connection:
         seen = overview(connection, landed, now, expect, ignore or ())
     if as_json:
-        first = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
+        said = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
         found = {"findings": [asdict(each) for each in seen.findings]}
         why = {"why_unrecognised": landed.strange}
-        typer.echo(terminal.dumps(first | vars(seen) | why | found))
+        typer.echo(terminal.dumps(said | vars(seen) | why | found))
         return
+    failed = seen.files_failed
     fed = [("but the future", seen.fed_until or "none")]
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
         *(fed if seen.fed_until != seen.checkpoint else ()),
         ("last run", seen.last_run and _run(seen.last_run, now)),
         ("files waiting", f"{len(seen.files_new):,}"),
-        ("failed or held", _counted(seen.files_failed, _first(seen.files_failed))),
+        ("failed or held", _counted(failed, first(map(short, failed), _NAMED, len(failed)))),
         ("not recognised", _counted(landed.strange, landed.strangers)),
         ("rejects open", f"{seen.rejects_open:,}"),
         ("balances", _compared(seen.compared)),
@@ -309,8 +310,6 @@ def status(
 
 
 def _compared(comparison: "RowMapping | None") -> str:
-    from visitpay.terminal import minute
-
     if comparison is None:
         return "no comparison on record; run: visitpay reconcile"
     counts = f"{comparison['different']:,} of {comparison['compared']:,} differed"
@@ -319,7 +318,6 @@ def _compared(comparison: "RowMapping | None") -> str:
 
 def _run(run: "RowMapping", now: datetime) -> str:
     from visitpay.ledger import RUNNING
-    from visitpay.terminal import minute
 
     number, status, began = run["id"], run["status"], run["started_at"]
     if status == RUNNING:
@@ -329,13 +327,6 @@ def _run(run: "RowMapping", now: datetime) -> str:
 
 def _counted(files: Sized, named: str) -> str:
     return f"{len(files):,}: {named}" if files else "0"
-
-
-def _first(files: Sequence[str]) -> str:
-    from visitpay.landing import short
-
-    more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
-    return ", ".join(map(short, files[:_NAMED])) + more
 
 
 @app.command()
@@ -381,7 +372,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
             each["id"],
             short(each["name"]),
             None if state == "loaded" else state,
-            terminal.minute(each["loaded_at"] or each["tried_at"]),
+            minute(each["loaded_at"] or each["tried_at"]),
             each["rows_read"],
             *(each[f"rows_{end}"] or None for end in ENDS),
             each["error"],

@@ -120,8 +120,8 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     A file a type, in the feed's own format, with reason, file and line ahead of each row; lines
     that were too long are left out. Bytes that are no text are as they came. A row that would be
     let in as it stands has a last cell `?`: take that away once it is right. Take out the rows that
-    you do not mend: they would be rejected once more. What had no identifier stays open until it is
-    dismissed. With --response, one file with the rows as they came and, at its end, what became of
+    you do not mend: they would be rejected once more. A mended row closes the reject that it came
+    from. With --response, one file with the rows as they came and, at its end, what became of
     the rows of each file, and which files in LANDING failed or are held; those are left out where
     --reason or --key asks for rows, and so is what was mended here.
 

@@ -17,7 +17,7 @@ from visitpay.errors import BusyError, VisitPayError
 from visitpay.hold import Hold
 from visitpay.landing import printable
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
-from visitpay.words import counted
+from visitpay.words import counted, minute
 
 OK = "ok"
 WARNING = "warning"
@@ -220,7 +220,7 @@ def _references(connection: Connection) -> Examined:
 def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
     if run is None:
         return Examined("last run", WARNING, "none yet", "run: visitpay load")
-    began = f"{run['started_at']:%Y-%m-%d %H:%M} UTC on {printable(run['host'])}"
+    began = f"{minute(run['started_at'])} UTC on {printable(run['host'])}"
     seen = f"{run['id']}: {run['status']}, begun {began}"
     if is_over and run["status"] == ledger.RUNNING:
         remedy = "the next load marks it interrupted, and goes on from there"

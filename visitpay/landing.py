@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.models import ENTITIES
+from visitpay.words import first
 
 _NAMES_TO_TELL = 10
 
@@ -56,10 +56,11 @@ class Landing:
     @property
     def strangers(self) -> str:
         """The first of the names that are none of the feed's, with the reasons, for people."""
-        shown = islice(self.strange.items(), _NAMES_TO_TELL)
-        told = (f"{printable(name)} ({why})" if why else printable(name) for name, why in shown)
-        more = len(self.strange) - _NAMES_TO_TELL
-        return ", ".join(told) + (f" and {more:,} more" if more > 0 else "")
+        told = (
+            f"{printable(name)} ({why})" if why else printable(name)
+            for name, why in self.strange.items()
+        )
+        return first(told, _NAMES_TO_TELL, len(self.strange))
 
 
 def scan(directory: Path, hospital: str) -> Landing:

@@ -41,6 +41,9 @@ ATTENTION = "attention"
 
 CHANGED = "changed"
 
+TO_APPROVE = "ask for a better one, or load it with --approve"
+"""What a person does about a file that is held."""
+
 BATCHES_AHEAD = 2
 
 _NAMES_TO_LOG = 10
@@ -290,7 +293,7 @@ class _Run:
             held = isinstance(error, HeldError)
             status, event = (HELD, Event.FILE_HELD) if held else (FAILED, Event.FILE_FAILED)
             told = str(error)
-            advice = "; ask for a better one, or load it with --approve" if held else ""
+            advice = f"; {TO_APPROVE}" if held else ""
             logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
             self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, status, told))
             report = FileReport(file, status, Counts(), told)

@@ -35,11 +35,12 @@ def originals(
             "line": rows.str.extract(pattern, 2).cast(pl.Int64, strict=False),
         }
     ).with_row_index("place")
-    names = cited["file"].drop_nulls().unique().to_list()
+    names, lines = cited["file"].drop_nulls().unique().to_list(), cited["line"]
     query = (
         select(LoadFile.name, RejectedRow.line_number, RejectedRow.id)
         .join_from(RejectedRow, LoadFile)
         .where(LoadFile.name.in_(names), LoadFile.entity == delivery.entity.__name__)
+        .where(RejectedRow.line_number.between(lines.min(), lines.max()))
         .where(LoadFile.id != delivery.file_id)
     )
     schema = {"file": pl.String, "line": pl.Int64, "id": pl.Int64}

@@ -10,7 +10,7 @@ from visitpay import balances, ledger, quality
 from visitpay.landing import Landing
 from visitpay.models import HELD
 from visitpay.quality import Finding
-from visitpay.words import counted
+from visitpay.words import counted, minute
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,11 @@ class Overview:
             ]
             wrong = (counted(*each) for each in counts if each[0])
             is_running = self.last_run and self.last_run["status"] == ledger.RUNNING
-            return (
-                f"needs a person: {', '.join(wrong)}{'; a load has not ended' * bool(is_running)}"
-            )
+            more = "; a load has not ended" if is_running else ""
+            return f"needs a person: {', '.join(wrong)}{more}"
         if self.fed_until is None:
             return "all is well: nothing was loaded yet"
-        return f"all is well: loaded up to {self.fed_until:%Y-%m-%d %H:%M} UTC, nothing is open"
+        return f"all is well: loaded up to {minute(self.fed_until)} UTC, nothing is open"
 
 
 def overview(

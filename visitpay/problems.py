@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from visitpay import ledger
 from visitpay.landing import LandedFile
-from visitpay.loading import OK
+from visitpay.loading import OK, TO_APPROVE
 from visitpay.models import FAILED, HELD, OPEN, LoadFile, LoadRun, Problem, RejectedRow
 from visitpay.words import counted
 
@@ -26,7 +26,7 @@ _OVER = {
 
 _UNTIL = {
     FAILED: "each load tries it until it is corrected or taken away",
-    HELD: "ask for a better one, or load it with --approve",
+    HELD: TO_APPROVE,
 }
 
 _LINES = 20

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 from visitpay import balances, ledger
 from visitpay.landing import LandedFile
 from visitpay.ledger import CLOCKS_APART, Delivered
-from visitpay.models import ENTITIES, Visit
+from visitpay.models import ENTITIES, Transaction, Visit
 from visitpay.words import counted
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
@@ -155,8 +155,6 @@ def _balance_differs(feed: _Feed) -> Found:
         yield "", count, f"{counted(count, *what)} the sum of the transactions"
 
 
-_WITHOUT_TRANSACTIONS = "visit_without_transactions"
-
 OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
     "discharge_before_admission": (
         Visit.discharge_date < Visit.admit_date,
@@ -168,7 +166,7 @@ OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
         "visit begins on a day that is yet to come",
         "visits begin on a day that is yet to come",
     ),
-    _WITHOUT_TRANSACTIONS: (
+    "visit_without_transactions": (
         ~Visit.transactions.any(),
         "visit has no transactions",
         "visits have no transactions",
@@ -177,12 +175,15 @@ OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
 """The checks of visits, by name: which visits they find, and what one, or several, do."""
 
 
-def _visits(name: str, condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> Found:
-    if name == _WITHOUT_TRANSACTIONS and any(each.entity == "Transaction" for each in feed.waiting):
-        return  # they are still to come
+def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> Found:
     query = select(func.count()).select_from(Visit).where(condition)
     if count := feed.connection.scalar(query, {"today": feed.today}):
         yield "", count, counted(count, one, many)
+
+
+def _visit_without_transactions(feed: _Feed) -> Found:
+    if all(each.entity != Transaction.__name__ for each in feed.waiting):  # none is still to come
+        yield from _visits(*OF_VISITS["visit_without_transactions"], feed)
 
 
 CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
@@ -192,7 +193,8 @@ CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
     "unusual_rows": _unusual_rows,
     "reject_share": _reject_share,
     "balance_differs": _balance_differs,
-    **{name: partial(_visits, name, *check) for name, check in OF_VISITS.items()},
+    **{name: partial(_visits, *check) for name, check in OF_VISITS.items()},
+    "visit_without_transactions": _visit_without_transactions,
 }
 """All checks, by their names, which stay as they are."""
 

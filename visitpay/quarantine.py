@@ -155,7 +155,9 @@ class Wanted:
             conditions.append(RejectedRow.created_at >= self.since)
         if self.ids is not None:
             conditions.append(RejectedRow.id.in_(self.ids))
-        return conditions + self.of_names
+        if self.file is not None:
+            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
+        return conditions
 
     def takes(self, file: LandedFile, tried_at: datetime) -> bool:
         """Say whether a file that was tried then is wanted, whatever its rows."""
@@ -164,13 +166,6 @@ class Wanted:
             and self.entity in {None, file.entity}
             and (self.since is None or tried_at >= self.since)
         )
-
-    @property
-    def of_names(self) -> list[ColumnElement[bool]]:
-        """Give the condition on the ledger's names, if there is one."""
-        if self.file is None:
-            return []
-        return [LoadFile.name.icontains(self.file, autoescape=True)]
 
 
 def listing(connection: Connection, wanted: Wanted, limit: int) -> list[RowMapping]:

@@ -27,7 +27,7 @@ from visitpay.overview import Overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
-from visitpay.words import ago, counted
+from visitpay.words import ago, counted, minute
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -222,7 +222,7 @@ def _ended(shown: Report) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "" if moment is None else f"{minute(moment)} UTC"
 
 
 def _number(number: float | None) -> str:

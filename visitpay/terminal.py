@@ -33,11 +33,6 @@ def iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
-def minute(moment: datetime) -> str:
-    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
 def dumps(document: object) -> str:
     """Write a document as JSON, ASCII only."""
     return json.dumps(document, indent=2, default=_plain)

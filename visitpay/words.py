@@ -1,11 +1,24 @@
 """Counts and times as people say them."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 
 def counted(count: int, one: str, many: str = "") -> str:
     """Give a count with what it counts: `1 row`, `1,234 rows`; `many`, if an s is not enough."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def first(names: Iterable[str], most: int, total: int) -> str:
+    """Give the first of some names, and how many more there are: `a, b and 1,234 more`."""
+    more = f" and {total - most:,} more" if total > most else ""
+    return ", ".join(islice(names, most)) + more
+
+
+def minute(moment: datetime) -> str:
+    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def ago(age: timedelta) -> str:
