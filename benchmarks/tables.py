@@ -60,7 +60,7 @@ def knowing(landing: Path) -> MakeTables:
                 "entity": file.entity,
                 "file_datetime": file.file_datetime,
                 "size_bytes": file.size_bytes,
-                "mtime_ns": file.mtime_ns,
+                "version": file.version,
                 "sha256": sha256_of(file),
                 "status": LOADED,
                 "loaded_at": now,

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Feed, Visitpay, only_sqlite, start
+from tests.databases import HEAD
 from tests.listeners import Listener, Mailbox
 from tests.test_cli import without_times
 from tests.test_privacy import MARK, abort, behind, duplicate
@@ -332,7 +333,7 @@ def test_mail(
 def test_a_load_that_could_not_run(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """A load without a database says so, each time, since it cannot write down that it did."""
     behind(feed)
-    message = "the database's schema is empty, not 0003; run: alembic upgrade head"
+    message = f"the database's schema is empty, not {HEAD}; run: alembic upgrade head"
     assert [visitpay("load").status for _ in range(2)] == [3, 3]
     body = [f"{message}; what was not loaded waits for the next load"]
     assert webhook.messages() == [("a load could not run", body)] * 2

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
+from tests.databases import HEAD
 from visitpay import __version__
 from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
@@ -637,14 +638,14 @@ def missing(feed: Feed) -> str:
 def behind(feed: Feed) -> str:
     """Set the schema's revision back."""
     feed.execute("DELETE FROM alembic_version")
-    return f"the database's schema is empty, not 0003; {MIGRATE}"
+    return f"the database's schema is empty, not {HEAD}; {MIGRATE}"
 
 
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
     feed.execute("UPDATE alembic_version SET version_num = 'newer'")
     unknown = "with the visitpay that knows this schema if it is a newer one"
-    return f"the database's schema is newer, not 0003; {MIGRATE}, {unknown}"
+    return f"the database's schema is newer, not {HEAD}; {MIGRATE}, {unknown}"
 
 
 def garbage(feed: Feed) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import StatementError
 
 from tests.conftest import Feed, only_sqlite
-from tests.databases import alembic_config
+from tests.databases import HEAD, alembic_config
 from visitpay.database import (
     make_engine,
     make_migration_engine,
@@ -184,7 +184,7 @@ def test_require_head(feed: Feed, statement: str, found: str) -> None:
         connection.execute(text(statement))
     with pytest.raises(DatabaseError) as caught, reading(feed.url):
         pass
-    message = f"the database's schema is {found}, not 0003; run: alembic upgrade head"
+    message = f"the database's schema is {found}, not {HEAD}; run: alembic upgrade head"
     assert str(caught.value) == message
 
 

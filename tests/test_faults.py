@@ -325,18 +325,6 @@ def test_clock_jumps(sample: Path, feed: Feed, undisturbed: tuple[Any, Any], mom
 
 
 @only_sqlite
-def test_a_file_of_the_future_is_warned_about(feed: Feed) -> None:
-    """It is taken at its word; whoever reads the log can see it."""
-    feed.deliver("Procedure", "21001231_000000", "5\tfive")
-    feed.deliver("Procedure", "20211201_223357", "5\tfour")
-    outcome = run(feed, "load")
-    warning = "Procedure_21001231_000000.txt: is dated in the future; until then it is the newest"
-    assert (outcome.status, outcome.err.count("is dated in the future")) == (0, 1)
-    assert warning in outcome.err
-    assert feed.tables()["Procedure"] == [(5, "five")]
-
-
-@only_sqlite
 def test_many_entries(feed: Feed) -> None:
     """A directory with 100,000 entries that are none of ours is listed, and warned about once."""
     for number in range(100_000):

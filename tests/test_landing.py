@@ -35,9 +35,10 @@ def test_names(
     """A name of the feed says hospital, type and UTC datetime."""
     path = tmp_path / f"{hospital}_VisitPay_{entity}_{stamp}.txt"
     path.write_bytes(CONTENT)
-    mtime = path.stat().st_mtime_ns
+    seen = path.stat()
+    version = f"{len(CONTENT)} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}"
     when = datetime(*moment, tzinfo=UTC)
-    file = LandedFile(tmp_path, path.name, hospital, entity, when, len(CONTENT), mtime)
+    file = LandedFile(tmp_path, path.name, hospital, entity, when, len(CONTENT), version)
     assert scan(tmp_path, hospital) == Landing((file,), {})
     assert file.path == path
 
@@ -176,14 +177,14 @@ def test_unusable_hospital(tmp_path: Path, hospital: str) -> None:
 
 
 def test_reading(tmp_path: Path) -> None:
-    """A file gives its bytes, their hash, its size and its time."""
+    """A file gives its bytes, their hash, its size and its version."""
     file = landed(tmp_path)
     with reading(file) as source:
         assert source.sha256 == hashlib.sha256().hexdigest()
         blocks = [source.read(10), source.read(100), source.read(1)]
         assert blocks == [CONTENT[:10], CONTENT[10:], b""]
         assert source.sha256 == hashlib.sha256(CONTENT).hexdigest() == sha256_of(file)
-        assert (source.size_bytes, source.mtime_ns) == (file.size_bytes, file.mtime_ns)
+        assert (source.size_bytes, source.version) == (file.size_bytes, file.version)
         assert source.bytes_read == file.size_bytes == len(CONTENT)
         source.require_unchanged()
 

@@ -81,7 +81,7 @@ def revised(feed: Feed, up: str, down: str = "pass") -> Config:
 
 def rows(feed: Feed) -> list[str]:
     """Give the rows of a database."""
-    return [line for line in feed.dump() if line.startswith("INSERT")]
+    return [line for line in feed.dump() if isinstance(line, str) and line.startswith("INSERT")]
 
 
 def populate(feed: Feed, visitpay: Visitpay) -> None:
@@ -111,7 +111,7 @@ def test_up_and_down(feed: Feed, visitpay: Visitpay) -> None:
     fresh = feed.dump()
     populate(feed, visitpay)
     command.downgrade(alembic_config(), "base")
-    assert [line for line in feed.dump() if "alembic_version" not in line] == []
+    assert [line for line in feed.dump() if "alembic_version" not in str(line)] == []
     for _ in range(2):
         command.upgrade(alembic_config(), "head")
         assert feed.dump() == fresh
@@ -169,7 +169,7 @@ def test_rebuilding_a_parent(populated: Feed, table: str) -> None:
     )
     before = rows(populated)
     noted = [f"{row[:-1]}, None)" if f"INTO {table}:" in row else row for row in before]
-    noted = [row.replace("'0003'", "'9999'") for row in noted]
+    noted = [re.sub("(alembic_version: .')[0-9]+'", r"\g<1>9999'", row) for row in noted]
     command.upgrade(config, "head")
     assert rows(populated) == sorted(noted) != before
     with make_migration_engine(populated.url).connect() as connection:

@@ -265,7 +265,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
     monkeypatch.setattr(hold, "PAUSES", (0.01, 0.01))
     take_in, batches = intake.take_in, count(1)
 
-    def meddled(*arguments: Any) -> Counts:
+    def meddled(*arguments: Any) -> tuple[Counts, int]:
         if next(batches) == batch:
             server.kill()
         return take_in(*arguments)

@@ -47,19 +47,19 @@ def test_export(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     assert contents == {
         "Procedure": [
             f"{about}ProcedureId\tProcedureDescription",
-            f"missing_value\tProcedureDescription\t{PROCEDURES}\t3\t2\t",
-            f"malformed\t\t{PROCEDURES}\t4\t3\tx\ty",
+            f"missing_value\tProcedureDescription\t{PROCEDURES}\t3#1\t2\t",
+            f"malformed\t\t{PROCEDURES}\t4#2\t3\tx\ty",
         ],
         "Visit": [
             about + HEADERS["Visit"],
-            f"invalid_date\tDischargeDate\t{VISITS}\t3\t11\t7\t1/2/2021\t13/1/2021\t5\t",
-            f"malformed\t\t{VISITS}\t4\t12\t7",
+            f"invalid_date\tDischargeDate\t{VISITS}\t3#3\t11\t7\t1/2/2021\t13/1/2021\t5\t",
+            f"malformed\t\t{VISITS}\t4#4\t12\t7",
         ],
         "Transaction": [
             f"{about}TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount",
-            f"missing_reference\tVisitIdentifier\t{TRANSACTIONS}\t3\t101\t99\t1\t9",
-            f"invalid_amount\tAmount\t{TRANSACTIONS}\t4\t102\t10\t1\t =1+1",
-            f"invalid_integer\tTransactionIdentifier\t{TRANSACTIONS}\t5\tx\t10\t1\t-5",
+            f"missing_reference\tVisitIdentifier\t{TRANSACTIONS}\t3#8\t101\t99\t1\t9",
+            f"invalid_amount\tAmount\t{TRANSACTIONS}\t4#5\t102\t10\t1\t =1+1",
+            f"invalid_integer\tTransactionIdentifier\t{TRANSACTIONS}\t5#6\tx\t10\t1\t-5",
         ],
     }
     assert [rows for _, rows in files] == [2, 2, 3]
@@ -114,11 +114,14 @@ def test_export_of_another_layout(feed: Feed, visitpay: Visitpay, tmp_path: Path
 def test_an_export_is_newer_than_all_that_was_loaded(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
-    """Also than a file that was dated in the future: what a person mended must win."""
-    feed.deliver("Procedure", "21001231_235959", "1\tx", "2\t")
-    visitpay("load")
+    """By one second, whatever the clock says: what a person mended wins, until a newer file comes.
+
+    So it is after a file that was dated in the future, too.
+    """
+    future = feed.deliver("Procedure", "20991231_235959", "1\tx", "2\t")
+    visitpay("load", "--approve", future.name)
     ((path, _),) = exported(visitpay, tmp_path)
-    assert path.name == "HospitalABC_VisitPay_Procedure_21010101_000000.txt"
+    assert path.name == "HospitalABC_VisitPay_Procedure_21000101_000000.txt"
     outcome = visitpay("rejects", "export", tmp_path)
     assert (outcome.status, outcome.err) == (
         2,

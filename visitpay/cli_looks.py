@@ -30,7 +30,7 @@ from visitpay.options import (
     told,
 )
 from visitpay.stopping import stoppable
-from visitpay.words import counted
+from visitpay.words import counted, minute
 
 if TYPE_CHECKING:
     from visitpay.balances import Reconciliation
@@ -84,6 +84,10 @@ def _show_explained(found: "Explained") -> None:
     facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
     if found.source is not None:
         facts.append(("came with", f"{short(found.source['name'])}, line {found.line}"))
+    if found.withdrawn_by is not None:
+        later = found.withdrawn_by
+        when = minute(later["loaded_at"])
+        facts.append(("taken out", f"a later {short(later['name'])}, {when} UTC, lacks it"))
     if found.balance is not None and found.balance.visit_balance is not None:
         facts.append(_balance_fact(found, found.balance))
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])

@@ -140,7 +140,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
         if response:
             written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
         else:
-            written = exporting.export(connection, directory, hospital, wanted, now)
+            written = exporting.export(connection, directory, hospital, wanted)
         too_long = 0 if response else quarantine.counts(connection, wanted).get("line_too_long", 0)
     if as_json:
         typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))

@@ -1,18 +1,20 @@
 """Which delivery brought which keys, and so which rows are stale.
 
-A delivery is newer than another by (file datetime, ledger id). Whether a row is stale is decided by
-the keys that newer deliveries brought, not by the stored row: a newer file may have confirmed a
-value, and so left the row unwritten, and an older one must not overwrite what it confirmed.
+A delivery is newer than another by (file datetime, name, ledger id). Whether a row is stale is
+decided by the keys that newer deliveries brought, not by the stored row: a newer file may have
+confirmed a value, and so left the row unwritten, and an older one must not overwrite what it
+confirmed.
 """
 
 import io
+from collections.abc import Sequence
 
 import polars as pl
 from sqlalchemy import Connection, Select, bindparam, insert, select
 
 from visitpay.cells import none_of
 from visitpay.ledger import NEWER, Delivery
-from visitpay.models import DeliveredKeys
+from visitpay.models import DeliveredKeys, RejectedRow
 
 _OVERLAPPING = select(DeliveredKeys.keys).where(
     DeliveredKeys.first_key <= bindparam("last_key"),
@@ -20,6 +22,8 @@ _OVERLAPPING = select(DeliveredKeys.keys).where(
 )
 _BY_NEWER = _OVERLAPPING.where(DeliveredKeys.file_id.in_(NEWER))
 _BY_ITSELF = _OVERLAPPING.where(DeliveredKeys.file_id == bindparam("file_id"))
+_BROUGHT = select(DeliveredKeys.keys).order_by(DeliveredKeys.id)
+_REJECTED = select(RejectedRow.record_key).where(RejectedRow.file_id == bindparam("file_id"))
 _ADD = insert(DeliveredKeys.__table__)
 
 
@@ -54,6 +58,16 @@ def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> 
 def is_repeated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
     """Say of each key whether an earlier batch of the same delivery brought it."""
     return _delivered(connection, _BY_ITSELF, delivery, keys)
+
+
+def withdrawn(connection: Connection, delivery: Delivery, former: Sequence[int]) -> int:
+    """Count the keys that former deliveries brought and that this one does not, not even badly."""
+    missing = [pl.Series([], dtype=pl.Int64)]
+    for packed in connection.scalars(_BROUGHT.where(DeliveredKeys.file_id.in_(former))).all():
+        keys = unpack(packed)
+        missing.append(keys.filter(~is_repeated(connection, delivery, keys)))
+    gone = set(pl.concat(missing))
+    return len(gone.difference(connection.scalars(_REJECTED, delivery.given) if gone else ()))
 
 
 def _delivered(

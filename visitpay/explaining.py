@@ -12,7 +12,9 @@ from visitpay.cells import convert, kind_of
 from visitpay.deliveries import unpack
 from visitpay.errors import FileError
 from visitpay.layout import Layout
+from visitpay.ledger import IN_ORDER
 from visitpay.models import (
+    LOADED,
     DeliveredKeys,
     Entity,
     LoadFile,
@@ -59,6 +61,11 @@ class Explained:
     """The line of it."""
     deliveries: Sequence[Mapping[str, object]]
     """Those it was accepted from, the newest first: `id`, `name`, `loaded_at`."""
+    withdrawn_by: RowMapping | None
+    """A later delivery of the newest one's name that did not bring it: `id`, `name`, `loaded_at`.
+
+    The row stays, since nothing is deleted.
+    """
     rejects: Sequence[RowMapping]
     balance: Balance | None
     rejected_transactions: Sequence[RowMapping]
@@ -80,11 +87,13 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
     )
     names = [column.name for column in fed_columns(entity)]
     lacking = _transactions_out(connection, key) if entity is Visit else []
+    deliveries = _deliveries(connection, entity, key)
     return Explained(
         row=None if found is None else {name: found[name] for name in names},
         source=_source(connection, found),
         line=None if found is None else found["source_line"],
-        deliveries=_deliveries(connection, entity, key),
+        deliveries=deliveries,
+        withdrawn_by=_withdrawn_by(connection, key, deliveries[0]) if deliveries else None,
         rejects=listing(connection, Wanted(entity=entity.__name__, key=key, status=None), REJECTS),
         balance=_balance(connection, found),
         rejected_transactions=listing(
@@ -110,7 +119,7 @@ def _deliveries(
         .join(DeliveredKeys)
         .where(LoadFile.entity == entity.__name__)
         .where(DeliveredKeys.first_key <= key, DeliveredKeys.last_key >= key)
-        .order_by(LoadFile.file_datetime.desc(), LoadFile.id.desc())
+        .order_by(*(column.desc() for column in IN_ORDER))
     )
     found: dict[int, Mapping[str, object]] = {}
     for file_id, name, loaded_at, keys in connection.execute(packed):
@@ -119,6 +128,19 @@ def _deliveries(
         if len(found) == DELIVERIES:
             break
     return list(found.values())
+
+
+def _withdrawn_by(
+    connection: Connection, key: int, newest: Mapping[str, object]
+) -> RowMapping | None:
+    rejected = select(RejectedRow.file_id).where(RejectedRow.record_key == key)
+    later = (
+        select(LoadFile.id, LoadFile.name, LoadFile.loaded_at)
+        .where(LoadFile.name == newest["name"], LoadFile.status == LOADED)
+        .where(LoadFile.id > newest["id"], LoadFile.id.not_in(rejected))
+        .order_by(LoadFile.id.desc())
+    )
+    return connection.execute(later.limit(1)).mappings().first()
 
 
 def _balance(connection: Connection, row: RowMapping | None) -> Balance | None:

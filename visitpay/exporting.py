@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from sqlalchemy import Connection, func, select
 from visitpay import ledger
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, reading
-from visitpay.layout import Layout
+from visitpay.layout import Layout, is_resubmission
 from visitpay.lines import whole_lines
-from visitpay.mending import about
+from visitpay.mending import citation_pattern, cited_line
 from visitpay.models import (
     ENTITIES,
     LOADED,
@@ -24,18 +24,18 @@ from visitpay.models import (
     LoadFile,
     fed_columns,
     header_of,
-    is_mended,
 )
 from visitpay.parsing import BYTES_TO_FIT, NO_LINES, parse_again, split
 from visitpay.private import writing
 from visitpay.quarantine import Origin, Wanted, origins, rows_of
-from visitpay.quoting import unquoted
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
 
 DOUBT = "?"
 """A last cell that keeps a row out which would be let in as it stands."""
+
+_LAST_MOMENT = datetime.max.replace(microsecond=0, tzinfo=UTC) - timedelta(seconds=1)
 
 _MAY_BE_NO_TEXT = ("malformed", "invalid_encoding")
 _WRITTEN_OUT = re.compile(r"(?:\\x(?:[89a-f][0-9a-f]|00))+")
@@ -51,11 +51,12 @@ class Exported:
 
 
 def export(
-    connection: Connection, directory: Path, hospital: str, wanted: Wanted, now: datetime
+    connection: Connection, directory: Path, hospital: str, wanted: Wanted
 ) -> list[Exported]:
     """Write the rejects that are wanted, a file a type, in the feed's own format.
 
-    The files' names are newer than all that was loaded, so that mended rows win. A row that is not
+    The files' names are one second newer than what was loaded of their type, so that mended rows
+    win over that, and over nothing that the hospital sends later. A row that is not
     mended is rejected again: what was no text is the bytes it was, and a row that would be let in
     as it stands has DOUBT at its end. Lines that were too long are left out: only their start was
     kept. Raises ConfigurationError when a file cannot be written.
@@ -65,8 +66,11 @@ def export(
     for entity in ENTITIES:
         found = [origin for origin in every if origin.entity is entity]
         if found:
-            moment = _moment_after(connection, entity, now)
-            headers = (*REJECT_HEADERS, *(header_of(column) for column in fed_columns(entity)))
+            moment = _moment_after(connection, entity)
+            headers = (
+                *REJECT_HEADERS,
+                *(header_of(column) for column in fed_columns(entity)),
+            )
             ours = Layout.of(entity, "\t".join(headers))
             rows = _mendable(connection, found, wanted, ours)
             path = _path(directory, hospital, entity.__name__, moment)
@@ -87,20 +91,20 @@ def respond(
     Those of the `files` that failed, or are held, stand at the end. What was mended here is left
     out: nobody sent it. Raises ConfigurationError when the file cannot be written.
     """
-    found = [each for each in origins(connection, wanted) if not is_mended(each.header)]
+    found = [each for each in origins(connection, wanted) if not each.is_resubmission]
     rows = _as_they_came(connection, found, wanted)
     trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted, files)]
     path = _path(directory, hospital, "Response", now)
     return _write(path, RESPONSE_HEADERS, rows, trailer)
 
 
-def _moment_after(connection: Connection, entity: type[Entity], now: datetime) -> datetime:
-    newest = connection.scalar(
+def _moment_after(connection: Connection, entity: type[Entity]) -> datetime:
+    newest = connection.scalars(
         select(func.max(LoadFile.file_datetime)).where(
             LoadFile.entity == entity.__name__, LoadFile.status == LOADED
         )
-    )
-    return max(now, newest + timedelta(seconds=1)) if newest else now
+    ).one()
+    return min(newest, _LAST_MOMENT) + timedelta(seconds=1)
 
 
 def _mendable(
@@ -110,8 +114,9 @@ def _mendable(
         for rejects, layout in _rejects(connection, origin, wanted):
             rows = []
             for row in split(rejects, layout).iter_rows(named=True):
-                ahead = (row["reason"], row["column_name"] or "", row["file"], row["line"])
-                rows.append([*ahead, *_cells(row, layout)])
+                place = cited_line(row["line"], row["id"])
+                about = (row["reason"], row["column_name"] or "", row["file"], place)
+                rows.append([*about, *_cells(row, layout)])
             yield from _not_let_in(rows, ours)
 
 
@@ -125,13 +130,14 @@ def _rejects(
     """
     layout = Layout.of(origin.entity, origin.header)
     file, line, row = pl.lit(origin.name), pl.col("source_line").cast(pl.String), pl.col("raw")
-    headers, ahead = layout.header.split(layout.delimiter), len(REJECT_HEADERS)
-    if tuple(unquoted(each.strip(" ")) for each in headers[:ahead]) == REJECT_HEADERS:
-        layout = Layout.of(origin.entity, layout.delimiter.join(headers[ahead:]))
-        pattern = about(layout.delimiter)
+    if layout.is_mended:
+        pattern = citation_pattern(layout.delimiter)
+        headers = layout.header.split(layout.delimiter)[len(REJECT_HEADERS) :]
+        layout = Layout.of(origin.entity, layout.delimiter.join(headers))
+        cited = row.str.extract_groups(pattern).struct
         file, line = (
-            pl.coalesce(row.str.extract(pattern, place), other)
-            for place, other in enumerate((file, line), 1)
+            pl.coalesce(cited.field(name), other)
+            for name, other in (("file", file), ("line", line))
         )
         row = row.str.replace(pattern, "")
     none = pl.lit(value=False)
@@ -218,7 +224,7 @@ def _was_mended(file: LandedFile) -> bool:
             first = next(whole_lines(source, BYTES_TO_FIT), b"")
     except (FileError, FileChangedError):
         return False
-    return is_mended(first.decode("utf-8-sig", "replace"))
+    return is_resubmission(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
 
 
 def harmless(cell: str) -> str:

@@ -1,6 +1,8 @@
 """What becomes of a batch of rows: stale, written, put aside for a missing reference."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import polars as pl
 from sqlalchemy import Connection, exists, select
@@ -9,10 +11,18 @@ from visitpay.cells import none_of
 from visitpay.deliveries import add_keys, is_outdated, is_repeated
 from visitpay.layout import Layout
 from visitpay.ledger import Counts, Delivery, Orphanage
-from visitpay.mending import originals
+from visitpay.mending import find_cited, without_doubt
 from visitpay.models import RESOLVED, SUPERSEDED, Entity, fed_columns, header_of, key_of
 from visitpay.parsing import NO_REJECTS, Batch, parse_again
-from visitpay.quarantine import close, orphans_of, put_aside, rename, supersede
+from visitpay.quarantine import (
+    close,
+    is_replaced,
+    orphans_of,
+    put_aside,
+    rename,
+    supersede,
+    supersede_by_rejects,
+)
 from visitpay.upserts import OrphanError, table_of, upsert
 
 
@@ -22,36 +32,52 @@ class Settled:
 
     `accepted` holds the `key` and `source_line` of those that were inserted, updated, unchanged or
     stale, one a key, sorted; `orphans` those that refer to nothing (parsing.REJECT_SCHEMA).
+    `conflicting` counts those that a later row of their key replaced with other values.
     """
 
     counts: Counts
     accepted: pl.DataFrame
     orphans: pl.DataFrame
+    conflicting: int
 
 
-def take_in(connection: Connection, delivery: Delivery, batch: Batch, layout: Layout) -> Counts:
-    """Write a batch of a delivery into the tables and the quarantine, and count its rows.
+def take_in(
+    connection: Connection, delivery: Delivery, batch: Batch, layout: Layout
+) -> tuple[Counts, int]:
+    """Write a batch of a delivery into the tables and the quarantine.
 
-    A good row that was mended closes the reject that it was exported from. One that was mended in
-    vain is superseded at once: the reject stays open that it was exported from.
+    Return the counts of its rows, and how many of them are `conflicting`. A good row that was
+    mended closes the reject that it was exported from. One that was mended in vain is superseded at
+    once: the reject stays open that it was exported from.
     """
     settled = settle(connection, delivery, batch.rows)
-    rejects = batch.rejects.vstack(settled.orphans)
-    if not rejects.is_empty():
-        outdated = is_outdated(connection, delivery, rejects["record_key"])
-        if layout.is_mended:
-            again = originals(connection, delivery, batch.rejects["raw"], layout.delimiter)
-            outdated |= pl.int_range(len(rejects), eager=True).is_in(
-                again["place"].cast(pl.Int64).implode()
-            )
-        put_aside(connection, delivery, rejects, outdated)
+    _put_aside(connection, delivery, batch.rejects.vstack(settled.orphans), layout)
     supersede(connection, delivery, settled.accepted)
     if layout.is_mended:
-        mended = originals(connection, delivery, batch.rows["raw"], layout.delimiter)
-        close(connection, mended["id"], SUPERSEDED)
+        mended = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
+        close(connection, without_doubt(mended), SUPERSEDED)
     counts = settled.counts
-    counts.read, counts.rejected = batch.rows_read, len(rejects)
-    return counts
+    counts.read = batch.rows_read
+    counts.rejected = len(batch.rejects) + len(settled.orphans)
+    return counts, settled.conflicting
+
+
+def _put_aside(
+    connection: Connection, delivery: Delivery, rejects: pl.DataFrame, layout: Layout
+) -> None:
+    if rejects.is_empty():
+        return
+    in_vain = none_of(rejects["raw"])
+    if layout.is_mended:
+        again = find_cited(connection, delivery, rejects["raw"], layout.delimiter)["place"]
+        places = pl.int_range(len(rejects), eager=True)
+        in_vain = places.is_in(again.cast(pl.Int64).implode())
+        in_vain &= rejects["reason"] != "missing_reference"
+    outdated = is_outdated(connection, delivery, rejects["record_key"])
+    outdated |= is_replaced(connection, delivery, rejects)
+    put_aside(connection, delivery, rejects, outdated | in_vain)
+    if not layout.is_mended:
+        supersede_by_rejects(connection, delivery, rejects)
 
 
 def heal(connection: Connection, orphanage: Orphanage) -> int:
@@ -85,17 +111,17 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
     stale, fresh = _parted(rows, is_outdated(connection, delivery, rows[key]))
     orphans = NO_REJECTS
     try:
-        counts = _write_latest(connection, delivery, fresh)
+        counts, conflicting = _write_latest(connection, delivery, fresh)
     except OrphanError:
         missing = _missing_reference(connection, delivery.entity, fresh)
         orphans = _as_rejects(fresh.with_columns(column_name=missing), key)
         fresh = fresh.filter(missing.is_null())
-        counts = _write_latest(connection, delivery, fresh)
+        counts, conflicting = _write_latest(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
     accepted = _latest(pl.DataFrame({"key": both[key], "source_line": both["source_line"]}), "key")
     add_keys(connection, delivery, accepted["key"])
-    return Settled(counts, accepted, orphans)
+    return Settled(counts, accepted, orphans, conflicting + _conflicting(rows, delivery.entity))
 
 
 def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -114,8 +140,24 @@ def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     return rows.filter(~followed.append(none_of(keys.head(1))))
 
 
-def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Counts:
-    """Upsert rows, of each key the last; raises OrphanError with nothing written."""
+def _conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
+    """Count rows, sorted by key, that the next row of their key replaces with other values."""
+    keys = rows[key_of(entity).name]
+    followed = keys.slice(1) == keys.head(len(keys) - 1)
+    if not followed.any():
+        return 0
+    earlier, later = rows.head(len(rows) - 1).filter(followed), rows.slice(1).filter(followed)
+    names = [column.name for column in fed_columns(entity)]
+    return int(reduce(or_, (earlier[name].ne_missing(later[name]) for name in names)).sum())
+
+
+def _write_latest(
+    connection: Connection, delivery: Delivery, rows: pl.DataFrame
+) -> tuple[Counts, int]:
+    """Upsert rows, of each key the last; raises OrphanError with nothing written.
+
+    Return the counts, and how many rows differ from what earlier batches of the delivery brought.
+    """
     entity, counts = delivery.entity, Counts()
     key = key_of(entity).name
     names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
@@ -125,10 +167,11 @@ def _write_latest(connection: Connection, delivery: Delivery, rows: pl.DataFrame
     again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))
     with connection.begin_nested():
         written = upsert(connection, entity, first, delivery.file_id)
-        counts.superseded += upsert(connection, entity, again, delivery.file_id).rows
+        repeated = upsert(connection, entity, again, delivery.file_id)
+    counts.superseded += repeated.rows
     counts.inserted, counts.updated = written.inserted, written.updated
     counts.unchanged = written.unchanged
-    return counts
+    return counts, repeated.updated
 
 
 def _missing_reference(

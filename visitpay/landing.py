@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,10 @@ class LandedFile(NamedTuple):
     entity: str
     file_datetime: datetime
     size_bytes: int
-    mtime_ns: int
+    version: str
+    """What was seen of it (`_version`); when it differs, the content may differ as well."""
+    trouble: str = ""
+    """Why nothing could be seen of it."""
 
     @property
     def path(self) -> Path:
@@ -118,19 +121,25 @@ def _landed(
         return _oddity(entry, pattern, hospital)
     try:
         moment = _moment(match["bracketed"] or match["bare"])
-        status = entry.stat(follow_symlinks=False)
     except ValueError:
         return "no such date or time"
+    size_bytes, version, trouble = 0, "", ""
+    try:
+        status = entry.stat(follow_symlinks=False)
+        size_bytes, version = status.st_size, _version(status)
     except FileNotFoundError:
         return "went away"
+    except OSError as error:  # one bad entry must not keep the others back
+        trouble = f"cannot be looked at: {error.strerror}"
     return LandedFile(
         directory=directory,
         name=entry.name,
         hospital=hospital,
         entity=match["entity"],
         file_datetime=moment,
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        size_bytes=size_bytes,
+        version=version,
+        trouble=trouble,
     )
 
 
@@ -175,15 +184,23 @@ class Reading:
         self.bytes_read = 0
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end of the file; raises FileError if it cannot."""
+        """Return up to `size` bytes, none at the end; raises FileError when it cannot be read.
+
+        Of a file that grows, no more is read than it held when it was opened.
+        """
         try:
-            block = os.read(self._handle, size)
+            block = os.read(self._handle, min(size, self.size_bytes - self.bytes_read))
         except OSError as error:
             message = f"cannot be read: {error.strerror}"
             raise FileError(message) from error
         self._hash.update(block)
         self.bytes_read += len(block)
         return block
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a regular file, and no directory, FIFO or device."""
+        return stat.S_ISREG(self._before.st_mode)
 
     @property
     def sha256(self) -> str:
@@ -196,26 +213,35 @@ class Reading:
         return self._before.st_size
 
     @property
-    def mtime_ns(self) -> int:
-        """When the file had last been written when it was opened, in nanoseconds."""
-        return self._before.st_mtime_ns
+    def version(self) -> str:
+        """The version of the file when it was opened."""
+        return _version(self._before)
 
     def require_unchanged(self) -> None:
-        """Raise FileChangedError unless the name stands for the same file, whole and unwritten."""
-        before = self._before
+        """Raise FileChangedError unless the name stands for the same file, whole and unwritten.
+
+        Raises FileError when that cannot be told.
+        """
         try:
             now = self._file.path.lstat()
         except FileNotFoundError as error:
             message = "went away while it was read"
             raise FileChangedError(message) from error
-        if _identity(now) != _identity(before) or self.bytes_read != before.st_size:
+        except OSError as error:
+            message = f"cannot be looked at after it was read: {error.strerror}"
+            raise FileError(message) from error
+        if _version(now) != self.version or self.bytes_read != self.size_bytes:
             message = "changed while it was read"
             raise FileChangedError(message)
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    # The mtime can be set back; the ctime cannot.
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+def _version(status: os.stat_result) -> str:
+    """Write down size, mtime, ctime and inode.
+
+    Size and mtime are not enough: `cp -p` and unzip keep them, which ctime and inode do not.
+    """
+    seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return " ".join(map(str, seen))
 
 
 @contextmanager
@@ -226,6 +252,8 @@ def reading(file: LandedFile) -> Iterator[Reading]:
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if file.trouble:
+        raise FileError(file.trouble)
     try:
         handle = os.open(file.path, flags)
     except FileNotFoundError as error:
@@ -235,12 +263,22 @@ def reading(file: LandedFile) -> Iterator[Reading]:
         message = f"cannot be opened: {error.strerror}"
         raise FileError(message) from error
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            message = "is no longer a regular file"
-            raise FileError(message)
-        yield Reading(handle, file)
+        yield _opened(handle, file)
     finally:
-        os.close(handle)
+        with suppress(OSError):  # all of it was read; some file systems tell of errors only now
+            os.close(handle)
+
+
+def _opened(handle: int, file: LandedFile) -> Reading:
+    try:
+        source = Reading(handle, file)
+    except OSError as error:
+        message = f"cannot be looked at: {error.strerror}"
+        raise FileError(message) from error
+    if not source.is_regular:
+        message = "is no longer a regular file"
+        raise FileError(message)
+    return source
 
 
 def sha256_of(file: LandedFile) -> str:

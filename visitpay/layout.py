@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from visitpay.errors import FileError
 from visitpay.landing import printable
-from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, is_mended, key_of
+from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, key_of
 from visitpay.quoting import unquoted
 
 DELIMITERS = "\t,|;"
@@ -38,6 +38,8 @@ class Layout:
     """For each column of the entity, in the model's order, its place in a line."""
     extra: tuple[str, ...]
     """Columns of the file that the entity does not have."""
+    is_mended: bool
+    """Whether the file holds exported rejects."""
 
     @classmethod
     def of(cls, entity: type[Entity], header: str, rows: Sequence[str] = ()) -> "Layout":
@@ -70,11 +72,12 @@ class Layout:
         nameless = width - sum(map(bool, names))
         rows = [row for row in rows if row.strip(" ")]
         _require_fit(rows, delimiter, width, nameless)
-        cells = None if is_mended(header) else _cells_of_most(rows, delimiter)
+        is_mended = _begins_as_export(names)
+        cells = None if is_mended else _cells_of_most(rows, delimiter)
         if cells is None or cells < width:
             cells = len(names)
         trailer = delimiter * (cells - width)
-        known = {each.lower() for each in (*wanted, *REJECT_HEADERS)}
+        known = {each.lower() for each in (*wanted, *(REJECT_HEADERS if is_mended else ()))}
         extra = [name for name in names if name and name not in known]
         if any(_NUMBER.fullmatch(name) for name in extra):
             message = "line 1 names a column with a number; a row has run into it: part the two"
@@ -87,17 +90,22 @@ class Layout:
             trailer=trailer,
             positions=tuple(names.index(name.lower()) for name in wanted),
             extra=tuple(printable(name[:64]) for name in extra),
+            is_mended=is_mended,
         )
-
-    @property
-    def is_mended(self) -> bool:
-        """Whether the file holds exported rejects."""
-        return is_mended(self.header)
 
     @property
     def cells(self) -> int:
         """Cells in a line, with the empty ones at its end."""
         return self.width + len(self.trailer)
+
+
+def is_resubmission(header: str) -> bool:
+    """Whether a header is one of exported rejects: it begins with all that an export adds."""
+    return any(_begins_as_export(_names(header, each)) for each in DELIMITERS)
+
+
+def _begins_as_export(names: Sequence[str]) -> bool:
+    return list(names[: len(REJECT_HEADERS)]) == [name.lower() for name in REJECT_HEADERS]
 
 
 def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The ledger: which files were consumed, what came of each, how far the feed has got."""
 
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 
 from visitpay import __version__
-from visitpay.errors import FileChangedError, FileError
-from visitpay.landing import LandedFile, Reading, sha256_of
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
+from visitpay.landing import LandedFile, Reading, printable, sha256_of
 from visitpay.models import (
     FAILED,
     IS_OF_FEED,
@@ -46,14 +46,17 @@ IS_ORPHAN = (RejectedRow.status == OPEN, RejectedRow.reason == "missing_referenc
 
 
 # A statement that every file or batch needs is made once: making it takes longer than its answer.
+_SAME_TIME = LoadFile.file_datetime == bindparam("file_datetime")
+_SAME_NAME = LoadFile.name == bindparam("name")
 IS_NEWER = or_(
     LoadFile.file_datetime > bindparam("file_datetime"),
-    and_(
-        LoadFile.file_datetime == bindparam("file_datetime"),
-        LoadFile.id > bindparam("file_id"),
-    ),
+    and_(_SAME_TIME, LoadFile.name > bindparam("name")),
+    and_(_SAME_TIME, _SAME_NAME, LoadFile.id > bindparam("file_id")),
 )
 """The condition under which an entry of the ledger is newer than a delivery (`Delivery.given`)."""
+
+IN_ORDER = (LoadFile.file_datetime, LoadFile.name, LoadFile.id)
+"""The order of deliveries, the newest last: nothing of it depends on when another name arrived."""
 
 NEWER = select(LoadFile.id).where(
     LoadFile.entity == bindparam("entity"), LoadFile.status == LOADED, IS_NEWER
@@ -65,7 +68,7 @@ _NOT_LOADED = select(LoadFile.id).where(
 )
 _FAILED = (
     select(
-        *(LoadFile.name, LoadFile.size_bytes, LoadFile.mtime_ns, LoadFile.status, LoadFile.error),
+        *(LoadFile.name, LoadFile.version, LoadFile.status, LoadFile.error),
         LoadRun.started_at.label("tried_at"),
     )
     .join(LoadRun)
@@ -73,12 +76,30 @@ _FAILED = (
 )
 _LOADED = (
     select(
-        *(LoadFile.id, LoadFile.name, LoadFile.sha256, LoadFile.size_bytes, LoadFile.mtime_ns),
+        *(LoadFile.id, LoadFile.name, LoadFile.sha256, LoadFile.size_bytes, LoadFile.version),
     )
     .where(LoadFile.status == LOADED)
     .order_by(LoadFile.id)
 )
 _ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
+_OTHER_HOSPITAL = select(LoadFile.hospital).where(
+    LoadFile.status == LOADED, LoadFile.hospital != bindparam("hospital")
+)
+_FORMER = select(LoadFile.id).where(
+    LoadFile.name == bindparam("name"),
+    LoadFile.status == LOADED,
+    LoadFile.id < bindparam("file_id"),
+)
+"""The deliveries that brought the same name before (`Delivery.given`)."""
+_SAME_CONTENT = (
+    select(LoadFile.name)
+    .where(
+        LoadFile.sha256 == bindparam("sha256"),
+        LoadFile.status == LOADED,
+        LoadFile.name != bindparam("name"),
+    )
+    .order_by(LoadFile.id.desc())
+)
 _AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindparam("entry"))
 
 
@@ -89,16 +110,19 @@ class Delivery:
     file_id: int
     entity: type[Entity]
     given: Mapping[str, object]
-    """What statements that ask of a delivery are given: `file_id`, `entity`, `file_datetime`."""
+    """What statements that ask of a delivery are given.
+
+    `file_id`, `entity`, `file_datetime` and `name`.
+    """
     is_newest: bool
     """Whether no newer delivery of its entity was loaded, so that no row of it can be stale."""
 
     @classmethod
     def of(
-        cls, connection: Connection, file_id: int, entity: str, file_datetime: datetime
+        cls, connection: Connection, file_id: int, entity: str, file_datetime: datetime, name: str
     ) -> "Delivery":
         """Give the delivery that an entry of the ledger stands for."""
-        given = {"file_id": file_id, "entity": entity, "file_datetime": file_datetime}
+        given = {"file_id": file_id, "entity": entity, "file_datetime": file_datetime, "name": name}
         is_newest = connection.scalar(NEWER.limit(1), given) is None
         return cls(file_id, entity_named(entity), given, is_newest)
 
@@ -150,32 +174,33 @@ class Plan:
     pending: tuple[LandedFile, ...]
     redelivered: frozenset[str]
     """Names among the pending that were loaded before with other content."""
-    touched: tuple[tuple[int, int], ...]
-    """Ledger id and new mtime of files that were written again with the same content."""
+    touched: tuple[tuple[int, str], ...]
+    """Ledger id and new version of files that were written again with the same content."""
 
 
 def plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
     """Say which files were not consumed before.
 
-    Membership in the ledger decides, by name and content. A file whose size and mtime are those of
-    its delivery is not opened.
+    Membership in the ledger decides, by name and content. A file of the version of its delivery is
+    not opened; else its hash decides.
     """
     # Of a name the newest delivery stands last, and stays.
     known = {row.name: row for row in connection.execute(_LOADED)}
     pending: list[LandedFile] = []
     redelivered: set[str] = set()
-    touched: list[tuple[int, int]] = []
+    touched: list[tuple[int, str]] = []
     for file in files:
         delivery = known.get(file.name)
         if delivery is None:
             pending.append(file)
-        elif (file.size_bytes, file.mtime_ns) == (delivery.size_bytes, delivery.mtime_ns):
+        elif file.version == delivery.version:
             continue
         elif _same_content(file, delivery.size_bytes, delivery.sha256):
-            touched.append((delivery.id, file.mtime_ns))
+            touched.append((delivery.id, file.version))
         else:
             pending.append(file)
-            redelivered.add(file.name)
+            if not file.trouble:
+                redelivered.add(file.name)
     return Plan(tuple(pending), frozenset(redelivered), tuple(touched))
 
 
@@ -186,10 +211,24 @@ def _same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool
         return False  # loading it will say what is wrong
 
 
-def touch(connection: Connection, touched: Iterable[tuple[int, int]]) -> None:
-    """Remember new mtimes, so that the files are not opened again."""
-    for file_id, mtime_ns in touched:
-        connection.execute(_AMEND, {"entry": file_id, "mtime_ns": mtime_ns})
+def touch(connection: Connection, touched: Iterable[tuple[int, str]]) -> None:
+    """Remember new versions, so that the files are not opened again."""
+    for file_id, version in touched:
+        connection.execute(_AMEND, {"entry": file_id, "version": version})
+
+
+def require_one_hospital(connection: Connection, hospital: str) -> None:
+    """Raise ConfigurationError when files of another hospital were loaded into the database.
+
+    Their identifiers would overwrite each other's rows.
+    """
+    other = connection.scalar(_OTHER_HOSPITAL.limit(1), {"hospital": hospital})
+    if other is not None:
+        message = (
+            f"the database holds files of {printable(other)}, not of {printable(hospital)}: each"
+            " hospital needs a database (on PostgreSQL, or a schema) of its own"
+        )
+        raise ConfigurationError(message)
 
 
 def open_run(connection: Connection) -> int:
@@ -227,31 +266,43 @@ def interrupt_runs(connection: Connection, finished_at: datetime | None = None) 
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
     """Enter a file into the ledger; an entry that failed, of the same name, is taken up again."""
     file_id = _enter(connection, run_id, file, LOADED, None)
-    return Delivery.of(connection, file_id, file.entity, file.file_datetime)
+    return Delivery.of(connection, file_id, file.entity, file.file_datetime, file.name)
 
 
 def close_delivery(
-    connection: Connection, delivery: Delivery, source: Reading, header: str, counts: Counts
+    connection: Connection,
+    delivery: Delivery,
+    source: Reading,
+    counts: Counts,
+    **remarks: str | bool | int | None,
 ) -> None:
-    """Write down what a delivery held and what became of its rows."""
+    """Write down what a delivery held, what became of its rows, and what else is to be told."""
     held = {
         "sha256": source.sha256,
         "size_bytes": source.size_bytes,
-        "mtime_ns": source.mtime_ns,
-        "header": header,
+        "version": source.version,
         "loaded_at": datetime.now(UTC),
     }
-    connection.execute(_AMEND, {"entry": delivery.file_id, **held, **counts.columns()})
+    connection.execute(_AMEND, {"entry": delivery.file_id, **held, **remarks, **counts.columns()})
 
 
-def counts_of(connection: Connection, file: LandedFile) -> Counts | None:
-    """Give what became of the rows of a file that is in the ledger just as it stands."""
+def former(connection: Connection, delivery: Delivery) -> Sequence[int]:
+    """Return the ids of the deliveries that brought the same name before, oldest first."""
+    return connection.scalars(_FORMER.order_by(LoadFile.id), delivery.given).all()
+
+
+def same_content(connection: Connection, name: str, sha256: str) -> str | None:
+    """Return the name of the newest other file that had the same content, if there was one."""
+    return connection.scalar(_SAME_CONTENT.limit(1), {"name": name, "sha256": sha256})
+
+
+def counts_of(connection: Connection, run_id: int, file: LandedFile) -> Counts | None:
+    """Return what became of the rows of a file, if a run has loaded it."""
     names = [each.name for each in fields(Counts)]
     entry = (
         select(*(getattr(LoadFile, f"rows_{name}").label(name) for name in names))
         .where(LoadFile.name == file.name, LoadFile.status == LOADED)
-        .where(LoadFile.size_bytes == file.size_bytes, LoadFile.mtime_ns == file.mtime_ns)
-        .order_by(LoadFile.id.desc())
+        .where(LoadFile.run_id == run_id)
     )
     found = connection.execute(entry).mappings().first()
     return None if found is None else Counts(**found)
@@ -274,7 +325,7 @@ def _enter(
         "entity": file.entity,
         "file_datetime": file.file_datetime,
         "size_bytes": file.size_bytes,
-        "mtime_ns": file.mtime_ns,
+        "version": file.version,
         "status": status,
         "error": error,
     }
@@ -320,7 +371,7 @@ class Orphanage(NamedTuple):
 
     def delivery(self, connection: Connection) -> Delivery:
         """Give it as it stands now; after a lost connection another load may have come between."""
-        return Delivery.of(connection, self.file_id, self.entity, self.file_datetime)
+        return Delivery.of(connection, *self[:4])
 
 
 def orphanages(connection: Connection) -> list[Orphanage]:
@@ -328,7 +379,7 @@ def orphanages(connection: Connection) -> list[Orphanage]:
     files = connection.execute(
         select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
         .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
-        .order_by(LoadFile.file_datetime, LoadFile.id)
+        .order_by(*IN_ORDER)
     )
     return [
         Orphanage(file.id, file.entity, file.file_datetime, file.name, file.header)
@@ -361,13 +412,19 @@ def progress(connection: Connection) -> list[RowMapping]:
 
 
 class Delivered(NamedTuple):
-    """A file of the feed that was loaded; its time in UTC."""
+    """A file of the feed that was loaded; its times in UTC."""
 
+    id: int
     name: str
     entity: str
     file_datetime: datetime
+    loaded_at: datetime
+    sha256: str
     rows_read: int
+    rows_stale: int
     rows_rejected: int
+    rows_conflicting: int
+    rows_withdrawn: int
 
     @property
     def day(self) -> date:
@@ -384,21 +441,21 @@ def delivered(connection: Connection) -> list[Delivered]:
     """Give the feed's newest loaded delivery of each name, in order of the times in the names."""
     columns = (getattr(LoadFile, name) for name in Delivered._fields)
     query = select(*columns).where(*IS_OF_FEED)
-    ordered = connection.execute(query.order_by(LoadFile.file_datetime, LoadFile.id)).all()
+    ordered = connection.execute(query.order_by(*IN_ORDER)).all()
     return list({row.name: Delivered(*row) for row in ordered}.values())
 
 
 def failed(
     connection: Connection, files: Iterable[LandedFile]
-) -> list[Row[str, int, int, str, str | None, datetime]]:
+) -> list[Row[str, str, str, str | None, datetime]]:
     """Give those of the files that failed, or are held, and still lie there as they were.
 
     `tried_at` is when the run that took them last began.
     """
-    entries = {tuple(each)[:3]: each for each in connection.execute(_FAILED)}
+    entries = {tuple(each)[:2]: each for each in connection.execute(_FAILED)}
     if not entries:
         return []
-    lying = ((each.name, each.size_bytes, each.mtime_ns) for each in files)
+    lying = ((each.name, each.version) for each in files)
     return [entries[each] for each in lying if each in entries]
 
 

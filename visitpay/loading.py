@@ -29,10 +29,10 @@ from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.models import FAILED, HELD, LOADED, entity_named
-from visitpay.words import counted
+from visitpay.words import counted, minute
 
 if TYPE_CHECKING:
-    from visitpay.parsing import Batch
+    from visitpay.parsing import Batch, Parser
 
 logger = logging.getLogger(__name__)
 
@@ -151,8 +151,9 @@ def load(
 
     `afterwards` is called at the end, while no other load has the database, and not with `dry_run`.
     Raises DatabaseError when the database cannot be used or is held by another load, and
-    ConfigurationError when the landing directory cannot be read, or lacks an approved file. With
-    `dry_run` all is done, and rolled back at the end.
+    ConfigurationError when the landing directory cannot be read, or lacks an approved file, or when
+    files of another hospital are in the database. With `dry_run` all is done, and rolled back at
+    the end.
     """
     options = options or Options()
     RUN_ID.set(None)
@@ -163,6 +164,7 @@ def load(
         if strange := approved and approved.difference(*(file.names for file in landed.files)):
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
+        hold.unit(partial(ledger.require_one_hospital, hospital=hospital))
         run = _Run(hold, options, progress or Silent())
         with hold.rehearsal() if options.dry_run else nullcontext():
             report = run.load(landed)
@@ -273,14 +275,11 @@ class _Run:
         if redelivered:
             message = "%s: was loaded before with other content; loading it again"
             logger.warning(message, file.name, extra=Event.FILE_REDELIVERED.extra)
-        if file.file_datetime > datetime.now(UTC) + ledger.CLOCKS_APART:
-            message = "%s: is dated in the future; until then it is the newest"
-            logger.warning(message, file.name, extra=Event.FILE_OF_THE_FUTURE.extra)
         attempts = count()
 
         def consume(connection: Connection) -> Counts:
             # When a connection is lost at the end, its last word may have been heard.
-            done = ledger.counts_of(connection, file) if next(attempts) else None
+            done = ledger.counts_of(connection, run_id, file) if next(attempts) else None
             return done or self._consume(connection, run_id, file)
 
         try:
@@ -309,10 +308,15 @@ class _Run:
         from visitpay.lines import FIRST_BLOCK_BYTES
         from visitpay.parsing import Parser
 
-        counts = Counts()
+        counts, conflicting = Counts(), 0
         with landing.reading(file) as source:
             parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
-            _warn_of_columns(file, parser.layout.extra)
+            layout = parser.layout
+            _warn_of_columns(file, layout.extra)
+            # What a person mended, if only some of it, comes in.
+            is_approved = layout.is_mended or bool(self._options.approved & file.names)
+            if not is_approved:
+                _require_time_come(file)
             delivery = ledger.open_delivery(connection, run_id, file)
             done = 0
             batches = parser.batches()
@@ -321,29 +325,42 @@ class _Run:
             # Closed before the file is: the thread must not read from a closed descriptor.
             with closing(batches):
                 for batch in batches:
-                    counts.add(take_in(connection, delivery, batch, parser.layout))
+                    ends, differing = take_in(connection, delivery, batch, layout)
+                    counts.add(ends)
+                    conflicting += differing
                     rows = counted(counts.read, "row")
                     message = "%s: %s so far"
                     logger.debug(message, file.name, rows, extra=Event.FILE_PROGRESS.extra)
                     self._progress.advance(source.bytes_read - done)
                     done = source.bytes_read
             source.require_unchanged()
-            ledger.close_delivery(connection, delivery, source, parser.layout.header, counts)
+            if not is_approved:
+                _require_month_first(parser)
+                self._require_few_rejects(connection, delivery, counts)
+            _warn_of_content(connection, file, source.sha256, counts, conflicting)
+            ledger.close_delivery(
+                connection,
+                delivery,
+                source,
+                counts,
+                header=layout.header,
+                is_resubmission=layout.is_mended,
+                trailer_rows=parser.trailer_rows,
+                rows_conflicting=conflicting,
+                rows_withdrawn=0 if layout.is_mended else _replace_former(connection, delivery),
+            )
         if not counts.balanced:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
             raise FileError(message)
-        too_many = counts.rejected * 100 > self._options.hold_above * counts.read
-        if too_many and not parser.layout.is_mended:  # what a person mended, if only some, comes in
-            self._require_approval(connection, delivery, file, counts)
         if not counts.read:
             message = "%s: holds a header and no rows"
             logger.warning(message, file.name, extra=Event.FILE_EMPTY.extra)
         return counts
 
-    def _require_approval(
-        self, connection: Connection, delivery: ledger.Delivery, file: LandedFile, counts: Counts
+    def _require_few_rejects(
+        self, connection: Connection, delivery: ledger.Delivery, counts: Counts
     ) -> None:
-        if self._options.approved & file.names:
+        if counts.rejected * 100 <= self._options.hold_above * counts.read:
             return
         message = (
             f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"
@@ -383,6 +400,54 @@ def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
         message = "%s: its rejected rows cannot be tried again: %s"
         logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
         return 0
+
+
+def _require_time_come(file: LandedFile) -> None:
+    """Raise HeldError for a file that is dated in the future: its rows would win until then."""
+    if file.file_datetime > datetime.now(UTC) + ledger.CLOCKS_APART:
+        message = f"held: its name is dated in the future, {minute(file.file_datetime)} UTC"
+        raise HeldError(message)
+
+
+def _require_month_first(parser: "Parser") -> None:
+    """Raise HeldError for a file whose dates with slashes would be read as other days."""
+    if parser.is_day_first:
+        message = (
+            "held: its dates are day-first: a first number is above 12, and no second one;"
+            " read as M/D/YYYY they would be other days"
+        )
+        raise HeldError(message)
+
+
+def _replace_former(connection: Connection, delivery: ledger.Delivery) -> int:
+    """Close what is open of former deliveries of the name; count the keys not brought again."""
+    from visitpay.deliveries import withdrawn
+    from visitpay.quarantine import supersede_former
+
+    former = ledger.former(connection, delivery)
+    if not former:
+        return 0
+    supersede_former(connection, former)
+    gone = withdrawn(connection, delivery, former)
+    if gone:
+        what = ("row of its former delivery is", "rows of its former deliveries are")
+        message = "%s: %s not in it; the rows stay"
+        missing, event = counted(gone, *what), Event.ROWS_WITHDRAWN
+        logger.warning(message, delivery.given["name"], missing, extra=event.extra)
+    return gone
+
+
+def _warn_of_content(
+    connection: Connection, file: LandedFile, sha256: str, counts: Counts, conflicting: int
+) -> None:
+    if conflicting:
+        what = ("row is replaced by a later one", "rows are replaced by later ones")
+        message = "%s: %s of the same identifier with other values"
+        rows, event = counted(conflicting, *what), Event.ROWS_CONFLICTING
+        logger.warning(message, file.name, rows, extra=event.extra)
+    if counts.read and (other := ledger.same_content(connection, file.name, sha256)):
+        message = "%s: has the same content as %s, and may put old values back"
+        logger.warning(message, file.name, other, extra=Event.CONTENT_REPEATED.extra)
 
 
 def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:

@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -25,7 +27,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -69,7 +70,11 @@ BusinessKey = Annotated[int, mapped_column(Identifier, primary_key=True, autoinc
 BookKey = Annotated[int, mapped_column(Identifier, primary_key=True)]
 Number = Annotated[int, mapped_column(BigInteger)]
 Count = Annotated[int, mapped_column(BigInteger, default=0)]
-Money = Annotated[Decimal, mapped_column(Numeric(14, 2))]
+# SQLite keeps NUMERIC(14, 2) of whole dollars as integers: then a quarter of 10.00 would be 2.
+Dollars = Numeric(14, 2).with_variant(REAL(asdecimal=True, decimal_return_scale=2), "sqlite")
+# Ordered by its bytes, as SQLite orders every text, whatever the collation of the database.
+FileName = Text().with_variant(Text(collation="C"), "postgresql")
+Money = Annotated[Decimal, mapped_column(Dollars)]
 Day = Annotated[date, mapped_column(Date)]
 Words = Annotated[str, mapped_column(Text)]
 Code = Annotated[str, mapped_column(String(32))]
@@ -114,7 +119,7 @@ SOURCE_COLUMNS = ("source_file_id", "source_line")
 
 
 REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
-"""Headers that exported rejects have ahead of the feed's own; a load takes no notice of them."""
+"""Headers that exported rejects have ahead of the feed's own: all four make a file one of them."""
 
 
 class Procedure(Entity):
@@ -195,14 +200,26 @@ class LoadFile(RowCounts, Base):
 
     id: Mapped[BookKey]
     run_id: Mapped[int] = mapped_column(ForeignKey("load_runs.id"))
-    name: Mapped[Words] = mapped_column(index=True)
+    name: Mapped[str] = mapped_column(FileName, index=True)
     hospital: Mapped[Words]
     entity: Mapped[Code]
     file_datetime: Mapped[Moment]
-    sha256: Mapped[str | None] = mapped_column(String(64))
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     size_bytes: Mapped[Number]
-    mtime_ns: Mapped[Number]
+    version: Mapped[Words]
+    """What was seen of the file, such as size, times and inode; when it differs, the hash decides.
+
+    Empty where nothing is known.
+    """
     header: Mapped[Words | None]
+    is_resubmission: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether its rows are exported rejects: it says nothing of how far the feed has got."""
+    trailer_rows: Mapped[Number | None]
+    """The rows that its trailer says there are; NULL without one."""
+    rows_conflicting: Mapped[Count]
+    """Of the superseded rows, those with other values than the later row of their key."""
+    rows_withdrawn: Mapped[Count]
+    """Keys that former deliveries of its name brought and that it does not bring."""
     status: Mapped[Code]
     error: Mapped[Words | None]
     loaded_at: Mapped[Moment | None]
@@ -309,24 +326,8 @@ def entity_named(name: str) -> type[Entity]:
     return next(entity for entity in ENTITIES if entity.__name__ == name)
 
 
-_AROUND = ' "'
-"""What a spreadsheet may put around a header."""
-
-
-def is_mended(header: str) -> bool:
-    """Say whether a file's header is one of exported rejects, not one that the hospital sent."""
-    return header.lstrip(_AROUND).startswith(REJECT_HEADERS[0])
-
-
-IS_OF_FEED = (
-    LoadFile.status == LOADED,
-    func.substr(func.ltrim(LoadFile.header, _AROUND), 1, len(REJECT_HEADERS[0]))
-    != REJECT_HEADERS[0],
-)
-"""The conditions under which a file was loaded as the hospital sent it (not `is_mended`).
-
-Files of mended rejects say nothing of how far the feed has got.
-"""
+IS_OF_FEED = (LoadFile.status == LOADED, LoadFile.is_resubmission.is_(False))
+"""The conditions under which a file was loaded as the hospital sent it."""
 
 
 def fed_columns(entity: type[Entity]) -> list[Column[Any]]:

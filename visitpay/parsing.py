@@ -84,6 +84,8 @@ class Parser:
         *rows, _ = rest[:BYTES_TO_FIT].decode("utf-8", "backslashreplace").split("\n")
         self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
         self._blocks = chain([rest], blocks)
+        self.trailer_rows: int | None = None
+        self.is_day_first = False
 
     def batches(self) -> Generator[Batch]:
         """Give the rows, some thousands at a time, in the file's order."""

@@ -22,6 +22,9 @@ from visitpay.words import counted
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """When a feed may be expected: for each word the days of the week, Monday being 0."""
 
+LONG_PAST = timedelta(days=30)
+"""A file so much older than the newest of its type is no late one: it may be an old one again."""
+
 RECENT = timedelta(days=14)
 """For how long a delivery, or a day without one, is something to look into."""
 
@@ -85,6 +88,14 @@ class _Feed:
         """Say whether a day was among the last of the feed."""
         return next(reversed(self.days)) - day <= RECENT
 
+    @cached_property
+    def lately(self) -> Sequence[Delivered]:
+        """Those that were loaded in the last weeks of loading, whatever their times, by name."""
+        every = [each for dated in self.dated.values() for each in dated]
+        newest = max((each.loaded_at for each in every), default=self.now)
+        recent = (each for each in every if newest - each.loaded_at <= RECENT)
+        return sorted(recent, key=lambda each: each.name)
+
 
 Found = Iterator[tuple[str, int, str]]
 """What a check finds: subjects, counts and messages."""
@@ -118,6 +129,50 @@ def _feed_missing(feed: _Feed) -> Found:
 def _file_in_future(feed: _Feed) -> Found:
     for each in feed.dated[True]:
         yield each.name, 1, "dated in the future; until then its rows are the newest"
+
+
+def _file_in_past(feed: _Feed) -> Found:
+    """Find files long past when they were loaded, of which newer ones had brought rows."""
+    for each in feed.lately:
+        before = (
+            other.file_datetime
+            for other in feed.deliveries
+            if other.entity == each.entity and other.id < each.id
+        )
+        newest = max(before, default=each.file_datetime)
+        if each.rows_stale and newest - each.file_datetime > LONG_PAST:
+            days = (newest - each.file_datetime).days
+            stale = counted(each.rows_stale, "row")
+            message = f"{days} days older than what was loaded; {stale} of it came too late"
+            yield each.name, each.rows_stale, message
+
+
+def _conflicting_rows(feed: _Feed) -> Found:
+    for each in feed.lately:
+        if rows := each.rows_conflicting:
+            what = ("row", "rows")
+            message = f"{counted(rows, *what)} replaced by a later line with other values"
+            yield each.name, rows, message
+
+
+def _rows_withdrawn(feed: _Feed) -> Found:
+    for each in feed.lately:
+        if rows := each.rows_withdrawn:
+            what = ("row of its former delivery is", "rows of its former deliveries are")
+            yield each.name, rows, f"{counted(rows, *what)} not in it; the rows stay"
+
+
+def _content_repeated(feed: _Feed) -> Found:
+    """Find files whose content came before under another name."""
+    first: dict[str, Delivered] = {}
+    for each in sorted((each for dated in feed.dated.values() for each in dated), key=_by_id):
+        before = first.setdefault(each.sha256, each)
+        if before is not each and each.rows_read and each in feed.lately:
+            yield each.name, each.rows_read, f"the same content as {before.name}"
+
+
+def _by_id(delivered: Delivered) -> int:
+    return delivered.id
 
 
 def _unusual_rows(feed: _Feed) -> Found:
@@ -190,6 +245,10 @@ CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
     "type_missing": _type_missing,
     "feed_missing": _feed_missing,
     "file_in_future": _file_in_future,
+    "file_in_past": _file_in_past,
+    "content_repeated": _content_repeated,
+    "rows_withdrawn": _rows_withdrawn,
+    "conflicting_rows": _conflicting_rows,
     "unusual_rows": _unusual_rows,
     "reject_share": _reject_share,
     "balance_differs": _balance_differs,

@@ -1,16 +1,17 @@
 """The quarantine: rows that were thrown back, with file, line and reason, until they close."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    Select,
     bindparam,
     func,
     or_,
@@ -18,9 +19,10 @@ from sqlalchemy import (
     update,
 )
 
+from visitpay.cells import none_of
 from visitpay.errors import ConfigurationError
 from visitpay.landing import LandedFile
-from visitpay.ledger import IS_NEWER, IS_ORPHAN, Delivery
+from visitpay.ledger import IN_ORDER, IS_NEWER, IS_ORPHAN, NEWER, Delivery
 from visitpay.models import (
     DISMISSED,
     OPEN,
@@ -37,19 +39,51 @@ ROWS_AT_ONCE = 50_000
 IS_OUT = RejectedRow.status.in_((OPEN, DISMISSED))
 """The condition under which a rejected row is in no table: neither healed nor replaced since."""
 
-_REPLACEABLE = (
-    select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
+_WAITING = "missing_reference"
+"""The reason that a row may lose by itself."""
+
+_OLDER = (
+    select(
+        *(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id),
+        *(RejectedRow.line_number, RejectedRow.reason),
+    )
     .join(LoadFile)
     .where(
         RejectedRow.status == OPEN,
         RejectedRow.entity == bindparam("entity"),
-        RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key")),
         ~IS_NEWER,
         or_(
             RejectedRow.file_id != bindparam("file_id"),
             RejectedRow.line_number < bindparam("last_line"),
         ),
     )
+)
+_OLDER_IN_RANGE = _OLDER.where(
+    RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key"))
+)
+_OLDER_KEYLESS = (
+    select(RejectedRow.id, RejectedRow.raw)
+    .join(LoadFile)
+    .where(
+        RejectedRow.status == OPEN,
+        RejectedRow.entity == bindparam("entity"),
+        RejectedRow.record_key.is_(None),
+        ~IS_NEWER,
+        RejectedRow.file_id != bindparam("file_id"),
+    )
+)
+_OLDER_SCHEMA = {
+    **dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64()),
+    "reason": pl.String(),
+}
+# Mended rows stand for the rejects that they were exported from, and replace no others.
+_NEWER_SENT = NEWER.where(LoadFile.is_resubmission.is_(False))
+_NEWER_KEYS = select(RejectedRow.record_key).where(
+    RejectedRow.file_id.in_(_NEWER_SENT),
+    RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key")),
+)
+_NEWER_KEYLESS = select(RejectedRow.id, RejectedRow.raw).where(
+    RejectedRow.file_id.in_(_NEWER_SENT), RejectedRow.record_key.is_(None)
 )
 
 
@@ -58,7 +92,7 @@ def put_aside(
 ) -> None:
     """Put the rejects of a batch (parsing.REJECT_SCHEMA) aside.
 
-    Those that are `outdated` are superseded at once: a newer delivery brought a good row.
+    Those that are `outdated` are superseded at once.
     """
     now = pl.lit(datetime.now(UTC))
     insert_rows(
@@ -74,6 +108,26 @@ def put_aside(
     )
 
 
+def is_replaced(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> pl.Series:
+    """Return a mask of the rejects that a reject of a newer delivery of the feed replaces.
+
+    It has the same key or, where there is none, the same raw line. What waits for a reference is
+    not replaced: whether it found it would depend on the order of arrival.
+    """
+    replaced = none_of(rejects["raw"])
+    if delivery.is_newest:
+        return replaced
+    keys = rejects["record_key"]
+    if keys.null_count() < len(keys):
+        given = {**delivery.given, "first_key": keys.min(), "last_key": keys.max()}
+        newer_keys = pl.Series(connection.scalars(_NEWER_KEYS, given).all(), dtype=pl.Int64)
+        replaced |= keys.is_in(newer_keys.implode()).fill_null(value=False)
+    if keys.null_count():
+        for newer in _raws(connection, _NEWER_KEYLESS, delivery.given):
+            replaced |= keys.is_null() & rejects["raw"].is_in(newer["raw"].implode())
+    return replaced & (rejects["reason"] != _WAITING)
+
+
 def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame) -> None:
     """Close the open rejects that a delivery's accepted rows replace.
 
@@ -82,17 +136,62 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
     """
     if accepted.is_empty():
         return
-    keys, lines = accepted["key"], accepted["source_line"]
-    given = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
-    candidates = connection.execute(_REPLACEABLE, {**delivery.given, **given}).all()
-    if not candidates:
-        return
-    schema = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
-    rejects = pl.DataFrame(candidates, schema, orient="row").join(accepted, on="key")
-    replaced = rejects.filter(
+    keys = accepted["key"]
+    given = {"first_key": keys.min(), "last_key": keys.max()}
+    older = _older(connection, delivery, _OLDER_IN_RANGE, accepted, given)
+    close(connection, older["id"], SUPERSEDED)
+
+
+def supersede_by_rejects(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> None:
+    """Close the open rejects that a delivery's rejects replace (`is_replaced`).
+
+    Of one key, or of one raw line without a key, only the newest reject needs mending.
+    """
+    keyed = rejects.drop_nulls("record_key")
+    if not keyed.is_empty():
+        last = keyed.group_by(key="record_key").agg(source_line=pl.col("line_number").max())
+        chosen = RejectedRow.record_key.in_(select(table_of(connection, last["key"]).c.value))
+        older = _older(connection, delivery, _OLDER.where(chosen), last, {})
+        replaced = older.filter(pl.col("reason") != _WAITING)
+        close(connection, replaced["id"], SUPERSEDED)
+    if len(keyed) < len(rejects):
+        raws = rejects.filter(pl.col("record_key").is_null())["raw"].implode()
+        found = [
+            older.filter(pl.col("raw").is_in(raws))["id"]
+            for older in _raws(connection, _OLDER_KEYLESS, delivery.given)
+        ]
+        if found:
+            close(connection, pl.concat(found), SUPERSEDED)
+
+
+def _older(
+    connection: Connection,
+    delivery: Delivery,
+    query: Select[*tuple[Any, ...]],
+    brought: pl.DataFrame,
+    given: Mapping[str, object],
+) -> pl.DataFrame:
+    given = {**delivery.given, **given, "last_line": brought["source_line"].max()}
+    found = connection.execute(query, given).all()
+    older = pl.DataFrame(found, _OLDER_SCHEMA, orient="row").join(brought, on="key")
+    return older.filter(
         (pl.col("file_id") != delivery.file_id) | (pl.col("line_number") < pl.col("source_line"))
     )
-    close(connection, replaced["id"], SUPERSEDED)
+
+
+def _raws(
+    connection: Connection, query: Select[*tuple[Any, ...]], given: Mapping[str, object]
+) -> Iterator[pl.DataFrame]:
+    """Give rows of the quarantine (`id`, `raw`), some at a time."""
+    found = connection.execute(query, given, execution_options={"yield_per": ROWS_AT_ONCE})
+    for some in found.partitions():
+        yield pl.DataFrame(some, {"id": pl.Int64, "raw": pl.String}, orient="row")
+
+
+def supersede_former(connection: Connection, former: Sequence[int]) -> None:
+    """Close the open rejects of the deliveries that a redelivery of their name replaces."""
+    closing = update(RejectedRow).where(RejectedRow.file_id.in_(former), RejectedRow.status == OPEN)
+    connection.execute(closing.values(status=SUPERSEDED, closed_at=datetime.now(UTC)))
 
 
 def rename(connection: Connection, orphans: pl.DataFrame) -> None:
@@ -191,6 +290,7 @@ class Origin(NamedTuple):
     name: str
     entity: type[Entity]
     header: str
+    is_resubmission: bool
     rows_read: int
     rows_out: int
     """Rows that are in no table: rejected, and neither healed nor replaced since."""
@@ -202,16 +302,16 @@ def origins(connection: Connection, wanted: Wanted) -> list[Origin]:
     query = (
         select(
             *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
-            *(LoadFile.rows_read, out.scalar_subquery()),
+            *(LoadFile.is_resubmission, LoadFile.rows_read, out.scalar_subquery()),
         )
         .where(
             LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
         )
-        .order_by(LoadFile.file_datetime, LoadFile.id)
+        .order_by(*IN_ORDER)
     )
     return [
-        Origin(file_id, name, entity_named(entity), header or "", *numbers)
-        for file_id, name, entity, header, *numbers in connection.execute(query)
+        Origin(file_id, name, entity_named(entity), header or "", *others)
+        for file_id, name, entity, header, *others in connection.execute(query)
     ]
 
 

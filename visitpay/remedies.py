@@ -46,9 +46,11 @@ REMEDIES = {
         "visitpay files --status failed",
     ),
     "file_held": Remedy(
-        "Too many rows of the file were rejected; nothing of it was loaded.",
+        "Too many rows of the file were rejected, or its name is dated in the future, or its dates"
+        " are day-first; nothing of it was loaded.",
         "Ask for a better one, or take it all the same with `visitpay load --approve` and its name."
-        " Rows that only miss what they refer to need its file first.",
+        " Rows that only miss what they refer to need its file first; one of the future is loaded"
+        " by itself once its time has come.",
         "visitpay files --status held",
     ),
     "not_recognised": Remedy(
@@ -71,6 +73,26 @@ REMEDIES = {
         " no other file changes them.",
         "Ask the hospital whether the time is right. If not, go back to a backup from before it,"
         " and load the file under its right name.",
+        "visitpay files",
+    ),
+    "file_in_past": Remedy(
+        "A file far older than what was loaded before came; newer ones had brought rows of it.",
+        "Ask the hospital why it came: its rows that were not known yet are loaded.",
+        "visitpay files",
+    ),
+    "content_repeated": Remedy(
+        "The content of the file came before under another name; its old values may be back.",
+        "Ask the hospital for the file that was meant; it comes under the same name.",
+        "visitpay files",
+    ),
+    "rows_withdrawn": Remedy(
+        "A file came again without rows that it had brought before. They stay in the tables.",
+        "Ask the hospital whether the rows are void, or the new file is cut off.",
+        "visitpay explain",
+    ),
+    "conflicting_rows": Remedy(
+        "A file has several rows of one identifier with different values; the last line won.",
+        "Ask the hospital which row is right; a corrected file comes under the same name.",
         "visitpay files",
     ),
     "unusual_rows": Remedy(

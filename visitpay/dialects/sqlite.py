@@ -224,13 +224,26 @@ def _slices(table: Table, rows: "pl.DataFrame") -> Iterator[tuple[int, tuple[Any
 
 def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
     """Turn values into what SQLite stores for SQLAlchemy's types."""
-    if isinstance(column.type, Numeric):  # from units of 10^-scale; it is kept as a double
-        return values / float(10 ** (column.type.scale or 0))
+    if isinstance(column.type, Numeric):
+        return _quotients(values, 10 ** (column.type.scale or 0))
     if isinstance(column.type, Date):
         return values.dt.to_string("%Y-%m-%d")
     if isinstance(column.type, UTCDateTime):
         return values.dt.to_string("%Y-%m-%d %H:%M:%S%.6f")
     return values
+
+
+def _quotients(units: "pl.Series", divisor: int) -> "pl.Series":
+    """Divide whole units, such as cents, into the doubles nearest to the amounts.
+
+    polars multiplies by the inverse of a constant, which is off by one unit in the last place for
+    one amount in seven; it takes a divisor of length one for a constant.
+    """
+    import polars as pl
+
+    rows = len(units)
+    padded = units.extend_constant(0, 1) if rows == 1 else units
+    return (padded / pl.repeat(float(divisor), len(padded), eager=True)).head(rows)
 
 
 def table_of(keys: "pl.Series") -> FromClause:
