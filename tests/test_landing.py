@@ -1,13 +1,16 @@
+import errno
 import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Feed, Visitpay
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.landing import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
 
@@ -270,3 +273,75 @@ def test_printable(name: str, expected: str) -> None:
     """Nothing that a terminal would act on is left in a printable text, and it can be encoded."""
     assert printable(name) == expected
     assert printable(name).encode().decode() == expected
+
+
+class Entry:
+    """An entry of a directory of which the file system tells nothing more."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        """Stand for a real entry."""
+        self.name, self.path, self.is_file = entry.name, entry.path, entry.is_file
+
+    def stat(self, **_how: bool) -> os.stat_result:
+        """Fail as a stale handle does."""
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_an_entry_that_cannot_be_looked_at(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails, named, and the other files go on; once it can be looked at, it is loaded."""
+    feed.deliver("Procedure", "20211201_223357", "1\tcast")
+    bad = feed.deliver("Visit", "20211201_223005", "1\t7\t1/2/2021\t\t\t").name
+    feed.deliver("Visit", "20211202_223005", "2\t7\t1/2/2021\t\t\t")
+    scandir = os.scandir
+
+    @contextmanager
+    def scanned(path: Path) -> Iterator[Iterator[object]]:
+        with scandir(path) as entries:
+            yield (Entry(each) if each.name == bad else each for each in entries)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scanned)
+        outcome = visitpay("load")
+        assert outcome.status == 1
+        assert f"{bad}: cannot be looked at: Stale file handle" in outcome.err
+        assert [row[0] for row in feed.tables()["Visit"]] == [2]
+        assert visitpay("status", "--json").document["files_failed"] == [bad]
+    assert visitpay("load").status == 0
+    assert [row[0] for row in feed.tables()["Visit"]] == [1, 2]
+
+
+def test_a_file_that_cannot_be_looked_at_after_it_was_read(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails, named, nothing of it is kept, and the other files go on."""
+    bad = feed.deliver("Procedure", "20211201_223357", "1\tcast").name
+    feed.deliver("Procedure", "20211202_223357", "2\tcast")
+    lstat = Path.lstat
+
+    def stale(path: Path) -> os.stat_result:
+        if path.name == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return lstat(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", stale)
+        outcome = visitpay("load")
+    assert outcome.status == 1
+    assert f"{bad}: cannot be looked at after it was read: Input/output error" in outcome.err
+    assert feed.tables()["Procedure"] == [(2, "cast")]
+
+
+def test_a_file_that_keeps_growing(tmp_path: Path) -> None:
+    """No more is read of it than it held when it was opened; then it is left for the next run."""
+    file = landed(tmp_path)
+    with reading(file) as source, file.path.open("ab") as more:
+        read = 0
+        while block := source.read(7):
+            read += len(block)
+            more.write(b"x" * 7)
+            more.flush()
+        assert read == len(CONTENT)
+        with pytest.raises(FileChangedError, match="changed while it was read"):
+            source.require_unchanged()

@@ -53,14 +53,18 @@ ROWS = {
 
 @st.composite
 def files(draw: st.DrawFn) -> dict[str, bytes]:
-    """Give files of a feed: name and content, each of a time of its own."""
-    entities = draw(st.lists(st.sampled_from(list(ROWS)), min_size=1, max_size=7))
-    moments = draw(st.permutations(range(len(entities))))
+    """Give files of a feed: name and content; some names differ in nothing but brackets."""
+    moments = [
+        each.format(day)
+        for day in range(1, 5)
+        for each in ("2021120{}_223357", "[2021120{}_223357]")
+    ]
+    names = st.tuples(st.sampled_from(list(ROWS)), st.sampled_from(moments))
     return {
-        f"HospitalABC_VisitPay_{entity}_2021120{moment + 1}_223357.txt": "\n".join(
+        f"HospitalABC_VisitPay_{entity}_{moment}.txt": "\n".join(
             [HEADERS[entity], *draw(st.lists(ROWS[entity], max_size=6))]
         ).encode()
-        for entity, moment in zip(entities, moments, strict=True)
+        for entity, moment in draw(st.lists(names, min_size=1, max_size=7, unique=True))
     }
 
 
