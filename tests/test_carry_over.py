@@ -23,8 +23,8 @@ FILE = (
     " '2021-12-0{} 22:33:57.000000', 'x', 1, 1, '{}', 'loaded', 9, 9, 0, 0, 0, 0, 0)"
 )
 REJECT = (
-    "INSERT INTO rejected_rows (id, file_id, line_number, entity, record_key, reason, raw, status,"
-    " created_at) VALUES ({}, {}, {}, 'Visit', {}, '{}', '{}', 'open', '2021-12-09 00:00:00.000000')"
+    "INSERT INTO rejected_rows (id, file_id, line_number, entity, record_key, reason, raw,"
+    " status, created_at) VALUES ({}, {}, {}, 'Visit', {}, '{}', '{}', 'open', '2021-12-09 00:00:00.000000')"
 )
 HEADER = "VisitIdentifier\tGuarantorIdentifier\tAdmitDate\tDischargeDate\tVisitBalance"
 HEADER += "\tInsuranceIdentifier"
