@@ -24,7 +24,8 @@ FILE = (
 )
 REJECT = (
     "INSERT INTO rejected_rows (id, file_id, line_number, entity, record_key, reason, raw,"
-    " status, created_at) VALUES ({}, {}, {}, 'Visit', {}, '{}', '{}', 'open', '2021-12-09 00:00:00.000000')"
+    " status, created_at) VALUES ({}, {}, {}, 'Visit', {}, '{}', '{}', 'open',"
+    " '2021-12-09 00:00:00.000000')"
 )
 HEADER = "VisitIdentifier\tGuarantorIdentifier\tAdmitDate\tDischargeDate\tVisitBalance"
 HEADER += "\tInsuranceIdentifier"
