@@ -203,9 +203,9 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
         dismissed[:] = ids or quarantine.ids_of(connection, wanted)
         quarantine.dismiss(connection, dismissed, why)
 
-    with stoppable(), Hold(make_engine(database_url), wait) as hold, ExitStack() as kept:
+    with stoppable(), Hold(make_engine(database_url), wait) as hold, ExitStack() as trial:
         if dry_run:
-            kept.enter_context(hold.rehearsal())
+            trial.enter_context(hold.rehearsal())
         hold.unit(dismiss)
     if as_json:
         document = {"dismissed": dismissed, "total": len(dismissed), "dry_run": dry_run}

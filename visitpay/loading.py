@@ -405,15 +405,20 @@ def faults_of_a_file() -> Iterator[None]:
     try:
         yield
     except RefusedError as error:
+        _log_traceback(error)
         message = f"the database refuses it: {error.what}; nothing of it was loaded"
         raise FileError(message) from error
     except (VisitPayError, KeyboardInterrupt, SystemExit, GeneratorExit, InvalidRequestError):
         raise
     except BaseException as error:
-        logger.debug("traceback", exc_info=error, extra=Event.FILE_FAILED.extra)
-        clear_frames(error.__traceback__)
+        _log_traceback(error)
         message = f"cannot be loaded: {unforeseen(error)}; nothing of it was, please report this"
         raise FileError(message) from error
+
+
+def _log_traceback(error: BaseException) -> None:
+    logger.debug("traceback", exc_info=error, extra=Event.FILE_FAILED.extra)
+    clear_frames(error.__traceback__)  # they would keep the rows of a batch
 
 
 def _open(files: list[LandedFile], connection: Connection) -> tuple[int, ledger.Plan]:
