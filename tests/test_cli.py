@@ -132,7 +132,17 @@ def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "status"),
-    [("0", 1), ("1", 1), ("2", 0), ("3", 0), ("19.9%", 1), ("20%", 0), ("100%", 0)],
+    [
+        ("0", 1),
+        ("1", 1),
+        ("2", 0),
+        ("3", 0),
+        ("19.9%", 1),
+        ("20%", 0),
+        ("100%", 0),
+        ("20percent", 0),
+        ("19.9percent", 1),
+    ],
 )
 def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) -> None:
     """Two bad rows of ten are tolerated from a limit of 2, or of 20 percent, on."""
@@ -789,6 +799,8 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects %", "not a percentage like 0.5%"),
+        ("load --max-rejects percent", "not a percentage like 0.5%"),
+        ("load --max-rejects 5%percent", "not a percentage like 0.5%"),
         ("load --max-rejects 101%", "101% is more than all rows; give at most 100%"),
         ("load --hold-above 101", "101% is more than all rows; give at most 100%"),
         ("load --hold-above nan", "not a percentage like 0.5%"),
@@ -934,6 +946,17 @@ def test_help(visitpay: Visitpay, command: str) -> None:
     assert "[[" not in outcome.out
     assert re.search(rf"^  Example: visitpay {command}(?: .*)?\n\n", outcome.out, re.MULTILINE)
     assert visitpay(*command.split(), "-h").out == outcome.out
+
+
+@only_sqlite
+def test_a_password_of_two_words(visitpay: Visitpay) -> None:
+    """A URL that lacks its quotes is two arguments, of which none is told."""
+    url = ("postgresql://visit:SECRET", "SECRET2@host/db")
+    for form in ([], ["--json"]):
+        outcome = visitpay("status", "--database-url", url[0], "here", url[1], *form)
+        assert outcome.status == 2
+        assert "SECRET" not in outcome.out + outcome.err
+        assert outcome.err == "Error: unexpected extra arguments; put the URL into quotes\n"
 
 
 @only_sqlite

@@ -115,7 +115,8 @@ def _require_one_of(names: Iterable[str], given: str) -> None:
 
 def as_percent(given: object) -> float:
     """Read a share in percent, with or without its sign."""
-    number = str(given).removesuffix("percent").removesuffix("%")
+    text = str(given)
+    number = text.removesuffix("%") if text.endswith("%") else text.removesuffix("percent")
     if not (number.isascii() and number.replace(".", "", 1).isdigit()):
         message = "not a percentage like 0.5%"
         raise typer.BadParameter(message)
