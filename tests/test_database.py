@@ -245,7 +245,19 @@ def test_unusable_lock(feed: Feed) -> None:
         pass
 
 
-PASSWORDS = ["hun@ter2", "@hunter2", "hunter2@", "hun@ter2/a", "hun@ter2:a", "hun@ter2?a", "hun@2#"]
+PASSWORDS = [
+    "hun@ter2",
+    "@$$hunter2",
+    "hun@@@ter2",
+    "hun@#ter2",
+    "hun ter@2",
+    "@hunter2",
+    "hunter2@",
+    "hun@ter2/a",
+    "hun@ter2:a",
+    "hun@ter2?a",
+    "hun@2#",
+]
 AMBIGUOUS = [
     *(f"postgresql+psycopg://visit:{each}@127.0.0.1:1/visitpay" for each in PASSWORDS),
     *(f"postgres://visit:{each}@db.example.org/visitpay" for each in PASSWORDS),

@@ -277,7 +277,7 @@ def test_a_service(
 @pytest.mark.parametrize(
     ("name", "value"), [("COLUMNS", "0"), ("COLUMNS", "²"), ("TERM", "dumb"), ("NO_COLOR", "1")]
 )
-def test_odd_terminals(feed: Feed, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_odd_terminals(feed: Feed, name: str, value: str) -> None:
     """A terminal that does not know its width, or knows nothing, shows the same lines."""
     deliver(feed)
     shown, lines = on_terminal(feed, 80, "load", **{name: value})
