@@ -594,3 +594,12 @@ def test_an_output_that_lacks_a_character(feed: Feed, encoding: str) -> None:
     assert (missing.status, snow in missing.err) == (2, True)
     made = feed.landing.parent / "☃"
     assert snow in shell(feed, f"sample {made} --visits 1 --days 1", "", **environment).out
+
+
+@only_sqlite
+def test_a_panic(feed: Feed) -> None:
+    """What polars prints as it panics, which may hold a cell, reaches no one."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    outcome = shell(feed, "check", "", POLARS_MAX_THREADS="0", RUST_BACKTRACE="1")
+    assert (outcome.status, outcome.err.count("\n")) == (3, 1)
+    assert outcome.err.startswith("visitpay: unforeseen: PanicException at visitpay.")

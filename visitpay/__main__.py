@@ -51,10 +51,20 @@ def _mend_streams() -> None:
         except OSError:
             os.open(os.devnull, mode)  # it gets the lowest number that is free
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    _keep_stderr()
+
+
+def _keep_stderr() -> None:
+    """Keep standard error to ourselves: a panic of polars prints its text there, perhaps a cell."""
+    encoding = getattr(sys.stderr, "encoding", "utf-8")
+    sys.stderr = open(  # noqa: PTH123, SIM115
+        os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace"
+    )
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _silence() -> None:
@@ -68,7 +78,10 @@ def _silence() -> None:
 def _stop(number: int, _frame: object) -> NoReturn:
     """Leave in words: while modules are imported, nothing is there yet to be rolled back."""
     with suppress(OSError):
-        os.write(2, f"visitpay: stopped by {signal.Signals(number).name}; run it again\n".encode())
+        os.write(
+            sys.stderr.fileno(),
+            f"visitpay: stopped by {signal.Signals(number).name}; run it again\n".encode(),
+        )
     os._exit(128 + number)
 
 
@@ -81,7 +94,7 @@ def _last_word(error: BaseException) -> int:
     why = f" ({error})" if isinstance(error, ImportError) else ""
     with suppress(OSError):
         line = f"visitpay: unforeseen: {unforeseen(error)}{why}; please report this line\n"
-        os.write(2, line.encode(errors="backslashreplace"))
+        os.write(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
     return UNFORESEEN_STATUS
 
 
