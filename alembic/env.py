@@ -6,18 +6,17 @@ from logging.config import fileConfig
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from visitpay import DEFAULT_URL
 from visitpay.database import make_migration_engine, parse_url, translated
 from visitpay.dialects import dialect_of
-from visitpay.errors import VisitPayError
+from visitpay.errors import DatabaseError, VisitPayError, foreseen
 from visitpay.models import Base, UTCDateTime
 
 try:
     URL = parse_url(os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL))
 except VisitPayError as error:
-    raise CommandError(str(error)) from error
+    raise CommandError(str(error)) from None
 
 
 def render_item(kind: str, thing: object, _context: object) -> str | bool:
@@ -46,7 +45,7 @@ def migrate(connection: Connection) -> None:
         if broken := dialect_of(URL).broken_references(connection):
             tables = ", ".join(sorted(broken))
             message = f"the migration leaves rows without what they refer to in: {tables}"
-            raise RuntimeError(message)
+            raise DatabaseError(message)
 
 
 def run() -> None:
@@ -61,18 +60,15 @@ if context.config.config_file_name is not None:
 
 
 def online() -> None:
-    """Migrate the database; what a deploy can mend is told in one line."""
+    """Migrate the database."""
     engine = make_migration_engine(URL)
-    with translated(URL):
-        database = engine.connect()
-    with database:
-        try:
-            migrate(database)
-        except DBAPIError as error:
-            if not dialect_of(URL).is_transient(error):
-                raise
-            with translated(URL):
-                raise
+    with translated(URL), engine.connect() as database:
+        migrate(database)
+
+
+def told(error: BaseException) -> CommandError:
+    """Give what ended a migration in one line: Alembic prints that alone (not with --raiseerr)."""
+    return CommandError(str(foreseen(error))).with_traceback(error.__traceback__)
 
 
 if context.is_offline_mode():
@@ -82,5 +78,5 @@ if context.is_offline_mode():
 else:
     try:
         online()
-    except VisitPayError as error:
-        raise CommandError(str(error)) from None
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        raise told(error) from None

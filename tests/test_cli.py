@@ -133,7 +133,17 @@ def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "status"),
-    [("0", 1), ("1", 1), ("2", 0), ("3", 0), ("19.9%", 1), ("20%", 0), ("100%", 0)],
+    [
+        ("0", 1),
+        ("1", 1),
+        ("2", 0),
+        ("3", 0),
+        ("19.9%", 1),
+        ("20%", 0),
+        ("100%", 0),
+        ("20percent", 0),
+        ("19.9percent", 1),
+    ],
 )
 def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) -> None:
     """Two bad rows of ten are tolerated from a limit of 2, or of 20 percent, on."""
@@ -716,18 +726,18 @@ def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -
 def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
     """A run that the database stops keeps its whole files, tells no cell, and the next goes on."""
     deliver_day(feed)
-    trigger = "CREATE TRIGGER no BEFORE INSERT ON visits BEGIN SELECT RAISE(ABORT, 'no room'); END"
-    feed.execute(trigger)
+    feed.execute("ALTER TABLE visits RENAME COLUMN visit_balance TO balance")
     outcome = visitpay("load", "--json", "-v")
     assert outcome.status == 3
-    assert outcome.document["error"].startswith("the database cannot be used: no room; ")
+    what = "table visits has no column named visit_balance"
+    assert outcome.document["error"].startswith(f"the database cannot be used: {what}; ")
     assert "20.5" not in outcome.err
+    feed.execute("ALTER TABLE visits RENAME COLUMN balance TO visit_balance")
     assert {name: len(rows) for name, rows in feed.tables().items()} == {
         "Procedure": 1,
         "Visit": 0,
         "Transaction": 0,
     }
-    feed.execute("DROP TRIGGER no")
     document = visitpay("load", "--json").document
     assert [each["name"] for each in document["files"]] == [VISITS, TRANSACTIONS]
     with reading(feed.url) as connection:
@@ -790,6 +800,8 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
         ("load --max-rejects -1", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects 0.5", "not a number of rows like 10, or a share of them like 0.5%"),
         ("load --max-rejects %", "not a percentage like 0.5%"),
+        ("load --max-rejects percent", "not a percentage like 0.5%"),
+        ("load --max-rejects 5%percent", "not a percentage like 0.5%"),
         ("load --max-rejects 101%", "101% is more than all rows; give at most 100%"),
         ("load --hold-above 101", "101% is more than all rows; give at most 100%"),
         ("load --hold-above nan", "not a percentage like 0.5%"),
@@ -914,7 +926,8 @@ OPTIONS = {
     " --json --help",
     "rejects export": "--database-url --hospital --file --entity --reason --key --since --response"
     " --json --help",
-    "rejects dismiss": "--why --database-url --wait --json --help",
+    "rejects dismiss": "--why --database-url --file --entity --reason --key --since --dry-run"
+    " --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
     "report": "--output --database-url --hospital --expect --ignore --json --help",
     "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --help",
@@ -934,6 +947,17 @@ def test_help(visitpay: Visitpay, command: str) -> None:
     assert "[[" not in outcome.out
     assert re.search(rf"^  Example: visitpay {command}(?: .*)?\n\n", outcome.out, re.MULTILINE)
     assert visitpay(*command.split(), "-h").out == outcome.out
+
+
+@only_sqlite
+def test_a_password_of_two_words(visitpay: Visitpay) -> None:
+    """A URL that lacks its quotes is two arguments, of which none is told."""
+    url = ("postgresql://visit:SECRET", "SECRET2@host/db")
+    for form in ([], ["--json"]):
+        outcome = visitpay("status", "--database-url", url[0], "here", url[1], *form)
+        assert outcome.status == 2
+        assert "SECRET" not in outcome.out + outcome.err
+        assert outcome.err == "Error: unexpected extra arguments; put the URL into quotes\n"
 
 
 @only_sqlite

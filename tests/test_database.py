@@ -1,14 +1,18 @@
 import re
+import shutil
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from alembic.script import ScriptDirectory
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import StatementError
 
@@ -17,12 +21,13 @@ from tests.databases import HEAD, alembic_config
 from visitpay.database import (
     make_engine,
     make_migration_engine,
+    parse_url,
     reading,
     require_head,
     revisions,
     translated,
 )
-from visitpay.errors import DatabaseError
+from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.hold import Hold
 from visitpay.models import LoadRun
 
@@ -238,3 +243,83 @@ def test_unusable_lock(feed: Feed) -> None:
         Hold(make_engine(feed.url), 0),
     ):
         pass
+
+
+PASSWORDS = [
+    "hun@ter2",
+    "@$$hunter2",
+    "hun@@@ter2",
+    "hun@#ter2",
+    "hun ter@2",
+    "@hunter2",
+    "hunter2@",
+    "hun@ter2/a",
+    "hun@ter2:a",
+    "hun@ter2?a",
+    "hun@2#",
+]
+AMBIGUOUS = [
+    *(f"postgresql+psycopg://visit:{each}@127.0.0.1:1/visitpay" for each in PASSWORDS),
+    *(f"postgres://visit:{each}@db.example.org/visitpay" for each in PASSWORDS),
+    "postgresql://127.0.0.1:1/visitpay?password=hun@ter2",
+    "postgresql://127.0.0.1/visitpay?user=visit&password=hun@ter2",
+    "postgresql://visit:hun?er2@127.0.0.1:1/visitpay",
+    "postgresql://vi/sit:hunter2@127.0.0.1:1/visitpay",
+    "postgresql://visit@127.0.0.1:1/visitpay?password=hun&ter2=x",
+    "postgresql://visit:hunter2",
+    "postgresql://visit@/visitpay?host=hun%40ter2",
+]
+
+
+@pytest.mark.parametrize("url", AMBIGUOUS)
+def test_ambiguous_urls(url: str) -> None:
+    """A URL of which a part of a password may be taken for something else is refused unread."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_url(url)
+    told = "".join(traceback.format_exception(caught.value))
+    assert not re.search("hun|ter2|er2", told)
+    assert "%40" in str(caught.value) or url.count("@") == 0
+
+
+@given(st.text("@:/?#%& +=[]ab1", max_size=8), st.sampled_from(["", ":1"]))
+def test_any_password(password: str, port: str) -> None:
+    """Written as it is it is a password, or the URL is refused; encoded it is one in any case."""
+    url = "postgresql://visit:{}@127.0.0.1{}/visitpay"
+    with suppress(ConfigurationError):
+        parsed = parse_url(url.format(password, port))
+        parts = (parsed.host, parsed.database, parsed.username, dict(parsed.query))
+        assert parts == ("127.0.0.1", "visitpay", "visit", {})
+    assert parse_url(url.format(quote(password, safe=""), port)).password == password
+
+
+@pytest.mark.parametrize("url", ["sqlite:///visitpay.db", "postgresql://visit:hunter2@127.0.0.1/v"])
+@pytest.mark.parametrize(
+    "around", ["{}\r", "{}\n", " {}", "{} ", "\t{}", "{}\0", "{}\r\n", "{}\x85"]
+)
+def test_urls_with_something_around_them(url: str, around: str) -> None:
+    """A space or a control character, as of a Windows editor, is refused, without the URL."""
+    message = "^the database URL has a space, a line end or a control character around it or in it"
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        parse_url(around.format(url))
+    assert "visitpay.db" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_names_of_postgresql(scheme: str) -> None:
+    """What other programs call `postgres://` is taken, with an encoded password and options."""
+    url = parse_url(f"{scheme}://me%40site:a%40b%2Fc@host:1/visit?sslmode=require&service=x")
+    assert (url.drivername, url.username, url.password) == (
+        "postgresql+psycopg",
+        "me@site",
+        "a@b/c",
+    )
+    assert (url.host, url.database) == ("host", "visit")
+
+
+@pytest.mark.parametrize("name", ["a@b.db", "a b.db", "a:b.db", "ä☃.db", "a#b.db", "a\u00a0b.db"])
+def test_odd_paths(tmp_path: Path, migrated: Path, name: str) -> None:
+    """The path of an SQLite database may hold what a server's URL may not."""
+    shutil.copy(migrated, tmp_path / name)
+    with reading(f"sqlite:///{tmp_path}/{name}") as connection:
+        assert connection.scalar(select(func.count()).select_from(LoadRun)) == 0

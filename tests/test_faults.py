@@ -3,10 +3,14 @@
 import gc
 import logging
 import os
+import pkgutil
+import re
 import resource
 import signal
 import sqlite3
 import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from itertools import count
@@ -14,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polars.exceptions import PanicException
 from sqlalchemy import event, func, select
 
 from tests.conftest import Feed, Outcome, Visitpay, only_sqlite, start, without_privilege
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
+from visitpay import intake
 from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
 from visitpay.errors import DatabaseError
@@ -332,3 +338,256 @@ def test_many_entries(feed: Feed) -> None:
     write_sample(feed.landing, visits=10, days=1, dirt=0, seed=1)
     report = load(make_engine(feed.url), feed.landing, "HospitalABC")
     assert (len(report.files), len(report.unrecognised)) == (3, 100_000)
+
+
+FAULTS = [
+    MemoryError("SECRET"),
+    RecursionError("SECRET"),
+    OverflowError("SECRET"),
+    UnicodeDecodeError("utf-8", b"SECRET", 0, 1, "SECRET"),
+    KeyError("SECRET"),
+    PanicException("SECRET"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("where", ["visitpay.intake.take_in", "visitpay.parsing.Parser.batches"])
+def test_whatever_one_file_causes(
+    feed: Feed,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+    where: str,
+) -> None:
+    """It fails that file, by name and without a value, and the others are loaded."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    bad = feed.deliver("Procedure", "20211202_223357", "1\tgauze")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
+    work, calls = pkgutil.resolve_name(where), count(1)
+
+    def second_fails(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise fault
+        return work(*arguments)
+
+    monkeypatch.setattr(where, second_fails)
+    outcome = visitpay("load", "-v", "--json")
+    assert outcome.status == 1
+    assert [each["status"] for each in outcome.document["files"]] == ["loaded", "failed", "loaded"]
+    failed = outcome.document["files"][1]
+    assert failed["name"] == bad.name
+    assert failed["error"].startswith(f"cannot be loaded: {type(fault).__name__} at visitpay.")
+    assert f" error: {bad.name}: {failed['error']}\n" in outcome.err
+    assert "SECRET" not in outcome.out + outcome.err
+    assert [row[1] for row in feed.tables()["Procedure"]] == ["bandaid"]
+    check_books(feed)
+    monkeypatch.undo()
+    assert load(make_engine(feed.url), feed.landing, "HospitalABC").files[0].status == "loaded"
+
+
+def test_what_the_database_refuses(feed: Feed, visitpay: Visitpay) -> None:
+    """A row that a constraint does not let in fails its file, named, and the others go on."""
+    feed.execute("CREATE UNIQUE INDEX one ON visits (guarantor_identifier)")
+    visit = "{}\t777\t1/2/2021\t\t20.50\t"
+    feed.deliver("Visit", "20211201_223005", visit.format(1), visit.format(2))
+    feed.deliver("Visit", "20211202_223005", visit.format(3))
+    failed, loaded = visitpay("load", "--json").document["files"]
+    assert (failed["status"], loaded["status"], loaded["inserted"]) == ("failed", "loaded", 1)
+    assert failed["error"].startswith("the database refuses it: ")
+    assert "visits" in failed["error"]
+    assert "777" not in failed["error"]
+
+
+def test_orphans_that_cannot_be_tried_again(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They cost a warning, and those of other files are tried all the same."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver("Transaction", "20211201_223133", "1\t10\t1\t5")
+    feed.deliver("Transaction", "20211202_223133", "2\t10\t1\t5")
+    visitpay("load")
+    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
+    heal, calls = intake.heal, count(1)
+
+    def first_fails(*arguments: Any, **named: Any) -> int:
+        if next(calls) == 1:
+            raise OverflowError("SECRET")  # noqa: EM101
+        return heal(*arguments, **named)
+
+    monkeypatch.setattr(intake, "heal", first_fails)
+    outcome = visitpay("load", "--json")
+    assert (outcome.status, outcome.document["rejects_resolved"]) == (0, 1)
+    assert "Transaction_20211201_223133.txt: its rejected rows cannot be tried again" in outcome.err
+    assert "SECRET" not in outcome.err
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """Give what fails, whatever it is given."""
+
+    def fail(*_anything: object, **_named: object) -> Any:
+        raise error
+
+    return fail
+
+
+COMMANDS = {
+    "load": "visitpay.hold.require_head",
+    "status": "visitpay.database.require_head",
+    "files": "visitpay.database.require_head",
+    "rejects list": "visitpay.database.require_head",
+    "rejects retry": "visitpay.hold.require_head",
+    "rejects dismiss 1 --why x": "visitpay.hold.require_head",
+    "rejects export mended": "visitpay.database.require_head",
+    "reconcile": "visitpay.hold.require_head",
+    "report": "visitpay.database.require_head",
+    "check": "visitpay.landing.scan",
+    "doctor": "visitpay.doctor.examine",
+    "sample made": "visitpay.sample.write_sample",
+    "explain visit 1": "visitpay.database.require_head",
+}
+
+
+@only_sqlite
+@pytest.mark.parametrize("error", [ZeroDivisionError("SECRET"), PanicException("SECRET")], ids=type)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_nobody_foresaw(
+    feed: Feed,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    error: BaseException,
+) -> None:
+    """It ends any command with 3, one line without a value, and a document where one is due."""
+    assert feed.names() == []
+    monkeypatch.setattr(COMMANDS[command], raising(error))
+    outcome = visitpay(*command.split())
+    line = (
+        rf"visitpay: unforeseen: {type(error).__name__} at visitpay\.\w+:\d+; "
+        "nothing half-done is kept, please report this line"
+    )
+    assert (outcome.status, outcome.out) == (3, "")
+    assert re.fullmatch(line + "\n", outcome.err)
+    if "sample" not in command:
+        document = visitpay(*command.split(), "--json").document
+        assert document["status"] == "failed"
+        assert re.fullmatch(line, f"visitpay: {document['error']}")
+
+
+def test_a_run_that_ends_unforeseen(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its book is closed at once, and the traceback is in the log of -v, without a value."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    with monkeypatch.context() as patch:
+        patch.setattr("visitpay.ledger.orphanages", raising(ZeroDivisionError("SECRET")))
+        outcome = visitpay("load", "-v")
+    assert outcome.status == 3
+    *_, trace, last = outcome.err.split(" debug: ")[-1].splitlines()
+    assert (trace, last[:44]) == (
+        "ZeroDivisionError",
+        "visitpay: unforeseen: ZeroDivisionError at v",
+    )
+    assert "Traceback (most recent call last):" in outcome.err
+    assert "SECRET" not in outcome.err
+    assert books(feed) == [("interrupted", 1)]
+    assert visitpay("load").status == 0
+
+
+@only_sqlite
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stopped_where_nothing_is_loaded(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Ctrl-C ends any command in one line, with 130."""
+    assert feed.names() == []
+    monkeypatch.setattr(COMMANDS[command], raising(KeyboardInterrupt()))
+    outcome = visitpay(*command.split())
+    assert (outcome.status, outcome.err.count("\n")) == (130, 1)
+    assert outcome.err.startswith("visitpay: stopped by SIGINT")
+
+
+LOADED_COMMANDS = [
+    *("status", "files", "rejects list", "rejects list --raw", "rejects retry", "reconcile"),
+    *("check", "doctor", "explain procedure 1", "--help", "--version", "load --help"),
+    *("status --json", "load --json", "doctor --json", "check --json"),
+]
+
+
+def shell(feed: Feed, command: str, redirection: str, **environment: str) -> Outcome:
+    """Run the command from a shell, redirected; gives what it still prints."""
+    line = f'exec "$0" -m visitpay {command} {redirection}'
+    settings = {"VISITPAY_DATABASE_URL": feed.url, "VISITPAY_LANDING": str(feed.landing)}
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable],
+        env=os.environ | settings | environment,
+        capture_output=True,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1"))
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("where", "why"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+@pytest.mark.parametrize("command", LOADED_COMMANDS)
+def test_an_output_that_cannot_be_written(feed: Feed, command: str, where: str, why: str) -> None:
+    """Whatever command loses what it has to say ends with 3, and says why."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
+    outcome = shell(feed, command, where)
+    assert outcome.status == 3
+    assert outcome.err.splitlines()[-1] == f"visitpay: the output cannot be written: {why}"
+
+
+@only_sqlite
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&- >&- <&-", "<&-"])
+def test_closed_streams(feed: Feed, where: str) -> None:
+    """A load that can print nowhere does its work, and its exit status is right."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    assert shell(feed, "load -v", where).status == 0
+    assert feed.tables()["Procedure"] == [(1, "bandaid")]
+    feed.deliver("Procedure", "20211202_223357", "x\tbandaid")
+    assert shell(feed, "load -v", where).status == 1
+    assert shell(feed, "load --nonsense", where).status == 2
+    assert shell(feed, "status --database-url postgresql://u:b@c@d/e", where).status == 2
+    feed.execute("DELETE FROM alembic_version")
+    assert shell(feed, "load", where).status == 3
+
+
+@only_sqlite
+def test_a_pipe_that_nobody_reads(feed: Feed) -> None:
+    """Who reads no more, as `head` does, costs 3 and not the 1 that needs a person."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+    with start(feed, ["status", "--json"], stdout=writing_end) as process:
+        os.close(writing_end)
+        process.communicate()
+    assert process.returncode == 3
+
+
+@only_sqlite
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "ascii:strict"])
+def test_an_output_that_lacks_a_character(feed: Feed, encoding: str) -> None:
+    """A character that it cannot show is written out, in tables, log, paths and errors."""
+    feed.deliver("Procedure", "20211201_223357", "x\t☃ snow")
+    (feed.landing / "☃.txt").touch()
+    environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    snow = "☃".encode().decode("latin-1") if encoding == "utf-8" else r"\u2603"
+    outcome = shell(feed, "load", "", **environment)
+    assert (outcome.status, f"left alone: {snow}.txt" in outcome.err) == (1, True)
+    assert snow in shell(feed, "rejects list --raw", "", **environment).out
+    assert snow in shell(feed, "check", "", **environment).out
+    missing = shell(feed, "check /no/☃", "", **environment)
+    assert (missing.status, snow in missing.err) == (2, True)
+    made = feed.landing.parent / "☃"
+    assert snow in shell(feed, f"sample {made} --visits 1 --days 1", "", **environment).out
+
+
+@only_sqlite
+def test_a_panic(feed: Feed) -> None:
+    """What polars prints as it panics, which may hold a cell, reaches no one."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    outcome = shell(feed, "check", "", POLARS_MAX_THREADS="0", RUST_BACKTRACE="1")
+    assert (outcome.status, outcome.err.count("\n")) == (3, 1)
+    assert outcome.err.startswith("visitpay: unforeseen: PanicException at visitpay.")

@@ -175,7 +175,7 @@ def test_unusable_hospital(tmp_path: Path, hospital: str) -> None:
     """A hospital's name that nobody could see in a file's name is a matter of configuration."""
     with pytest.raises(ConfigurationError) as caught:
         scan(tmp_path, hospital)
-    message = "the hospital's name must be printable: files' names begin with it"
+    message = "the hospital's name must be printable, without a slash: files begin with it"
     assert str(caught.value) == message
 
 

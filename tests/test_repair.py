@@ -1,14 +1,22 @@
 """Rejected rows, from the hospital's file to the mended one, and what is known of an identifier."""
 
+import errno
+import os
 import shutil
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
+from visitpay.database import reading
+from visitpay.errors import ConfigurationError
 from visitpay.exporting import harmless
 from visitpay.landing import short
+from visitpay.models import RejectedRow
+from visitpay.private import writing
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -351,3 +359,134 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
     assert visitpay("explain", "procedure", "777", "--json").document["row"] is None
     differs = visitpay("explain", "transaction", "100").out
     assert "20.50 differs from 20.25, the sum of 1 transaction" in differs
+
+
+def test_dismiss_very_many(feed: Feed, visitpay: Visitpay) -> None:
+    """Any number of ids is taken, more than a statement of either database has parameters for."""
+    number = 70_000
+    feed.deliver("Procedure", "20211201_223357", *["x\ty"] * number)
+    visitpay("load")
+    with reading(feed.url) as connection:
+        ids = connection.scalars(select(RejectedRow.id)).all()
+    assert len(ids) == number
+    document = visitpay("rejects", "dismiss", *ids, "--why", "made up", "--json").document
+    assert (document["total"], document["dismissed"]) == (number, sorted(ids))
+    again = visitpay("rejects", "dismiss", *ids, "--why", "made up")
+    assert (again.status, again.err.count("\n"), len(again.err) < 200) == (2, 1, True)
+    assert again.err.endswith(f" and {number - 10:,} more; nothing was dismissed\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ("--entity transaction", [3, 4, 5, 6]),
+        ("--reason invalid_date", [3]),
+        ("--file _Visit_", [3, 4]),
+        ("--key 101", [3]),
+        ("--entity transaction --reason invalid_amount", [4]),
+        ("--since 2100-01-01", []),
+        ("--file %", []),
+    ],
+)
+def test_dismiss_by_what_they_are(
+    feed: Feed, visitpay: Visitpay, options: str, lines: list[int]
+) -> None:
+    """Rejects are chosen as in `rejects list`; a dry run says how many, and dismisses none."""
+    deliver(feed)
+    visitpay("load")
+    listed = visitpay("rejects", "list", *options.split(), "--json").document["rejects"]
+    assert [each["line_number"] for each in listed] == lines
+    dismiss = ("rejects", "dismiss", *options.split(), "--why", "test patients")
+    dry = visitpay(*dismiss, "--dry-run")
+    assert (dry.status, dry.out) == (0, f"dry run, nothing kept: rejects dismissed {len(lines)}\n")
+    before = feed.rejects("open")
+    document = visitpay(*dismiss, "--json").document
+    ids = sorted(each["id"] for each in listed)
+    assert document == {"dismissed": ids, "total": len(ids), "dry_run": False}
+    assert len(feed.rejects("open")) == len(before) - len(ids)
+    assert visitpay(*dismiss).out == "rejects dismissed 0\n"
+
+
+@only_sqlite
+@pytest.mark.parametrize("arguments", [[], ["1", "--reason", "malformed"], ["0"], [str(1 << 63)]])
+def test_dismiss_says_which(feed: Feed, visitpay: Visitpay, arguments: list[str]) -> None:
+    """Neither all rejects nor ids and options together are dismissed, by a slip of the pen."""
+    deliver(feed)
+    visitpay("load")
+    outcome = visitpay("rejects", "dismiss", *arguments, "--why", "x")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert len(feed.rejects("open")) == 8
+
+
+HOSPITALS = [
+    *("St. Mary's (East) [1] *+?^$", "A|B;C,D", 'The "Best"', "50% off", "Ä ☃ 中", "$HOME `x` \\d"),
+    *("=1+1", "@SUM", "-x", "a_VisitPay_b"),
+]
+
+
+@pytest.mark.parametrize("hospital", HOSPITALS)
+def test_export_under_any_name(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, hospital: str
+) -> None:
+    """Whatever a file is called, its rejects come out under its name, and close when mended."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\tx", "y\tgauze", "2\ta\tb")
+    path = path.rename(path.with_name(path.name.replace("HospitalABC", hospital)))
+    assert visitpay("load", "--hospital", hospital).status == 1
+    ((mended, rows),) = exported(visitpay, tmp_path, "--hospital", hospital)
+    assert rows == 2
+    _, first, second = mended.read_text().splitlines()
+    assert [cell.strip() for cell in first.split("\t")[2:4]] == [path.name, "3"]
+    kept = [first.replace("\ty\tgauze", "\t7\tgauze"), second.replace("a\tb", "a b")]
+    text = mended.read_text().replace(first, kept[0]).replace(second, kept[1])
+    (feed.landing / mended.name).write_text(text)
+    outcome = visitpay("load", "--hospital", hospital)
+    assert (outcome.status, feed.rejects("open")) == (0, [])
+    assert [row[0] for row in feed.tables()["Procedure"]] == [1, 2, 7]
+
+
+def no_links(code: int, *_paths: object) -> None:
+    """Refuse a hard link, as a file system does that has none."""
+    raise OSError(code, os.strerror(code))
+
+
+@only_sqlite
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS])
+def test_export_where_there_are_no_links(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """On FAT and many a share an export is whole, its owner's alone, and over no other file."""
+    deliver(feed)
+    visitpay("load")
+    linked = exported(visitpay, tmp_path / "linked")
+    monkeypatch.setattr(os, "link", partial(no_links, code))
+    files = exported(visitpay, tmp_path / "placed")
+    assert [rows for _, rows in files] == [rows for _, rows in linked]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path, _ in files)
+    assert sorted(path.name for path in (tmp_path / "placed").iterdir()) == sorted(
+        path.name for path, _ in files
+    )
+
+
+@only_sqlite
+@pytest.mark.parametrize("links", [True, False])
+def test_writing_over_no_other_file(
+    tmp_path: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    """A file of that name, a link or a directory stays as it is, and nothing is left beside it."""
+    assert feed.names() == []
+    if not links:
+        monkeypatch.setattr(os, "link", partial(no_links, errno.EPERM))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "file").write_text("theirs")
+    (folder / "link").symlink_to(folder / "nowhere")
+    (folder / "directory").mkdir()
+    for name in ("file", "link", "directory"):
+        with (
+            pytest.raises(ConfigurationError, match="cannot be written: File exists"),
+            writing(folder / name) as file,
+        ):
+            file.write("ours")
+    assert (folder / "file").read_text() == "theirs"
+    assert not (folder / "nowhere").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["directory", "file", "link"]

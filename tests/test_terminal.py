@@ -45,7 +45,9 @@ HARMFUL = "a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 HARMLESS = r"a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 
 
-def on_terminal(feed: Feed, columns: int, *arguments: str) -> tuple[str, list[str]]:
+def on_terminal(
+    feed: Feed, columns: int, *arguments: str, **settings: str
+) -> tuple[str, list[str]]:
     """Run the command on a terminal, and give what it is sent, whole and as plain lines."""
     environment = os.environ | {
         "TERM": "xterm-256color",
@@ -54,6 +56,7 @@ def on_terminal(feed: Feed, columns: int, *arguments: str) -> tuple[str, list[st
     }
     for name in ("COLUMNS", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         environment.pop(name, None)
+    environment |= settings
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
     command = [sys.executable, "-m", "visitpay", *arguments]
@@ -237,3 +240,47 @@ def test_short() -> None:
     """A table names a file by what tells it apart, and any other name in full."""
     assert short(NAME) == "Procedure_20211201_223357"
     assert short("readme.md") == "readme.md"
+
+
+FORCED = [
+    {"FORCE_COLOR": "1"},
+    {"FORCE_COLOR": "", "CLICOLOR_FORCE": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"},
+    {"TERM": "xterm-256color", "COLORTERM": "truecolor", "GITHUB_ACTIONS": "true"},
+    {"COLUMNS": "0", "LINES": "0"},
+    {"COLUMNS": "²", "LINES": "x", "TERM": ""},
+]
+
+
+@only_sqlite
+@pytest.mark.parametrize("environment", FORCED, ids=["color", "tty", "term", "zero", "odd"])
+@pytest.mark.parametrize("command", [["load"], ["files"], ["status"], ["doctor"], ["--help"]])
+def test_a_service(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, command: list[str], environment: dict[str, str]
+) -> None:
+    """Whatever the environment says of terminals, in a pipe there is text, and the whole log."""
+    deliver(feed)
+    plain = start(feed, command).communicate()
+    feed.execute("DELETE FROM delivered_keys", "DELETE FROM rejected_rows")
+    feed.execute("DELETE FROM procedures", "DELETE FROM load_files", "DELETE FROM load_runs")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out, err = start(feed, command).communicate()
+    assert "\x1b" not in out + err
+    assert [line.count(" ") for line in err.splitlines()] == [
+        line.count(" ") for line in plain[1].splitlines()
+    ]
+    assert out.count("\n") == plain[0].count("\n")
+    assert (" info: " in err) == (command == ["load"])
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("name", "value"), [("COLUMNS", "0"), ("COLUMNS", "²"), ("TERM", "dumb"), ("NO_COLOR", "1")]
+)
+def test_odd_terminals(feed: Feed, name: str, value: str) -> None:
+    """A terminal that does not know its width, or knows nothing, shows the same lines."""
+    deliver(feed)
+    shown, lines = on_terminal(feed, 80, "load", **{name: value})
+    assert lines[-len(TABLES[80]) :] == TABLES[80]
+    if value == "dumb":
+        assert "\x1b" not in shown

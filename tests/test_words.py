@@ -1,8 +1,9 @@
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from visitpay.words import ago, counted, first, minute
+from visitpay.terminal import iso
+from visitpay.words import ago, counted, first, minute, second
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,12 @@ def test_minute() -> None:
     """A moment is written in UTC, whatever its zone."""
     moment = datetime(2021, 12, 2, 0, 33, 57, tzinfo=timezone(timedelta(hours=2)))
     assert minute(moment) == "2021-12-01 22:33"
+
+
+@pytest.mark.parametrize("year", [1, 21, 999, 1000, 9999])
+def test_years_are_written_in_full(year: int) -> None:
+    """A year has four digits wherever a moment is written."""
+    moment = datetime(year, 2, 3, 4, 5, 6, 700, tzinfo=UTC)
+    assert minute(moment) == f"{year:04}-02-03 04:05"
+    assert second(moment) == f"{year:04}-02-03 04:05:06"
+    assert iso(moment) == f"{year:04}-02-03T04:05:06Z"

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from io import StringIO
@@ -24,7 +24,13 @@ from visitpay.cli_looks import (
     verdict,
 )
 from visitpay.cli_rejects import rejects_app
-from visitpay.errors import ConfigurationError, StoppedError, VisitPayError
+from visitpay.errors import (
+    ConfigurationError,
+    OutputError,
+    StoppedError,
+    VisitPayError,
+    foreseen,
+)
 from visitpay.options import (
     ATTENTION_STATUS,
     CONFIGURATION_STATUS,
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     from visitpay.loading import FileReport, RunReport, Tolerance
 
 ENDS = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
+_INTERRUPTED_STATUS = 130
 _NAMED = 3
 """So many files are named where more may be meant."""
 
@@ -106,8 +113,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
         object,
         typer.Option(
             parser=as_tolerance,
-            metavar="ROWS|PERCENT%",
-            help="Exit with 1 only if more rows than this are rejected.",
+            metavar="ROWS|SHARE",
+            help="Exit with 1 only if more rows than this are rejected: 10, or 5percent (also 5%).",
         ),
     ] = "0",
     hold_above: Annotated[
@@ -183,8 +190,9 @@ def _watched(watch: "Watch") -> Iterator[None]:
     except typer.Exit as leaving:
         watch.end(leaving.exit_code)
         raise
-    except Exception as error:
-        watch.end(_exit_status(error), error)
+    except BaseException as error:
+        told = foreseen(error)
+        watch.end(_exit_status(told), told)
         raise
     watch.end(0)
 
@@ -429,63 +437,84 @@ def sample(
     written = write_sample(
         directory, visits=visits, days=days, dirt=dirt, seed=seed, hospital=hospital
     )
+    from visitpay.terminal import line
+
     for path in written:
-        typer.echo(path)
+        line(path)
 
 
-def _log_failure(error: VisitPayError) -> None:
+def _log_failure(told: VisitPayError, error: BaseException) -> None:
     from visitpay.events import Event
 
     logger = logging.getLogger("visitpay")
-    event = Event.RUN_STOPPED if isinstance(error, StoppedError) else Event.FAILURE
+    event = Event.RUN_STOPPED if isinstance(told, StoppedError) else Event.FAILURE
     logger.debug("traceback", exc_info=error, extra=event.extra)
     if any(getattr(handler, "as_json", False) for handler in logger.handlers):
-        logger.error("%s", error, extra=event.extra)
+        logger.error("%s", told, extra=event.extra)
     else:
-        from visitpay import terminal
-
-        terminal.say(f"visitpay: {error}", terminal.err)
+        _say_on_stderr(f"visitpay: {told}")
 
 
-def _show_usage(error: typer.BadParameter) -> None:
+def _say_on_stderr(text: str) -> None:
     from visitpay import terminal
 
-    said = StringIO()
+    with suppress(OSError):  # who cannot hear us must go by the exit status
+        terminal.say(text, terminal.err)
+
+
+def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
+    """Give what an argument's error says, in short and in full.
+
+    A password with a space that stands without quotes is two arguments.
+    """
+    message, said = error.format_message(), StringIO()
     error.show(said)
-    terminal.say(said.getvalue().rstrip(), terminal.err)
+    if any("://" in each for each in given) and "unexpected extra argument" in message:
+        message = "unexpected extra arguments; put the URL into quotes"
+        return message, f"Error: {message}"
+    return message, said.getvalue().rstrip()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; the exit status says how it went."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(app(args=given, prog_name="visitpay", standalone_mode=False) or 0)
+        status = app(args=given, prog_name="visitpay", standalone_mode=False) or 0
     except _UsageError as error:
-        _tell_json(given, "failed", error.format_message())
-        _show_usage(error)
+        message, said = _usage(given, error)
+        _tell_json(given, "failed", message)
+        _say_on_stderr(said)
         _tell_of_arguments(given)
         sys.exit(CONFIGURATION_STATUS)
-    except VisitPayError as error:
-        _tell_json(
-            given, "interrupted" if isinstance(error, StoppedError) else "failed", str(error)
-        )
-        _log_failure(error)
-        sys.exit(_exit_status(error))
-    except OSError as error:
-        typer.echo(f"visitpay: the output cannot be written: {error.strerror}", err=True)
-        sys.exit(DATABASE_STATUS)
+    except SystemExit as leaving:  # typer's, which says 1
+        is_lost = isinstance(leaving.__context__, BrokenPipeError)
+        sys.exit(DATABASE_STATUS if is_lost else leaving.code)
+    except BaseException as error:  # noqa: BLE001 - polars panics with one
+        sys.exit(_ended_by(given, error))
+    if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C
+        sys.exit(_ended_by(given, KeyboardInterrupt()))
+    sys.exit(status)
+
+
+def _ended_by(given: Sequence[str], error: BaseException) -> int:
+    """Tell what ended the command, in a line of words and of JSON; gives its exit status."""
+    told = foreseen(error)
+    if not isinstance(told, OutputError):
+        how = "interrupted" if isinstance(told, StoppedError) else "failed"
+        _tell_json(given, how, str(told))
+    _log_failure(told, error)
+    return _exit_status(told)
 
 
 def _tell_json(given: Sequence[str], status: str, error: str) -> None:
     if "--json" in given:
         from visitpay.terminal import dumps
 
-        typer.echo(dumps({"status": status, "error": error}))
+        with suppress(OSError):
+            typer.echo(dumps({"status": status, "error": error}))
 
 
-def _exit_status(error: Exception) -> int:
-    if isinstance(error, StoppedError):
-        return error.exit_status
-    if isinstance(error, ConfigurationError):
-        return CONFIGURATION_STATUS
-    return DATABASE_STATUS if isinstance(error, VisitPayError | OSError) else 1
+def _exit_status(told: VisitPayError) -> int:
+    if isinstance(told, StoppedError):
+        return told.exit_status
+    return CONFIGURATION_STATUS if isinstance(told, ConfigurationError) else DATABASE_STATUS

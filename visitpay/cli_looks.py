@@ -278,7 +278,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
     from visitpay.landing import scan
     from visitpay.overview import overview
     from visitpay.private import writing
-    from visitpay.terminal import dumps
+    from visitpay.terminal import dumps, line
 
     now = datetime.now(UTC)
     landed = scan(landing, hospital)
@@ -288,7 +288,10 @@ def report(  # noqa: PLR0913 - each is an option of the command
     with writing(output, over=reporting.BEGIN) as file:
         file.write(page)
     state = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
-    typer.echo(dumps({**state, "path": str(output)}) if as_json else output)
+    if as_json:
+        typer.echo(dumps({**state, "path": str(output)}))
+    else:
+        line(output)
 
 
 def _reporting() -> ModuleType:

@@ -1,5 +1,6 @@
 """The commands for rejected rows."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,8 @@ from visitpay.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
 
 rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
 
@@ -153,17 +156,33 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
 
 @rejects_app.command("dismiss")
-def dismiss_rejects(
+def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     ids: Annotated[
-        list[int], typer.Argument(metavar="ID...", help="As `rejects list` shows them.")
-    ],
+        list[int] | None,
+        typer.Argument(
+            metavar="[ID]...",
+            min=1,
+            max=(1 << 63) - 1,
+            help="As `rejects list` shows them.",
+        ),
+    ] = None,
     *,
     why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
     database_url: DatabaseUrl = DEFAULT_URL,
+    file: OfFile = None,
+    entity: OfEntity = None,
+    reason: OfReason = None,
+    key: OfKey = None,
+    since: PutAsideSince = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many, and dismiss none.")
+    ] = False,
     wait: Wait = 60,
     as_json: Json = False,
 ) -> None:
     """Close open rejects that will never be mended, and record why.
+
+    They are chosen by their IDs, or by options as in `rejects list`.
 
     Example: visitpay rejects dismiss 12 13 --why "test patients"
     """
@@ -174,12 +193,26 @@ def dismiss_rejects(
     if not why.strip():
         message = "say why"
         raise typer.BadParameter(message, param_hint="--why")
-    with Hold(make_engine(database_url), wait) as hold:
-        hold.unit(lambda connection: quarantine.dismiss(connection, ids, why))
+    wanted = quarantine.Wanted(file, entity, reason, key, since=since)
+    if bool(ids) == (wanted != quarantine.Wanted()):
+        message = "give IDs, or say which by --file, --entity, --reason, --key or --since"
+        raise typer.BadParameter(message, param_hint="ID")
+    dismissed: list[int] = []
+
+    def dismiss(connection: "Connection") -> None:
+        dismissed[:] = ids or quarantine.ids_of(connection, wanted)
+        quarantine.dismiss(connection, dismissed, why)
+
+    with stoppable(), Hold(make_engine(database_url), wait) as hold, ExitStack() as trial:
+        if dry_run:
+            trial.enter_context(hold.rehearsal())
+        hold.unit(dismiss)
     if as_json:
-        typer.echo(terminal.dumps({"dismissed": ids}))
+        document = {"dismissed": dismissed, "total": len(dismissed), "dry_run": dry_run}
+        typer.echo(terminal.dumps(document))
     else:
-        typer.echo(f"rejects dismissed {len(ids):,}")
+        kept = "dry run, nothing kept: " if dry_run else ""
+        typer.echo(f"{kept}rejects dismissed {len(dismissed):,}")
 
 
 @rejects_app.command("retry")

@@ -4,28 +4,59 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unicodedata import category
 
 from sqlalchemy import URL, Connection, Engine, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from visitpay import DEFAULT_URL
 from visitpay.dialects import EXAMPLES, dialect_of
-from visitpay.errors import ConfigurationError, DatabaseError
+from visitpay.errors import ConfigurationError, DatabaseError, RefusedError
 
 MIGRATE = "run: alembic upgrade head"
+
+_UNREADABLE = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
+_LOGIN = re.compile("[^:/]*(?::[^@]*)?@")
+"""What stands before the host, as SQLAlchemy reads it."""
 
 
 def parse_url(url: str | URL) -> URL:
     """Read a database URL; raises ConfigurationError, without the URL's password, if it is none."""
+    if isinstance(url, str):
+        _require_unambiguous(url)
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        message = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
-        raise ConfigurationError(message) from error
+    except (ArgumentError, ValueError):  # which may name what follows an @ in a password
+        raise ConfigurationError(_UNREADABLE) from None
+    if parsed.drivername == "postgres":
+        parsed = parsed.set(drivername="postgresql")
     if parsed.get_backend_name() not in EXAMPLES:
         message = f"{parsed.drivername} is not supported; use a URL like {DEFAULT_URL}"
         raise ConfigurationError(message)
     return dialect_of(parsed).checked(parsed)
+
+
+def _require_unambiguous(url: str) -> None:
+    """Refuse a URL of which a part could be taken for another: what is left of a password is told.
+
+    A driver's errors name hosts, databases and options, and never a password.
+    """
+    if url != url.strip() or any(category(letter) == "Cc" for letter in url):
+        message = (
+            "the database URL has a space, a line end or a control character around it or in it;"
+            " take it away (a file of settings with Windows line ends has one in each line)"
+        )
+        raise ConfigurationError(message)
+    driver, _, rest = url.partition("://")
+    if driver.startswith("postgres"):
+        login = _LOGIN.match(rest)
+        ours, others = (login[0], rest[login.end() :]) if login else ("", rest)
+        if "?" in ours or "@" in others:
+            message = (
+                "the database URL can be read in two ways: @ in a password, a user's name or an"
+                " option is written %40, and so / %2F, ? %3F"
+            )
+            raise ConfigurationError(message)
 
 
 def make_engine(url: str | URL, *, read_only: bool = False) -> Engine:
@@ -96,12 +127,16 @@ def _scripts() -> Path:
 def translated(url: URL) -> Iterator[None]:
     """Turn the driver's errors into a DatabaseError that says what to do.
 
-    The traceback stays, without the driver's error: that may name values of a row.
+    The traceback stays, without the driver's error: that may name values of a row. What the
+    database refused for the sake of the data is a RefusedError.
     """
     try:
         yield
     except DBAPIError as error:
-        what, remedy = dialect_of(url).explained(error)
+        dialect = dialect_of(url)
+        what, remedy = dialect.explained(error)
+        if dialect.is_of_data(error):
+            raise RefusedError(what, remedy).with_traceback(error.__traceback__) from None
         message = (
             f"the database cannot be used: {what}; "
             f"nothing half-done is kept, {remedy} and run again"

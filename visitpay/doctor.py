@@ -17,7 +17,7 @@ from visitpay.errors import BusyError, VisitPayError
 from visitpay.hold import Hold
 from visitpay.landing import printable
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
-from visitpay.words import counted, minute
+from visitpay.words import counted, minute, second
 
 OK = "ok"
 WARNING = "warning"
@@ -141,10 +141,18 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         with reading(url), translated(engine.url), engine.connect() as connection:
             # It is at head, and the engine of a load keeps foreign keys.
             version = connection.dialect.server_version_info or ()
+            lacking = dialect_of(connection).lacking_encoding(connection)
     except VisitPayError as error:
         yield Examined("database", ERROR, str(error))
         return
     yield _version(engine.name, version)
+    if lacking:
+        remedy = (
+            "make a database with ENCODING 'UTF8' TEMPLATE template0, run: alembic upgrade head,"
+            " and load the files into it"
+        )
+        seen = f"{lacking}: a file with a character that it lacks fails whole"
+        yield Examined("encoding", WARNING, seen, remedy)
     yield from _as_a_load(engine, url)
     with reading(url) as connection:
         for look in (_references, _clock):
@@ -235,9 +243,9 @@ def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
 
 def _clock(connection: Connection) -> Examined:
     now, newest = datetime.now(UTC), connection.scalar(select(func.max(LoadRun.started_at)))
-    seen = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    seen = f"{second(now)} UTC"
     if newest is not None and newest > now:
-        seen += f", but a run began at {newest:%Y-%m-%d %H:%M:%S}"
+        seen += f", but a run began at {second(newest)}"
         return Examined("clock", ERROR, seen, "set the clock; is it kept by NTP?")
     return Examined("clock", OK, seen)
 

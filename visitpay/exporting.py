@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from visitpay import ledger
 from visitpay.errors import FileChangedError, FileError
-from visitpay.landing import LandedFile, reading
+from visitpay.landing import LandedFile, reading, require_hospital
 from visitpay.layout import Layout, is_resubmission
 from visitpay.lines import whole_lines
 from visitpay.mending import citation_pattern, cited_line
@@ -235,7 +235,9 @@ def harmless(cell: str) -> str:
 
 
 def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:
-    return directory / f"{hospital}_VisitPay_{what}_{moment:%Y%m%d_%H%M%S}.txt"
+    require_hospital(hospital)
+    stamp = f"{moment:%m%d_%H%M%S}"  # of a year below 1000, %Y has less than four digits
+    return directory / f"{hospital}_VisitPay_{what}_{moment.year:04}{stamp}.txt"
 
 
 def _write(

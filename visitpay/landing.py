@@ -72,9 +72,7 @@ def scan(directory: Path, hospital: str) -> Landing:
     Hidden files are passed over: uploads in progress hide behind a dot. Raises ConfigurationError
     when the directory cannot be read.
     """
-    if not (hospital and hospital.isprintable()):
-        message = "the hospital's name must be printable: files' names begin with it"
-        raise ConfigurationError(message)
+    require_hospital(hospital)
     pattern = _name_pattern(hospital)
     order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
     files: list[LandedFile] = []
@@ -96,6 +94,13 @@ def scan(directory: Path, hospital: str) -> Landing:
         raise ConfigurationError(message) from error
     files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
     return Landing(tuple(files), dict(sorted(strange.items())))
+
+
+def require_hospital(name: str) -> None:
+    """Raise ConfigurationError for a hospital's name with which no file's name can begin."""
+    if not (name and name.isprintable() and "/" not in name):
+        message = "the hospital's name must be printable, without a slash: files begin with it"
+        raise ConfigurationError(message)
 
 
 def short(name: str) -> str:

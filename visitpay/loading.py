@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidRequestError
 
 from visitpay import landing, ledger
 from visitpay.errors import (
@@ -22,7 +22,9 @@ from visitpay.errors import (
     FileChangedError,
     FileError,
     HeldError,
+    RefusedError,
     VisitPayError,
+    unforeseen,
 )
 from visitpay.events import RUN_ID, Event
 from visitpay.hold import Hold
@@ -195,15 +197,18 @@ class _Run:
     def load(self, landed: landing.Landing) -> RunReport:
         try:
             return self._load(landed)
-        except KeyboardInterrupt as stopped:
+        except VisitPayError:
+            raise
+        except BaseException as ended:
             if not self._options.dry_run:
-                self._interrupt(stopped)
+                self._interrupt(ended)
             raise
 
-    def _interrupt(self, stopped: KeyboardInterrupt) -> None:
-        clear_frames(stopped.__traceback__)  # their cursors would keep SQLite's lock
+    def _interrupt(self, ended: BaseException) -> None:
+        """Write down at once that a signal, or what nobody foresaw, ended the run."""
+        clear_frames(ended.__traceback__)  # their cursors would keep SQLite's lock
         # If it cannot be written down, the next run does so.
-        with suppress(VisitPayError, SQLAlchemyError):
+        with suppress(Exception):
             self._hold.last_unit(partial(ledger.interrupt_runs, finished_at=datetime.now(UTC)))
 
     def _load(self, landed: landing.Landing) -> RunReport:
@@ -283,7 +288,8 @@ class _Run:
             return done or self._consume(connection, run_id, file)
 
         try:
-            counts = self._hold.unit(consume)
+            with faults_of_a_file():
+                counts = self._hold.unit(consume)
         except FileChangedError as error:
             message = "%s: %s; left for the next run"
             logger.warning(message, file.name, error, extra=Event.FILE_CHANGED.extra)
@@ -294,12 +300,23 @@ class _Run:
             told = str(error)
             advice = f"; {TO_APPROVE}" if held else ""
             logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
-            self._hold.unit(lambda each: ledger.enter_failure(each, run_id, file, status, told))
+            self._enter_failure(run_id, file, status, told)
             report = FileReport(file, status, Counts(), told)
         else:
             _log_loaded(file, counts)
             report = FileReport(file, LOADED, counts)
         return report
+
+    def _enter_failure(self, run_id: int, file: LandedFile, status: str, told: str) -> None:
+        """Enter it into the ledger, in ASCII if the database lacks a character of the error."""
+        enter = partial(ledger.enter_failure, run_id=run_id, file=file, status=status)
+        plain = printable(told).encode("ascii", "backslashreplace").decode()
+        for error in (told, plain):
+            with suppress(RefusedError, UnicodeError):
+                self._hold.unit(partial(enter, error=error))
+                return
+        message = "%s: that it failed is not in the ledger: the database cannot hold its name"
+        logger.warning(message, file.name, extra=Event.FILE_FAILED.extra)
 
     def _consume(self, connection: Connection, run_id: int, file: LandedFile) -> Counts:
         """Load one file, within a transaction of its own."""
@@ -375,7 +392,7 @@ class _Run:
         """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
         resolved = 0
         for orphanage in self._hold.unit(ledger.orphanages):
-            closed = self._hold.unit(partial(_heal, orphanage))
+            closed = self._heal(orphanage)
             if closed:
                 what = ("row found what it refers to", "rows found what they refer to")
                 found = counted(closed, *what)
@@ -383,23 +400,49 @@ class _Run:
             resolved += closed
         return resolved
 
+    def _heal(self, orphanage: ledger.Orphanage) -> int:
+        from visitpay.intake import heal
+
+        try:
+            with faults_of_a_file():
+                return self._hold.unit(partial(heal, orphanage=orphanage))
+        except FileError as error:
+            message = "%s: its rejected rows cannot be tried again: %s"
+            logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
+            return 0
+
+
+@contextmanager
+def faults_of_a_file() -> Iterator[None]:
+    """Turn whatever one file can cause into a FileError, so that the others go on.
+
+    polars panics with a BaseException. No fault of a file is what ends a run: a database that
+    cannot be used, a signal, and a misuse of SQLAlchemy.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        _log_traceback(error)
+        message = f"the database refuses it: {error.what}; nothing of it was loaded"
+        raise FileError(message) from error
+    except (VisitPayError, KeyboardInterrupt, SystemExit, GeneratorExit, InvalidRequestError):
+        raise
+    except BaseException as error:
+        _log_traceback(error)
+        message = f"cannot be loaded: {unforeseen(error)}; nothing of it was, please report this"
+        raise FileError(message) from error
+
+
+def _log_traceback(error: BaseException) -> None:
+    logger.debug("traceback", exc_info=error, extra=Event.FILE_FAILED.extra)
+    clear_frames(error.__traceback__)  # they would keep the rows of a batch
+
 
 def _open(files: list[LandedFile], connection: Connection) -> tuple[int, ledger.Plan]:
     run_id = ledger.open_run(connection)
     plan = ledger.plan(connection, files)
     ledger.touch(connection, plan.touched)
     return run_id, plan
-
-
-def _heal(orphanage: ledger.Orphanage, connection: Connection) -> int:
-    from visitpay.intake import heal
-
-    try:
-        return heal(connection, orphanage)
-    except FileError as error:
-        message = "%s: its rejected rows cannot be tried again: %s"
-        logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
-        return 0
 
 
 def _require_time_come(file: LandedFile) -> None:

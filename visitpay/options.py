@@ -19,6 +19,9 @@ DATABASE_STATUS = 3
 
 ALL_PERCENT = 100
 
+PERCENT = ("%", "percent")
+"""How a share is told from a number; cron cuts a command at a `%`."""
+
 
 class LogFormat(StrEnum):
     """How the log is written."""
@@ -74,7 +77,7 @@ def as_tolerance(text: str) -> "Tolerance":
     """Read how many rejects are tolerated: rows, or a share of them."""
     from visitpay.loading import Tolerance
 
-    if text.endswith("%"):
+    if text.endswith(PERCENT):
         return Tolerance(as_percent(text), percent=True)
     if not (text.isascii() and text.isdigit()):
         message = "not a number of rows like 10, or a share of them like 0.5%"
@@ -112,7 +115,8 @@ def _require_one_of(names: Iterable[str], given: str) -> None:
 
 def as_percent(given: object) -> float:
     """Read a share in percent, with or without its sign."""
-    number = str(given).removesuffix("%")
+    text = str(given)
+    number = text.removesuffix("%") if text.endswith("%") else text.removesuffix("percent")
     if not (number.isascii() and number.replace(".", "", 1).isdigit()):
         message = "not a percentage like 0.5%"
         raise typer.BadParameter(message)

@@ -3,11 +3,13 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from visitpay.errors import ConfigurationError
+
+_ANEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def may_write_over(path: Path, begin: bytes) -> bool:
@@ -40,17 +42,33 @@ def writing(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
             message = f"{path} is there, and is not ours to write over; name another place"
             raise ConfigurationError(message)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
-        opened = os.open(hidden, flags, 0o600)
+        hidden.unlink(missing_ok=True)  # of one that was killed
+        opened = os.open(hidden, _ANEW, 0o600)
         try:
             with os.fdopen(
                 opened, "w", encoding="utf-8", errors="surrogateescape", newline=""
             ) as file:
-                os.fchmod(opened, 0o600)
+                with suppress(PermissionError):  # FAT has no permissions
+                    os.fchmod(opened, 0o600)
                 yield file
-            (os.replace if over else os.link)(hidden, path)
+            (os.replace if over else _place)(hidden, path)
         finally:
             hidden.unlink(missing_ok=True)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ConfigurationError(message) from error
+
+
+def _place(hidden: Path, path: Path) -> None:
+    """Give a file its name; raises FileExistsError if there is one of that name."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        raise
+    except OSError:  # FAT, network and FUSE file systems have no links, and say so in many ways
+        os.close(os.open(path, _ANEW, 0o600))
+        try:
+            hidden.replace(path)
+        except OSError:
+            path.unlink()  # the name was ours, and is empty
+            raise

@@ -33,8 +33,11 @@ from visitpay.models import (
     entity_named,
 )
 from visitpay.upserts import insert_rows, table_of
+from visitpay.words import first
 
 ROWS_AT_ONCE = 50_000
+
+_IDS_TO_NAME = 10
 
 IS_OUT = RejectedRow.status.in_((OPEN, DISMISSED))
 """The condition under which a rejected row is in no table: neither healed nor replaced since."""
@@ -211,16 +214,20 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
 
 
 def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
-    """Close open rejects that nobody will mend, and record why.
+    """Close open rejects that nobody will mend, however many, and record why.
 
     Raises ConfigurationError, with nothing changed, when one of them is not an open reject.
     """
-    chosen = RejectedRow.id.in_(ids)
+    if not ids:
+        return
+    given = table_of(connection, pl.Series(ids, dtype=pl.Int64))
+    chosen = RejectedRow.id.in_(select(given.c.value))
     found = set(
         connection.scalars(select(RejectedRow.id).where(chosen, RejectedRow.status == OPEN))
     )
     if strange := sorted(set(ids) - found):
-        message = f"no open rejects: {', '.join(map(str, strange))}; nothing was dismissed"
+        named = first(map(str, strange), _IDS_TO_NAME, len(strange))
+        message = f"no open rejects: {named}; nothing was dismissed"
         raise ConfigurationError(message)
     closing = {"status": DISMISSED, "closed_at": datetime.now(UTC), "why": why}
     connection.execute(update(RejectedRow).where(chosen).values(closing))
@@ -273,6 +280,12 @@ def listing(connection: Connection, wanted: Wanted, limit: int) -> list[RowMappi
     query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
     ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
     return list(connection.execute(ordered.where(*wanted.conditions)).mappings())
+
+
+def ids_of(connection: Connection, wanted: Wanted) -> list[int]:
+    """Give the ids of rejects, in order."""
+    query = select(RejectedRow.id).join_from(RejectedRow, LoadFile).order_by(RejectedRow.id)
+    return list(connection.scalars(query.where(*wanted.conditions)))
 
 
 def counts(connection: Connection, wanted: Wanted) -> dict[str, int]:

@@ -27,7 +27,7 @@ from visitpay.overview import Overview
 from visitpay.parsing import REASONS
 from visitpay.quarantine import Wanted
 from visitpay.remedies import REMEDIES
-from visitpay.words import ago, counted, minute
+from visitpay.words import ago, counted, minute, second
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -147,7 +147,7 @@ def _load_times(connection: Connection) -> Chart:
 
 def _differences(connection: Connection) -> Chart:
     values = {
-        (f"{each['compared_at']:%Y-%m-%d %H:%M:%S}", "visits"): each["different"]
+        (second(each["compared_at"]), "visits"): each["different"]
         for each in reversed(balances.comparisons(connection, DAYS))
     }
     places = [place for place, _ in values]

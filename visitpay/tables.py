@@ -12,8 +12,8 @@ from rich.text import Text
 _INDENT = 4
 _NARROWEST = 2 * _INDENT
 """No terminal is taken for narrower than this."""
-_CONSOLE = Console()
-"""Rich asks for one where it folds a text."""
+_CONSOLE = Console(_environ={})
+"""Rich asks for one where it folds a text; it falls over odd settings of the environment."""
 
 
 @dataclass(frozen=True)

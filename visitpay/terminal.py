@@ -2,20 +2,25 @@
 
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
+from traceback import format_tb
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from visitpay.errors import VisitPayError
 from visitpay.events import RUN_ID
 from visitpay.landing import printable, short
 from visitpay.tables import Column, lay_out, width_of
-from visitpay.words import counted
+from visitpay.words import counted, second
 
 if TYPE_CHECKING:
     from rich.progress import Progress as BarProgress
@@ -25,12 +30,33 @@ if TYPE_CHECKING:
 _NAMES = ("id", "line", "key", "visit")
 """Columns of which the numbers count nothing, and so have no separators."""
 
-err = Console(stderr=True)
+
+class _Console(Console):
+    """A terminal is one that the system calls so, whatever the environment says.
+
+    Else FORCE_COLOR, which CI and some service managers set, would have colours in a log file.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        # Rich takes a width of 0, which a service may have, and falls over one of `²`.
+        measures = {name: os.environ.get(name, "") for name in ("COLUMNS", "LINES")}
+        odd = {name for name, told in measures.items() if not _A_MEASURE.fullmatch(told)}
+        kept = {name: told for name, told in os.environ.items() if name not in odd}
+        super().__init__(stderr=stderr, _environ=kept)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.file.isatty()
+
+
+_A_MEASURE = re.compile("[1-9][0-9]{0,3}")
+
+err = _Console(stderr=True)
 
 
 def iso(moment: datetime | None) -> str | None:
     """Write a moment as `2021-12-01T22:33:57Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return f"{second(moment)}Z".replace(" ", "T") if moment else None
 
 
 def dumps(document: object) -> str:
@@ -46,8 +72,13 @@ def _plain(value: object) -> object:
 
 def say(text: str, console: Console | None = None) -> None:
     """Print a text, on standard output if nothing else is given, folded on a terminal only."""
-    console = console or Console()
-    console.print(Text(text), soft_wrap=not console.file.isatty())
+    console = console or _Console()
+    console.print(Text(text), soft_wrap=not console.is_terminal)
+
+
+def line(path: Path) -> None:
+    """Print a path on a line of its own, never folded."""
+    _Console().print(Text(printable(str(path))), soft_wrap=True)
 
 
 def show(
@@ -66,12 +97,12 @@ def show(
     without its `spare` columns where those would not fit. Without rows it prints `nothing`; where
     they are fewer than the `total`, that they are.
     """
-    console = Console()
+    console = _Console()
     if not rows:
         if nothing:
             say(nothing)
         return
-    width = console.width if console.file.isatty() else sys.maxsize
+    width = console.width if console.is_terminal else sys.maxsize
     made = [_column(*cells) for cells in zip(headers, *rows, strict=True)]
     columns = [column for column in made if any(column.cells[1:])]
     if columns and width_of(columns if columns[-1].is_number else columns[:-1]) > width:
@@ -119,8 +150,8 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         moment = datetime.fromtimestamp(record.created, UTC)
         level, message = record.levelname, record.getMessage()
-        if record.exc_info:
-            message = logging.Formatter().formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1]:
+            message = _traced(record.exc_info[1])
         line = f"{iso(moment)} {level.lower()}: {message}"
         if self.as_json:
             named = {"event": getattr(record, "event", None), "run_id": RUN_ID.get()}
@@ -134,12 +165,24 @@ class _Handler(logging.Handler):
                 err.file.write(f"{line}\n")
 
 
+def _traced(error: BaseException) -> str:
+    """Write tracebacks, without the texts of errors that are not ours: they may hold a cell."""
+    told: list[str] = []
+    each: BaseException | None = error
+    while each is not None:
+        text = f": {each}" if isinstance(each, VisitPayError) else ""
+        places = "".join(format_tb(each.__traceback__))
+        told.append(f"Traceback (most recent call last):\n{places}{type(each).__name__}{text}")
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return "\n".join(reversed(told))
+
+
 @contextmanager
 def progress_bar() -> Iterator["Progress"]:
     """Show a progress bar on standard error while the block runs; nothing off a terminal."""
     from visitpay.loading import Silent
 
-    if not err.is_terminal:
+    if not err.is_terminal or err.is_dumb_terminal:
         yield Silent()
         return
     from rich import table

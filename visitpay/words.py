@@ -18,7 +18,13 @@ def first(names: Iterable[str], most: int, total: int) -> str:
 
 def minute(moment: datetime) -> str:
     """Write a moment, in UTC and without saying so, as `2021-12-01 22:33`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return second(moment)[:-3]
+
+
+def second(moment: datetime) -> str:
+    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33:57`."""
+    # strftime gives the year 21 two digits.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def ago(age: timedelta) -> str:

@@ -60,6 +60,9 @@ class Dialect(Protocol):
     def migration_opening(self) -> tuple[str, ...]:
         """Give the statements with which a migration begins."""
 
+    def lacking_encoding(self, connection: Connection) -> str:
+        """Give the name of the database's encoding, unless it has every character."""
+
     def broken_references(self, connection: Connection) -> set[str]:
         """Give the tables of which rows refer to nothing, where the database lets that happen."""
 
@@ -79,6 +82,9 @@ class Dialect(Protocol):
 
     def is_orphan(self, error: DBAPIError) -> bool:
         """Say whether a foreign key failed."""
+
+    def is_of_data(self, error: DBAPIError) -> bool:
+        """Say whether the database refused what it was given, and not its being used."""
 
     def is_transient(self, error: DBAPIError) -> bool:
         """Say whether the same work may succeed in a moment, on another connection perhaps."""

@@ -1,5 +1,6 @@
 """PostgreSQL, through psycopg 3: COPY into a temporary table, then one upsert of all its rows."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,21 +23,23 @@ from sqlalchemy import (
     bindparam,
     cast,
     create_engine,
+    event,
     func,
     literal,
     literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.schema import CreateTable, DropTable
 
 from visitpay.dialects import EXAMPLES, Trouble, Written
-from visitpay.errors import ConfigurationError
+from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.upserts import do_update_changed
 
 if TYPE_CHECKING:
     import polars as pl
+    import psycopg
 
 RUN_LOCK = 0x76697369_74706179
 """The key of the advisory lock of the one load of a database ("visitpay")."""
@@ -46,15 +49,29 @@ ROWS_PER_WRITE = 10_000
 
 _SETTINGS = {
     "application_name": "visitpay",
-    "client_encoding": "utf8",
     "connect_timeout": "10",
     # A server that went away without a word is noticed in minutes, not hours.
     "keepalives_idle": "60",
 }
 """What libpq is told, unless the URL says otherwise."""
 
+_SESSION = {
+    "TimeZone": "UTC",  # another may put a time beyond the years that Python knows
+    "DateStyle": "ISO, MDY",  # psycopg reads no other
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+}
+"""What a session is told, whatever server, database, role, environment and URL say."""
+_SET = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items()
+)
+_ORIGIN = "SELECT current_setting('session_replication_role') = 'origin'"
+
 _TELLING = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
 """The classes of errors whose message names no value of a row (PostgreSQL, appendix A)."""
+
+_OF_DATA = ("22", "23")
 
 _TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 """Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
@@ -69,6 +86,18 @@ _REMEDIES = {
 }
 
 
+_LACKING = "a character that the database's encoding lacks (see: visitpay doctor)"
+_REFUSALS = {
+    "22021": _LACKING,
+    "22P05": _LACKING,
+    "DataError": "a NUL, or another value that PostgreSQL cannot hold",
+}
+"""What is wrong with a value, by SQLSTATE, or by the error's name where psycopg refuses it."""
+
+_ODD_HOST = re.compile(r"""(?<!user )(["'])[^"']*@[^"']*\1""")
+"""A name with an @, but a user's: what stands before it may be a password (PGHOST)."""
+
+
 def checked(url: URL) -> URL:
     """Give the URL for psycopg 3; raises ConfigurationError when psycopg is not there."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
@@ -79,6 +108,17 @@ def checked(url: URL) -> URL:
     except ImportError as error:
         message = "PostgreSQL needs an extra; run: pip install 'visitpay[postgres]'"
         raise ConfigurationError(message) from error
+    from psycopg.pq import Conninfo
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    hosts = url.normalized_query.get("host", ())
+    if url.query.keys() - known or any("@" in host for host in hosts):
+        # Not named: it may be what follows an & in a password.
+        message = (
+            "an option of the database URL is none that PostgreSQL knows, or its host has an @;"
+            " in a password & is written %26, @ %40"
+        )
+        raise ConfigurationError(message)
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -97,7 +137,35 @@ def make_migration_engine(url: URL) -> Engine:
 
 def _engine(url: URL) -> Engine:
     settings = {name: value for name, value in _SETTINGS.items() if name not in url.query}
-    return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=settings)
+    engine = create_engine(
+        url.difference_update_query(["client_encoding"]),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=settings | {"client_encoding": "utf8"},
+    )
+    event.listen(engine, "connect", _set_up, insert=True)  # before SQLAlchemy asks anything
+    return engine
+
+
+def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) -> None:
+    """Say what the session needs; raises DatabaseError where it would not keep foreign keys.
+
+    In statements and not as it connects: a pooler (PgBouncer) refuses most options.
+    """
+    connection.execute(_SET)
+    (kept,) = connection.execute(_ORIGIN).fetchone() or (False,)
+    connection.commit()
+    if not kept:
+        message = (
+            "this role's sessions do not keep foreign keys; take its session_replication_role away"
+        )
+        raise DatabaseError(message)
+
+
+def lacking_encoding(connection: Connection) -> str:
+    """Give the name of the database's encoding, unless it has every character."""
+    encoding = str(connection.scalar(select(func.current_setting("server_encoding"))))
+    return "" if encoding == "UTF8" else encoding
 
 
 def migration_opening() -> tuple[str, ...]:
@@ -220,6 +288,13 @@ def is_orphan(error: DBAPIError) -> bool:
     return _sqlstate(error) == "23503"
 
 
+def is_of_data(error: DBAPIError) -> bool:
+    """Say whether a value, or what a constraint says of it, was refused, be it by psycopg."""
+    return _sqlstate(error).startswith(_OF_DATA) or (
+        isinstance(error, DataError) and not _sqlstate(error)
+    )
+
+
 def is_transient(error: DBAPIError) -> bool:
     """Say whether the same work may succeed in a moment."""
     return _sqlstate(error).startswith(_TRANSIENT)
@@ -228,6 +303,8 @@ def is_transient(error: DBAPIError) -> bool:
 def explained(error: DBAPIError) -> Trouble:
     """Say what the server says, unless it may name values of a row: then only what it is about."""
     state = _sqlstate(error)
+    if known := _REFUSALS.get(state or type(error).__name__):
+        return Trouble(known, "mend it")
     diagnosis = getattr(error.orig, "diag", None)
     if state.startswith(_TELLING):
         what = getattr(diagnosis, "message_primary", None) or str(error.orig)
@@ -236,6 +313,7 @@ def explained(error: DBAPIError) -> Trouble:
         parts = (getattr(diagnosis, name, None) for name in named)
         what = " ".join([type(error.orig).__name__, *filter(None, parts)])
     remedies = (_REMEDIES.get(part) for part in (state, state[:2]))
+    what = _ODD_HOST.sub("(a name with an @, withheld)", what)
     return Trouble(" ".join(what.split()), next(filter(None, remedies), "mend it"))
 
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
     values,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from visitpay.dialects import EXAMPLES, Trouble, Written
 from visitpay.errors import ConfigurationError, DatabaseError
@@ -135,6 +135,11 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
 def migration_opening() -> tuple[str, ...]:
     """Give none: BEGIN IMMEDIATE keeps two migrations apart."""
     return ()
+
+
+def lacking_encoding(_connection: Connection) -> str:
+    """Give none: each of SQLite's encodings has every character."""
+    return ""
 
 
 def broken_references(connection: Connection) -> set[str]:
@@ -303,13 +308,20 @@ def is_orphan(error: DBAPIError) -> bool:
     return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
+def is_of_data(error: DBAPIError) -> bool:
+    """Say whether SQLite refused a value, or what a constraint or a trigger says of it."""
+    return isinstance(error, DataError | IntegrityError)
+
+
 def is_transient(_error: DBAPIError) -> bool:
     """Say no: a busy database was waited for already."""
     return False
 
 
 def explained(error: DBAPIError) -> Trouble:
-    """Say what SQLite says: it names tables and columns, never a value."""
+    """Say what SQLite says: it names tables and columns, never a value, but a trigger may."""
     code = getattr(error.orig, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+        return Trouble("a trigger does not let a row in", "mend it")
     # The lowest byte is the kind of error, the others say more.
     return Trouble(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))
