@@ -65,7 +65,9 @@ class Slashes:
         parts = cells.unique().str.extract_groups(_SLASHED).struct.unnest().cast(pl.Int64)
         first, second = parts.get_columns()
         self._settled = bool((second > _MONTHS).any())
-        self._day_first |= bool((first.is_between(_MONTHS + 1, 31) & second.is_between(1, _MONTHS)).any())
+        self._day_first |= bool(
+            (first.is_between(_MONTHS + 1, 31) & second.is_between(1, _MONTHS)).any()
+        )
 
 
 def kind_of(column: Column[Any]) -> Kind:

@@ -94,16 +94,17 @@ class Closing:
             raise FileError(message)
 
     def _start(self, lines: Sequence["_Line"], before: str) -> int:
-        """Find where the lines start, of those in the form of it, that close the file."""
+        """Find where those of the lines start that close the file; none of a kind comes twice."""
         befores = [before, *(line.text for line in lines)]
         end, ended = lines[-1].end, False
         for line, previous in zip(reversed(lines), befores[-2::-1], strict=True):
-            rows = line.rows
-            again = ended if rows is None else self.rows is not None
+            again = ended if line.rows is None else self.rows is not None
             if again or self._may_be_row(line.text, previous):
                 break
-            ended |= rows is None
-            self.rows = self.rows if rows is None else rows
+            if line.rows is None:
+                ended = True
+            else:
+                self.rows = line.rows
             end = line.start
         return end
 
@@ -139,8 +140,7 @@ def _closing_lines(text: bytes, delimiter: str) -> list[_Line]:
             form = _closes(line, delimiter)
             if form is None:
                 break
-            count = form.lastgroup and int(re.sub(r"[^0-9]", "", form[form.lastgroup]))
-            found.insert(0, _Line(start, len(text), line, count))
+            found.insert(0, _Line(start, len(text), line, _count(form)))
         elif start < near:
             break
     return found
@@ -158,6 +158,11 @@ def _decoded(line: bytes) -> str:
         return line.decode().rstrip("\n")
     except UnicodeDecodeError:
         return ""
+
+
+def _count(form: re.Match[str]) -> int | None:
+    """Give the count that a closing line says, if it says one."""
+    return int(re.sub("[^0-9]", "", form[form.lastgroup])) if form.lastgroup else None
 
 
 def _closes(line: str, delimiter: str) -> re.Match[str] | None:

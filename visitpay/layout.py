@@ -76,7 +76,7 @@ class Layout:
         positions = tuple(names.index(name.lower()) for name in wanted)
         if rows is not None:
             key = positions[fed_columns(entity).index(key_of(entity))]
-            _require_no_row(names, first, delimiter, key)
+            _require_no_row(names[:width], first, delimiter, key)
         cells = None if is_resubmission(names) else _cells_of_most(first, delimiter)
         if cells is None or cells < width:
             cells = len(names)

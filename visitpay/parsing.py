@@ -49,6 +49,12 @@ REJECT_SCHEMA = pl.Schema(
     }
 )
 
+DAY_FIRST = (
+    "dates are day-first: a first number is above 12, and no second one;"
+    " ask for month first (12/31/2021) or for 2021-12-31"
+)
+"""What is wrong with a file that `is_day_first`."""
+
 NO_REJECTS = REJECT_SCHEMA.to_frame()
 NO_LINES = pl.Schema({"source_line": pl.Int64, "raw": pl.String}).to_frame()
 
@@ -115,9 +121,7 @@ class Parser:
         for block in keep_together(blocks, self.layout.delimiter):
             lines = numbered(block, line_number)
             line_number += len(lines)
-            batch = without_doubtful(
-                parse(lines, self.layout, slashes=self._slashes), self.layout
-            )
+            batch = without_doubtful(parse(lines, self.layout, slashes=self._slashes), self.layout)
             rows_read += batch.rows_read
             yield batch
         closing.require_fit(rows_read)
@@ -144,7 +148,7 @@ def parse(
 ) -> Batch:
     """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says.
 
-    Where they are `adjacent`, they may be pieces of cells that span lines. `slashes` sees the dates.
+    Where they are `adjacent`, they may be pieces of cells that span lines. `slashes` sees dates.
     """
     cells = split(lines, layout)
     faults: list[tuple[str, str | None, pl.Series]] = [
@@ -213,7 +217,8 @@ def without_doubtful(batch: Batch, layout: Layout) -> Batch:
         column_name=pl.lit(None, pl.String),
         raw="raw",
     )
-    return replace(batch, rows=rows.filter(~doubtful), rejects=batch.rejects.vstack(rejects))
+    rejects = batch.rejects.vstack(_without_keys_of_short(rejects, layout))
+    return replace(batch, rows=rows.filter(~doubtful), rejects=rejects)
 
 
 def _without_keys_of_short(rejects: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -221,7 +226,9 @@ def _without_keys_of_short(rejects: pl.DataFrame, layout: Layout) -> pl.DataFram
 
     Those that are malformed without quotes have none already.
     """
-    quoted = rejects["raw"].str.contains(rf'(?:^|[{layout.delimiter}]) *"(?:[^"]|"")*[{layout.delimiter}]')
+    quoted = rejects["raw"].str.contains(
+        rf'(?:^|[{layout.delimiter}]) *"(?:[^"]|"")*[{layout.delimiter}]'
+    )
     short = none_of(quoted)
     if quoted.any():
         places = quoted.arg_true()
