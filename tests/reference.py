@@ -95,7 +95,8 @@ def closes_file(line: bytes, delimiter: str) -> int | str | None:
 def said_by(text: str) -> int | str | None:
     """Say the same of a line whose cells are parted by tabs."""
     bare = text.strip(AROUND)
-    if bare in ENDS or re.fullmatch("completion time: [-0-9t:.+z ]+", text.strip(AROUND)):
+    done = "completion time: [-0-9t:.+z ]+|elapsed: [0-9:]+:[0-9.]+|time: [0-9.,]+ ms"
+    if bare in ENDS or re.fullmatch(done, bare):
         return "end"
     for end in sorted(ENDS, key=len, reverse=True):
         rest = bare.removesuffix(end)

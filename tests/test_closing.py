@@ -46,6 +46,8 @@ COUNTS = [
     "*** END OF FILE - 3 RECORDS ***",
     "Total: 3\nEOF",
     "*** END OF REPORT ***\n\nTotal: 3",
+    "3 rows selected.\n\nElapsed: 00:00:00.01",
+    "(3 rows)\n\nTime: 0.512 ms",
     "\n(3 rows affected)\n\nCompletion time: 2021-12-01T22:30:05.12-05:00",
 ]
 ENDS = [

@@ -55,7 +55,8 @@ def _forms() -> re.Pattern[str]:
         rf"(?:total(?:{_SAYS}| +)(?:of )?)?{plain} +{_ROWS}{_DONE}",
     )
     count = rf"(?:{'|'.join(counts)})(?:[\t ]+{_AROUND}{_END})?"
-    finished = r"completion time: [-0-9T:.+Z ]+"  # as a query tool adds to what it saves
+    # As query tools add to what they save.
+    finished = r"completion time: [-0-9T:.+Z ]+|elapsed: [0-9:]+:[0-9.]+|time: [0-9.,]+ ms"
     return re.compile(rf"{_AROUND}(?:{count}|{_END}|{finished}){_AROUND}", re.IGNORECASE)
 
 
