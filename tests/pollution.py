@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.conftest import HEADERS
-from tests.reference import lines_of
+from tests.reference import closes_file, lines_of
 from visitpay.database import make_engine, reading
 from visitpay.loading import load
 from visitpay.models import LOADED, SOURCE_COLUMNS, entity_named
@@ -244,6 +244,15 @@ def _around(sheet: Sheet) -> Iterator[Damaged]:
             table = [sheet.delimiter.join(cells) for cells in (other.header, *other.rows)]
             assert all(len(cells) != width for cells in other.rows)
             yield Damaged("file: two tables", _file([*lines, "", *table]))
+    for kind, *closing in (
+        ("a trailer", f"TRL{sheet.delimiter}{len(sheet.rows)}{sheet.delimiter}END"),
+        ("a count of rows", "", f"({len(sheet.rows)} rows affected)"),
+        ("a word for the end", "-- END OF FILE --"),
+        ("the end mark of DOS", "\x1a"),
+    ):
+        yield Damaged(f"file: {kind}", _file([*lines, *closing]))
+    short = [*lines[:-9], f"Total: {len(sheet.rows)}"]
+    yield Damaged("file: cut off, with a trailer", _file(short), everything, header=True)
     signature = ["", "Yours sincerely", "the hospital"]
     yield Damaged("file: trailing text", _file([*lines, *signature]))
     yield Damaged("file: trailing text", _file([*lines, signature[1]]))
@@ -339,6 +348,8 @@ class Polluted:
         figures.damaged_loaded += sum(key in right for key in hit)
         assert report.counts.balanced
         lines = [line for line in lines_of(damaged.content)[1:] if line.strip(b" ")]
+        if lines and closes_file(lines[-1], self._sheet.delimiter) is not None:
+            del lines[-1]
         figures.rows += len(lines)
         figures.missing += len(lines) - report.counts.read
 

@@ -42,10 +42,103 @@ class RefusedError(Exception):
     """The whole file cannot be used."""
 
 
-def read(entity: str, data: bytes) -> tuple[set[Verdict], set[Verdict]]:
-    """Give the rows of a file, and its rejects; raises RefusedError."""
+UNSEEN = " \u00a0\u2007\u202f\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
+
+AROUND = "-\t\n\v\f\r *=#<>[](){}/\\.:~_+"
+
+THINGS = (
+    "(data )?((row|rec|record)s?([(]s?[)])?|lines|entries|items|procedures|visits|transactions)"
+)
+
+WORDS_BEFORE_A_COUNT = [
+    f"(grand )?total( (number|count|no[.]?) of)?( {THINGS})?( count)?",
+    f"(number|no[.]?|count|#) ?of {THINGS}",
+    "(row|record|rec|line)[ _-]?(count|total)",
+    "count",
+    "(row|rec|record)s?([(]s?[)])?",
+]
+
+ENDS = {"eof", "eot", "end"} | {
+    f"end{gap}of{other}{the}{what}"
+    for gap in ("", " ", "_", "-")
+    for other in ("", " ", "_", "-")
+    for the in ("", "the ")
+    for what in (
+        *("file", "data", "report", "record", "records", "rows", "extract", "export", "feed"),
+        *("list", "output", "transmission", "document", "batch"),
+    )
+}
+
+Read = tuple[set[Verdict], set[Verdict], int | None, bool]
+"""The rows, the rejects, the count that a trailer says, and whether dates are day-first."""
+
+
+def read(entity: str, data: bytes) -> Read:
+    """Read a file; raises RefusedError."""
     header, *lines = lines_of(data)
     return Sheet(entity, header, lines).read()
+
+
+def closes_file(line: bytes, delimiter: str) -> int | str | None:
+    """Give the count that a line says, or `end` where it only says the end."""
+    if not is_utf8(line):
+        return None
+    text = line.decode().strip(" ").rstrip(f" {delimiter}")
+    ways = [unquoted(text)]
+    for each in "\t,|;":
+        cells = [unquoted(cell.strip(" ")) for cell in csv_cells(text, each)]
+        ways.append("\t".join(cells).rstrip("\t "))
+    said = (said_by(way.lower()) for way in ways)
+    return next((each for each in said if each is not None), None)
+
+
+def said_by(text: str) -> int | str | None:
+    """Say the same of a line whose cells are parted by tabs."""
+    bare = text.strip(AROUND)
+    done = "completion time: [-0-9t:.+z ]+|elapsed: [0-9:]+:[0-9.]+|time: [0-9.,]+ ms"
+    if bare in ENDS or re.fullmatch(done, bare):
+        return "end"
+    for end in sorted(ENDS, key=len, reverse=True):
+        rest = bare.removesuffix(end)
+        if rest != bare and rest.rstrip(AROUND.replace("\t", "").replace(" ", ""))[-1:] in "\t ":
+            count = count_of(rest.strip(AROUND))
+            if count is not None:
+                return count
+    return count_of(bare)
+
+
+def count_of(text: str) -> int | None:
+    """Give the count of a trailer without what says the end after it."""
+    number = "([0-9]{1,3}(?:[,.'\u00a0\u202f][0-9]{3})+|[0-9]{1,18})"
+    says = "( *[:=] *(\t *)?| *\t *)"
+    done = (
+        "( (affected|selected|returned|exported|extracted|written|processed|found|fetched|copied"
+        "|retrieved|unloaded|output|total|in (total|set|file|all)|in this file))?"
+        "( [(][0-9.]+ (s|secs?|seconds?)[)]?)?"
+    )
+    rows = "(row|rec|record)s?([(]s?[)]?)?"
+    ends = "|".join(re.escape(end) for end in sorted(ENDS, key=len, reverse=True))
+    tag = f"((trl|trlr|tlr|trailer|ftr|footer)( ?rec(ord)?)?|{ends})({says}| *- *| +)"
+    things = THINGS.replace("[)])?", "[)]?)?")
+    label = "(" + "|".join(WORDS_BEFORE_A_COUNT) + ")"
+    for form in (
+        f"{tag}({label}({says}| +))?(?P<n>{number})( +{things}{done})?",
+        f"{label}{says}(?P<n>{number})( +{things})?",
+        f"(total({says}| +)(of )?)?(?P<n>{number}) +{rows}{done}",
+    ):
+        if found := re.fullmatch(form, text):
+            return int(re.sub("[^0-9]", "", found["n"]))
+    return None
+
+
+def name_of(cell: str) -> str:
+    """Give a header's name without what stands around it unseen."""
+    for _ in range(2):
+        cell = cell.strip(UNSEEN)
+        for letters in ("\u00ef\u00bb\u00bf", "\\xa0"):
+            cell = cell.removeprefix(letters).removesuffix(letters)
+        cell = unquoted(cell.strip(UNSEEN))
+    return cell.strip(UNSEEN).lower()
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -60,8 +153,10 @@ def lines_of(data: bytes) -> list[bytes]:
             if encoding != "utf-8":
                 half = data[len(data) // 2 * 2 :]
                 text = data[: len(data) // 2 * 2].decode(encoding, "surrogatepass")
-                data = text.encode("utf-8", "surrogatepass") + (b"\xff" if half else b"")
+                ended = b"\xff" if half and half != b"\x1a" else half
+                data = text.encode("utf-8", "surrogatepass") + ended
             break
+    data = re.sub(rb"\x1a[\x1a \r\n]*\Z", b"", data)
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -82,17 +177,14 @@ class Sheet:
         if not text.strip():
             raise RefusedError
         names = {
-            delimiter: [unquoted(cell.strip(" ")).lower() for cell in text.split(delimiter)]
-            for delimiter in "\t,|;"
+            delimiter: [name_of(cell) for cell in text.split(delimiter)] for delimiter in "\t,|;"
         }
         usable = [each for each in names if set(wanted) <= set(names[each])]
         if not usable:
             raise RefusedError
         self.delimiter = usable[0]
         found = names[self.delimiter]
-        if any(count > 1 for name, count in Counter(found).items() if name):
-            raise RefusedError
-        if any(re.fullmatch("[+-]?[0-9]+", name) for name in found):
+        if any(found.count(name) > 1 for name in wanted):
             raise RefusedError
         self.width = max(place for place, name in enumerate(found, 1) if name)
         if self.width > 1000:
@@ -100,12 +192,31 @@ class Sheet:
         self.places = [found.index(name) for name in wanted]
         self.cells = len(found)
         self.agree(found.count("") - (len(found) - self.width))
+        self.no_row_in(found)
+
+    def first_rows(self) -> list[str]:
+        """Give the rows that are held against the header."""
+        body = b"".join(line + b"\n" for line in self.lines.values())
+        first = body[: 1 << 13].decode("utf-8", "backslashreplace").split("\n")[:-1]
+        return [line for line in first if line.strip(" ")]
+
+    def no_row_in(self, names: list[str]) -> None:
+        """Refuse a header into which a row has run."""
+        numbers = [bool(re.fullmatch("[+-]?[0-9]+", name)) for name in names]
+        rows = self.first_rows()
+        if rows and any(numbers):
+            wide = [row for row in rows if len(row.split(self.delimiter)) >= self.width]
+            if len(wide) * 2 <= len(rows):
+                raise RefusedError
+        half = self.width // 2
+        if not rows and self.width == 2 * half and self.places[0] < half:
+            seconds = numbers[half:]
+            if seconds[self.places[0]]:
+                raise RefusedError
 
     def agree(self, nameless: int) -> None:
         """Hold the first rows against the header."""
-        body = b"".join(line + b"\n" for line in self.lines.values())
-        first = body[: 1 << 13].decode("utf-8", "backslashreplace").split("\n")[:-1]
-        rows = [line for line in first if line.strip(" ")]
+        rows = self.first_rows()
         most = len(rows) / 2
 
         def splitting(delimiter: str, cells: int) -> int:
@@ -120,8 +231,69 @@ class Sheet:
             if times >= 3 and times > most and cells >= self.width:
                 self.cells = cells
 
-    def read(self) -> tuple[set[Verdict], set[Verdict]]:
+    def close(self) -> int | None:
+        """Take away what closes the file; give the count that it says. Raises RefusedError."""
+        said: list[int | str] = []
+        while len(said) < 2:
+            numbers = [number for number, line in self.lines.items() if line.strip(b" ")]
+            if not numbers:
+                break
+            last = self.lines[numbers[-1]]
+            before = self.lines[numbers[-2]] if len(numbers) > 1 else b""
+            told = closes_file(last, self.delimiter)
+            if told is None or self.may_be_row(last, before):
+                break
+            if [isinstance(each, int) for each in said] == [isinstance(told, int)]:
+                break
+            said.append(told)
+            del self.lines[numbers[-1]]
+        for told in said:
+            if isinstance(told, int):
+                if told != sum(bool(line.strip(b" ")) for line in self.lines.values()):
+                    raise RefusedError
+                return told
+        return None
+
+    def may_be_row(self, line: bytes, before: bytes) -> bool:
+        """Say whether a line that may close the file may be a row, or a piece of one."""
+        before = before if is_utf8(before) else b""
+        sign = self.delimiter.encode()
+        if self.is_row(line) or opens(before.decode(), self.delimiter):
+            return True
+        joined = self.is_row(before + line) or self.is_row(before + sign + line)
+        if before and joined and not self.is_row(before):
+            return True
+        texts = [
+            place
+            for (_, kind, _), place in zip(self.columns, self.places, strict=True)
+            if kind == "text"
+        ]
+        return 0 in texts and len(line.split(sign)) >= self.width
+
+    def is_row(self, line: bytes) -> bool:
+        """Say whether a line is a good row by itself."""
+        return not is_reject(self.judged(0, line))
+
+    def is_day_first(self) -> bool:
+        """Say whether slashed dates have the day first somewhere, and second nowhere."""
+        first = False
+        for line in self.lines.values():
+            text = line.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+            cells = self.cells_of(text) if line.strip(b" ") else None
+            for (_, kind, _), place in zip(self.columns, self.places, strict=True):
+                if cells is None or kind != "date":
+                    continue
+                cell = unquoted(cells[place].strip(" "))
+                parts = re.match("([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}([ T]|\\Z)", cell)
+                if parts and int(parts[2]) > 12:
+                    return False
+                if parts and 12 < int(parts[1]) <= 31 and int(parts[2]):
+                    first = True
+        return first
+
+    def read(self) -> Read:
         """Judge every line, then those that may belong together."""
+        said = self.close()
         verdicts: dict[int, Verdict] = {}
         for number, line in self.lines.items():
             if line.strip(b" "):
@@ -137,7 +309,7 @@ class Sheet:
             ):
                 verdicts[number] = self.malformed(number, verdicts[number])
         rejects = {verdict for verdict in verdicts.values() if is_reject(verdict)}
-        return set(verdicts.values()) - rejects, rejects
+        return set(verdicts.values()) - rejects, rejects, said, self.is_day_first()
 
     def judged(self, number: int, line: bytes) -> Verdict:
         """Give the row that a line is, or why it is none."""
@@ -151,8 +323,7 @@ class Sheet:
         elif "\0" in line.decode("utf-8", "ignore") or not is_utf8(line):
             faults.append(("invalid_encoding", None))
         if cells is None:
-            place = self.places[0]
-            key = value_of(plain[place], "integer") if place < len(plain) else None
+            key = value_of(plain[self.places[0]], "integer") if self.is_whole(text) else None
             return number, key if isinstance(key, int) else None, "malformed", None
         values: list[object] = []
         for (name, kind, required), place in zip(self.columns, self.places, strict=True):
@@ -164,8 +335,13 @@ class Sheet:
                 faults.append(("missing_value", name))
         if faults:
             reason, column = min(faults, key=lambda fault: RANK.index(fault[0]))
-            return number, values[0], reason, column
+            return number, values[0] if self.is_whole(text) else None, reason, column
         return number, *values
+
+    def is_whole(self, text: str) -> bool:
+        """Say whether a line has cells enough, quotes honoured or not; else none is sure."""
+        ways = text.split(self.delimiter), csv_cells(text, self.delimiter)
+        return min(map(len, ways)) >= self.width
 
     def cells_of(self, text: str) -> list[str] | None:
         """Cut a line, by delimiters alone or, if that does not fit, as CSV."""
@@ -181,7 +357,8 @@ class Sheet:
 
     def malformed(self, number: int, verdict: Verdict) -> Verdict:
         """Say that a line cannot be told."""
-        return number, verdict[1], "malformed", None
+        text = self.lines[number].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        return number, verdict[1] if self.is_whole(text) else None, "malformed", None
 
     def pieces_of_cells(self, bad: set[int]) -> set[int]:
         """Find the lines from a quote that is open at a line's end to the one that closes it."""

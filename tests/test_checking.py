@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Feed
+from tests.conftest import HEADERS, Feed
 from visitpay.checking import EXAMPLES, CheckedFile, check
 from visitpay.errors import ConfigurationError
 from visitpay.landing import scan
@@ -71,6 +71,19 @@ def test_failed_file(feed: Feed, content: bytes, error: str) -> None:
     failed, good = checked(feed)
     assert (failed.error, failed.rows_read, failed.rejected) == (error, 0, 0)
     assert (good.error, good.rows_read) == (None, 1)
+
+
+def test_day_first_dates(feed: Feed) -> None:
+    """A file whose dates are day-first says so, unless it holds mended rows."""
+    rows = ("10\t7\t05/03/2021\t\t\t", "11\t7\t13/03/2021\t\t\t")
+    feed.deliver("Visit", "20211201_223005", *rows)
+    ahead = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
+    mended = (f"invalid_date\tAdmitDate\tx.txt\t3\t{row}" for row in rows)
+    feed.deliver("Visit", "20211202_223005", *mended, header=ahead + HEADERS["Visit"])
+    sent, again = checked(feed)
+    assert sent.error is not None
+    assert sent.error.startswith("dates are day-first: ")
+    assert (sent.rows_read, sent.rejected, again.error) == (2, 1, None)
 
 
 def test_file_goes_away(feed: Feed) -> None:

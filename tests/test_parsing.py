@@ -101,7 +101,24 @@ def test_frames() -> None:
 
 
 BAD: dict[str, tuple[type[Entity], bytes, str, str | None, int | None]] = {
-    "too few cells": (Transaction, b"5,6,7", "malformed", None, 5),
+    "too few cells": (Transaction, b"5,6,7", "malformed", None, None),
+    "too few cells, the key among them": (Visit, b"5,6,1/2/2021,,", "malformed", None, None),
+    "too few and one of them quoted": (Transaction, b'5,"6",7', "malformed", None, None),
+    "too few with quotes honoured": (
+        Transaction,
+        b'5,6,"1,005"',
+        "invalid_integer",
+        "ProcedureId",
+        None,
+    ),
+    "too many, too few with quotes honoured": (
+        Transaction,
+        b'5,6,"1,005,7"',
+        "malformed",
+        None,
+        None,
+    ),
+    "all quoted and bad": (Transaction, b'"5","6","7","x"', "invalid_amount", "Amount", 5),
     "too many cells": (Transaction, b"5,6,7,8,9", "malformed", None, 5),
     "too many cells and a bad key": (Transaction, b"x,6,7,8,9", "malformed", None, None),
     "too many, quotes honoured or not": (Procedure, b'5,"a,b",c', "malformed", None, 5),
@@ -307,7 +324,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "a column missing": (b"ProcedureId,Jane Doe\n5,x\n", LACKS.format("ProcedureDescription")),
     "another type's header": (HEADER[Visit], LACKS.format(WANTED)),
     "two delimiters": (b"ProcedureId,x\tProcedureDescription", LACKS.format("ProcedureId")),
-    "UTF-16 without a BOM": (HEADER[Procedure].decode().encode("utf-16-le"), LACKS.format(WANTED)),
+    "UTF-16 without a BOM": (
+        HEADER[Procedure].decode().encode("utf-16-le"),
+        "is text in UTF-16 without a byte order mark: ask for UTF-8",
+    ),
     "a doubled column": (HEADER[Procedure] + b", PROCEDUREid ", DOUBLED.format("ProcedureId")),
     "two doubled columns": (b"|".join(HEADER[Procedure].split(b",") * 2), DOUBLED.format(WANTED)),
     "a row run into the header": (
@@ -318,7 +338,10 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
         HEADER[Procedure] + b"".join(b",x%d" % number for number in range(1000)),
         "line 1 has 1,002 columns, more than 1,000; is it one line?",
     ),
-    "an extra column doubled": (HEADER[Procedure] + b",Doe,doe", DOUBLED.format("a column")),
+    "a row run into the header, and rows": (
+        HEADER[Procedure] + b",5,five\n6,six\n7,seven\n",
+        "line 1 names a column with a number; a row has run into it: part the two",
+    ),
     "SQL": (HEADER[Procedure] + b"); DROP TABLE x; --", LACKS.format("ProcedureDescription")),
     "a header beyond the limit": (b"Doe," * MIB + HEADER[Procedure], LACKS.format(WANTED)),
 }
@@ -346,6 +369,43 @@ LAYOUTS: dict[str, tuple[bytes, bytes, str, tuple[str, ...]]] = {
     "trailing delimiters, less in the row": (HEADER[Procedure] + b",,", b"5,five", ",", ()),
     "trailing delimiters, more in the row": (HEADER[Procedure] + b",", b'5,"five",,,', ",", ()),
     "a nameless column": (b"ProcedureId,,ProcedureDescription", b"5,x,five", ",", ()),
+    "an extra column doubled": (HEADER[Procedure] + b",Doe,doe", b"5,five,,", ",", ("doe", "doe")),
+    "a number": (HEADER[Procedure] + b",835", b"5,five,x", ",", ("(a number)",)),
+    "two numbers": (HEADER[Procedure] + b",835,837", b"5,five,,", ",", ("(a number)",) * 2),
+    "a number, and trailing delimiters": (
+        HEADER[Procedure] + b",835,,",
+        b"5,five,x",
+        ",",
+        ("(a number)",),
+    ),
+    "a number ahead": (b"835,%s" % HEADER[Procedure], b"x,5,five", ",", ("(a number)",)),
+    "one of an export's columns": (
+        b"RejectReason,%s" % HEADER[Procedure],
+        b"x,5,five",
+        ",",
+        ("rejectreason",),
+    ),
+    "two marks": (b"\xef\xbb\xbf" * 2 + HEADER[Procedure], b"5,five", ",", ()),
+    "a mark in quotes": (b'"\xef\xbb\xbfProcedureId",ProcedureDescription', b"5,five", ",", ()),
+    "a mark taken for letters": (
+        "\u00ef\u00bb\u00bf".encode() + HEADER[Procedure],
+        b"5,five",
+        ",",
+        (),
+    ),
+    "no-break spaces": (
+        "\u00a0ProcedureId\u202f,ProcedureDescription\u2007 ".encode(),
+        b"5,five",
+        ",",
+        (),
+    ),
+    "a no-break space of Windows": (HEADER[Procedure] + b"\xa0", b"5,five", ",", ()),
+    "no width": (
+        "\u200bProcedureId\u2060,\u200dProcedureDescription\u00ad\u200c".encode(),
+        b"5,five",
+        ",",
+        (),
+    ),
     "ANSI": (HEADER[Procedure] + b",\x1b[1m\xff", b"5,five,x", ",", (r"\x1b[1m\xff",)),
     "a very long name": (HEADER[Procedure] + b"," + b"x" * 99, b"5,five,x", ",", ("x" * 64,)),
     "SQL": (HEADER[Procedure] + b"," + SQL.encode(), b"5,five,x", ",", (SQL.lower(),)),
@@ -357,9 +417,74 @@ def test_layouts(header: bytes, line: bytes, delimiter: str, extra: tuple[str, .
     """Columns are found by name under any delimiter, and unknown ones are told."""
     data = header + b"\n" + line
     layout = Parser(io.BytesIO(data), Procedure).layout
-    assert layout.header == header.decode("utf-8", "backslashreplace")
+    unmarked = header.removeprefix(codecs.BOM_UTF8)
+    assert layout.header == unmarked.decode("utf-8", "backslashreplace")
     assert (layout.entity, layout.delimiter, layout.extra) == (Procedure, delimiter, extra)
     assert parsed(data) == ([(2, line.decode(), 5, "five")], [])
+
+
+MENDED = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
+
+
+@pytest.mark.parametrize(
+    ("names", "mended"),
+    [
+        (MENDED, True),
+        (tuple(f'"{name.upper()}"' for name in MENDED), True),
+        (("\ufeffRejectReason ", *MENDED[1:]), True),
+        (("RejectReasonCode",), False),
+        (MENDED[:1], False),
+        (MENDED[:3], False),
+        ((*MENDED[1:], MENDED[0]), False),
+        (("Other", *MENDED), False),
+        (("RejectReason Code", *MENDED[1:]), False),
+    ],
+)
+@pytest.mark.parametrize("delimiter", ["\t", ",", "|", ";"])
+def test_mended_files(names: tuple[str, ...], delimiter: str, *, mended: bool) -> None:
+    """A file holds mended rows if all that an export puts ahead is there, in its order."""
+    header = delimiter.join([*names, "ProcedureId", "ProcedureDescription"])
+    data = f"{header}\n{delimiter.join('x' * len(names))}{delimiter}5{delimiter}five\n".encode()
+    layout = Parser(io.BytesIO(data), Procedure).layout
+    assert layout.is_mended is mended
+    assert Layout.of(Procedure, layout.header).is_mended is mended
+
+
+DATES: dict[str, tuple[list[bytes], bool]] = {
+    "no dates": ([b"", b"NULL"], False),
+    "either": ([b"5/3/2021", b"12/12/2021"], False),
+    "month first": ([b"5/3/2021", b"5/13/2021"], False),
+    "day first": ([b"5/3/2021", b"13/3/2021"], True),
+    "day first, the last of all": ([b"5/3/2021"] * 9 + [b"31/12/2021"], True),
+    "both": ([b"13/3/2021", b"5/3/2021", b"3/13/2021"], False),
+    "both in one": ([b"13/3/2021", b"14/14/2021"], False),
+    "with a time": ([b"5/3/2021 0:00", b"13/3/2021 10:30"], True),
+    "in quotes and spaces": ([b' "13/03/2021" '], True),
+    "no day of any month": ([b"32/3/2021", b"13/0/2021"], False),
+    "another shape": ([b"13/3/21", b"13-3-2021", b"13.3.2021", b"2021-12-13"], False),
+}
+
+
+@pytest.mark.parametrize("block_bytes", [30, BLOCK_BYTES])
+@pytest.mark.parametrize("place", [2, 3])
+@pytest.mark.parametrize(("cells", "expected"), DATES.values(), ids=DATES)
+def test_day_first(cells: list[bytes], place: int, block_bytes: int, *, expected: bool) -> None:
+    """Dates are day-first if a day stands first somewhere and second nowhere, also in bad rows."""
+    lines = [HEADER[Visit]]
+    for cell in cells:
+        row = [b"x", b"2", b"1/2/2021", b"", b"", b""]
+        row[place] = cell
+        lines.append(b",".join(row))
+    parser = Parser(io.BytesIO(b"\n".join(lines)), Visit, block_bytes)
+    assert sum(batch.rows_read for batch in parser.batches()) == len(cells)
+    assert parser.is_day_first is expected
+
+
+def test_a_slashed_text_is_no_date() -> None:
+    """Only the columns of dates say how dates are written."""
+    parser = Parser(io.BytesIO(HEADER[Procedure] + b"\n5,13/3/2021\n"), Procedure)
+    assert sum(batch.rows_read for batch in parser.batches()) == 1
+    assert parser.is_day_first is False
 
 
 LINE_ENDS = {
@@ -442,7 +567,8 @@ def test_block_ends(
 
 
 LETTERS = st.sampled_from('",;|\t \\aé') | st.characters(
-    exclude_categories=["Cs"], exclude_characters="\r\n\0"
+    exclude_categories=["Cs"],
+    exclude_characters="\r\n\0\x1a",  # the last of them would end the file
 )
 TEXTS = st.text(LETTERS).filter(lambda text: text.strip(" ") not in {"", "NULL", r"\N"})
 

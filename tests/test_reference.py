@@ -1,6 +1,7 @@
 """The vectorised parser against a slow and plain one, on files that nobody would write."""
 
 import io
+import re
 from contextlib import suppress
 from datetime import datetime
 
@@ -49,6 +50,50 @@ ODD += [
     ".5",
     "5.",
 ]
+GOOD["date"] += ["13/1/2021", "25/12/2020 0:00"]
+CLOSING = [
+    "",
+    "",
+    "",
+    "",
+    "Total: {}",
+    "TRL|{}|END",
+    "TRL\t{}",
+    "TRAILER,{}",
+    "({} rows affected)",
+    "{} rows",
+]
+CLOSING += [
+    '"Row count: {}"',
+    '"TRL"|"{}"',
+    "records = {} ",
+    "EOF",
+    "*** END OF REPORT ***",
+    "<EOF>",
+    "END",
+]
+CLOSING += [
+    "Total: {}\nEOF",
+    "EOF\n\nTRAILER {}",
+    "EOF\nEOF",
+    "Total {}",
+    "{}",
+    "Totals",
+    "Total;{};;",
+    "TRL",
+]
+UNSEEN = [
+    "",
+    "",
+    "",
+    "",
+    "\u00a0",
+    "\u200b",
+    "\ufeff",
+    "\u00ad ",
+    "\u2060\u200d",
+    "\u00ef\u00bb\u00bf",
+]
 ENDS = ["\n", "\n", "\n", "\n", "\r\n", "\r", "\n\n"]
 
 
@@ -75,10 +120,14 @@ def files(draw: st.DrawFn) -> tuple[str, bytes]:
     entity = draw(st.sampled_from(list(reference.COLUMNS)))
     delimiter = draw(st.sampled_from("\t\t,|;"))
     columns = draw(st.permutations(reference.COLUMNS[entity]))
-    extra = draw(st.lists(st.sampled_from(["", "Extra", "Other"]), max_size=2))
+    extra = draw(st.lists(st.sampled_from(["", "Extra", "Other", "extra", "835"]), max_size=2))
     trailing = [delimiter * draw(st.sampled_from([0, 0, 0, 1, 2])) for _ in range(2)]
     kinds = [kind for _, kind, _ in columns] + ["text"] * len(extra)
-    header = delimiter.join([*(name for name, _, _ in columns), *extra]) + trailing[0]
+    names = [*(name for name, _, _ in columns), *extra]
+    if draw(st.integers(0, 4)) == 0:
+        unseen = st.sampled_from(UNSEEN)
+        names = [draw(unseen) + name + draw(unseen) for name in names]
+    header = delimiter.join(names) + trailing[0]
     lines = [header]
     for _ in range(draw(st.integers(0, 8))):
         row = [draw(cells(kind, delimiter)) for kind in kinds]
@@ -88,7 +137,12 @@ def files(draw: st.DrawFn) -> tuple[str, bytes]:
                 st.sampled_from(["x", "5", '5"', delimiter, "", header, lines[-1] + delimiter])
             )
             lines.append(damaged)
+    count = sum(bool(line.strip(" ")) for each in lines[1:] for line in re.split("[\r\n]", each))
+    said = f"{count + draw(st.sampled_from([0, 0, 0, 1])):,}"
+    lines += draw(st.sampled_from(CLOSING)).format(said).split("\n")
+    lines[-1] += delimiter * draw(st.sampled_from([0, 0, 0, 3]))
     text = "".join(line + draw(st.sampled_from(ENDS)) for line in lines)
+    text += draw(st.sampled_from(["", "", "", "\x1a", "\x1a\r\n", " \n\x1a\x1a"]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]))
     data = text.encode(encoding)
     if draw(st.integers(0, 9)) == 0:
@@ -103,23 +157,22 @@ STRANGE_QUOTES = (
 )
 
 
-def parsed(
-    entity: str, data: bytes, block_bytes: int
-) -> tuple[set[reference.Verdict], set[reference.Verdict]]:
+def parsed(entity: str, data: bytes, block_bytes: int) -> reference.Read:
     """Parse a file as a load does."""
     model = entity_named(entity)
     names = [column.name for column in fed_columns(model)]
     rows: set[reference.Verdict] = set()
     rejects: set[reference.Verdict] = set()
     lines = 0
-    for batch in Parser(io.BytesIO(data), model, block_bytes).batches():
+    parser = Parser(io.BytesIO(data), model, block_bytes)
+    for batch in parser.batches():
         rows |= set(batch.rows.select("source_line", *names).iter_rows())
         columns = ("line_number", "record_key", "reason", "column_name")
         rejects |= set(batch.rejects.select(columns).iter_rows())
         lines += batch.rows_read
         assert batch.rows_read == len(batch.rows) + len(batch.rejects)
     assert lines == len(rows) + len(rejects)
-    return rows, rejects
+    return rows, rejects, parser.trailer_rows, parser.is_day_first
 
 
 def compare(entity: str, data: bytes, block_bytes: int) -> None:

@@ -63,7 +63,7 @@ class World:
         """Take in a file, unless it cannot be used."""
         entity = entity_of(name)
         try:
-            rows, rejects = reference.read(entity, content)
+            rows, rejects, *_ = reference.read(entity, content)
         except reference.RefusedError:
             return
         self.contents[name] = content

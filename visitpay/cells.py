@@ -27,6 +27,8 @@ _DATE = re.compile(
     r"(?:(?P<us_month>[0-9]{1,2})/(?P<us_day>[0-9]{1,2})/(?P<us_year>[0-9]{4})"
     r"|(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2}))" + _MIDNIGHT
 )
+_SLASHED = r"^([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}(?:[ T]|$)"
+_MONTHS = 12
 _AMOUNT = re.compile(
     r"(?P<open>\()?(?P<sign>[+-]?)\$?(?P<inner>[+-]?)"
     r"(?P<whole>[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)?(?:\.(?P<fraction>[0-9]*))?(?P<close>\))?"
@@ -41,6 +43,31 @@ class Kind:
     dtype: pl.DataType
     plain: Callable[[pl.Series], pl.Series]
     exact: Callable[[str], Any] | None = None
+
+
+class Slashes:
+    """Whether the slashed dates of a file are day-first, as far as its cells tell."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._day_first = False
+        self._settled = False
+
+    @property
+    def are_day_first(self) -> bool:
+        """Whether a day stood first somewhere, and second nowhere."""
+        return self._day_first and not self._settled
+
+    def see(self, cells: pl.Series) -> None:
+        """Look at the trimmed cells of a column; a day in the second place settles it."""
+        if self._settled:
+            return
+        parts = cells.unique().str.extract_groups(_SLASHED).struct.unnest().cast(pl.Int64)
+        first, second = parts.get_columns()
+        self._settled = bool((second > _MONTHS).any())
+        self._day_first |= bool(
+            (first.is_between(_MONTHS + 1, 31) & second.is_between(1, _MONTHS)).any()
+        )
 
 
 def kind_of(column: Column[Any]) -> Kind:

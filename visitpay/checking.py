@@ -8,7 +8,7 @@ from visitpay import landing
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, Landing
 from visitpay.models import entity_named
-from visitpay.parsing import Parser
+from visitpay.parsing import DAY_FIRST, Parser
 
 EXAMPLES = 20
 
@@ -45,10 +45,13 @@ def check(landed: Landing) -> Iterator[CheckedFile]:
 
 def _read(checked: CheckedFile) -> None:
     with landing.reading(checked.file) as source:
-        for batch in Parser(source, entity_named(checked.file.entity)).batches():
+        parser = Parser(source, entity_named(checked.file.entity))
+        for batch in parser.batches():
             checked.rows_read += batch.rows_read
             checked.reasons.update(batch.rejects["reason"])
             room = EXAMPLES - len(checked.examples)
             first = batch.rejects.head(room).select("line_number", "reason", "column_name")
             checked.examples.extend(first.rows())
         source.require_unchanged()
+    if parser.is_day_first and not parser.layout.is_mended:
+        checked.error = DAY_FIRST

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 from visitpay import ledger
 from visitpay.errors import FileChangedError, FileError
 from visitpay.landing import LandedFile, reading, require_hospital
-from visitpay.layout import Layout, is_resubmission
+from visitpay.layout import Layout, is_export
 from visitpay.lines import whole_lines
 from visitpay.mending import citation_pattern, cited_line
 from visitpay.models import (
@@ -224,7 +224,7 @@ def _was_mended(file: LandedFile) -> bool:
             first = next(whole_lines(source, BYTES_TO_FIT), b"")
     except (FileError, FileChangedError):
         return False
-    return is_resubmission(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
+    return is_export(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
 
 
 def harmless(cell: str) -> str:

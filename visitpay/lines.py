@@ -14,6 +14,12 @@ MAX_LINE_BYTES = 1 << 20
 KEPT_OF_LONG_LINE = 1 << 10
 FIRST_BLOCK_BYTES = 1 << 18
 
+_END_MARK = b"\x1a"
+"""What DOS puts at the end of a text file, more than once to fill a block."""
+
+_NEAR = 1 << 14
+"""Bytes after an end mark in which nothing but blank lines may stand."""
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -23,7 +29,7 @@ _BOMS = (
 
 def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
     """Give a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF."""
-    return _whole_lines(_utf8(_blocks(source, block_bytes)))
+    return _whole_lines(_without_end_mark(_utf8(_blocks(source, block_bytes))))
 
 
 def _blocks(source: Source, size: int) -> Iterator[bytes]:
@@ -48,8 +54,25 @@ def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     for block in blocks:
         yield decoder.decode(block).encode("utf-8", "surrogatepass")
-    if decoder.getstate()[0]:
-        yield b"\xff"  # half a character at the end makes its line invalid
+    if half := decoder.getstate()[0]:
+        # Half a character at the end makes its line invalid; DOS puts its mark there as one byte.
+        yield half if half == _END_MARK else b"\xff"
+
+
+def _without_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Drop the end mark of DOS where nothing but blank lines come after it."""
+    held = b""
+    for block in blocks:
+        if block[-1:] not in b"\x1a \r\n":
+            yield held + block
+            held = b""
+            continue
+        text = held + block
+        start = max(len(text.rstrip(b"\x1a \r\n")), len(text) - _NEAR)
+        if start:
+            yield text[:start]
+        held = text[start:]
+    yield held.partition(_END_MARK)[0]
 
 
 def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,8 @@ from operator import or_
 
 import polars as pl
 
-from visitpay.cells import convert, kind_of
+from visitpay.cells import Slashes, convert, kind_of, none_of
+from visitpay.closing import Closing
 from visitpay.doubts import other_readings
 from visitpay.errors import FileError
 from visitpay.landing import Source
@@ -20,6 +21,7 @@ from visitpay.layout import Layout, listed
 from visitpay.lines import numbered, whole_lines
 from visitpay.models import Entity, fed_columns, header_of, key_of
 from visitpay.quoting import csv_cells, keep_together, pieces_of_cells, trimmed
+from visitpay.signatures import Remembered, foreign
 
 BLOCK_BYTES = 2 << 20
 BYTES_TO_FIT = 1 << 13
@@ -47,6 +49,12 @@ REJECT_SCHEMA = pl.Schema(
     }
 )
 
+DAY_FIRST = (
+    "dates are day-first: a first number is above 12, and no second one;"
+    " ask for month first (12/31/2021) or for 2021-12-31"
+)
+"""What is wrong with a file that `is_day_first`."""
+
 NO_REJECTS = REJECT_SCHEMA.to_frame()
 NO_LINES = pl.Schema({"source_line": pl.Int64, "raw": pl.String}).to_frame()
 
@@ -73,7 +81,8 @@ class Parser:
         self, source: Source, entity: type[Entity], block_bytes: int | None = None
     ) -> None:
         """Read the header; raises FileError when the file cannot be used."""
-        blocks = whole_lines(source, block_bytes or BLOCK_BYTES)
+        remembered = Remembered(source)
+        blocks = whole_lines(remembered, block_bytes or BLOCK_BYTES)
         first = next(blocks, b"")
         if not first:
             message = f"is empty; its first line must name {listed(entity)}"
@@ -82,18 +91,45 @@ class Parser:
         while len(rest) < BYTES_TO_FIT and (more := next(blocks, b"")):
             rest += more
         *rows, _ = rest[:BYTES_TO_FIT].decode("utf-8", "backslashreplace").split("\n")
-        self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
+        try:
+            self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
+        except FileError as error:
+            if other := foreign(remembered.start):
+                raise FileError(other) from error
+            raise
         self._blocks = chain([rest], blocks)
+        self._slashes = Slashes()
         self.trailer_rows: int | None = None
-        self.is_day_first = False
+        """How many rows the file's trailer says there are; known once the batches were given."""
+
+    @property
+    def is_day_first(self) -> bool:
+        """Whether slashed dates have the day first, by evidence, once the batches were given.
+
+        A first number of one is above 12, and no second number of any.
+        """
+        return self._slashes.are_day_first
 
     def batches(self) -> Generator[Batch]:
-        """Give the rows, some thousands at a time, in the file's order."""
-        line_number = 2
-        for block in keep_together(self._blocks, self.layout.delimiter):
+        """Give the rows, some thousands at a time, in the file's order.
+
+        Raises FileError at the end when the file's trailer says another count of rows.
+        """
+        line_number, rows_read = 2, 0
+        closing = Closing(self.layout, self._is_row)
+        blocks = closing.taken_from(self._blocks)
+        for block in keep_together(blocks, self.layout.delimiter):
             lines = numbered(block, line_number)
             line_number += len(lines)
-            yield without_doubtful(parse(lines, self.layout), self.layout)
+            batch = without_doubtful(parse(lines, self.layout, slashes=self._slashes), self.layout)
+            rows_read += batch.rows_read
+            yield batch
+        closing.require_fit(rows_read)
+        self.trailer_rows = closing.rows
+
+    def _is_row(self, line: str) -> bool:
+        lines = pl.DataFrame([(1, line)], NO_LINES.schema, orient="row")
+        return not parse_again(lines, self.layout).rows.is_empty()
 
 
 def parse_again(rows: pl.DataFrame, layout: Layout) -> Batch:
@@ -107,10 +143,12 @@ def known_lines(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("source_line", "raw", broken=none, long=none)
 
 
-def parse(lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True) -> Batch:
+def parse(
+    lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True, slashes: Slashes | None = None
+) -> Batch:
     """Take lines apart (`source_line`, `raw`, `broken`, `long`) as the layout says.
 
-    Where they are `adjacent`, they may be pieces of cells that span lines.
+    Where they are `adjacent`, they may be pieces of cells that span lines. `slashes` sees dates.
     """
     cells = split(lines, layout)
     faults: list[tuple[str, str | None, pl.Series]] = [
@@ -127,7 +165,10 @@ def parse(lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True) -> Batc
     for column in fed_columns(layout.entity):
         kind, header = kind_of(column), header_of(column)
         cut = cells[column.name]
-        values, invalid = convert(cut if bare else trimmed(cut), kind)
+        cut = cut if bare else trimmed(cut)
+        if slashes and kind.dtype == pl.Date:
+            slashes.see(cut)
+        values, invalid = convert(cut, kind)
         columns.append(values.alias(column.name))
         if kind.reason is not None:
             faults.append((kind.reason, header, invalid))
@@ -147,7 +188,8 @@ def parse(lines: pl.DataFrame, layout: Layout, *, adjacent: bool = True) -> Batc
     rejects = judged.filter(~good).select(
         "reason", "column_name", "raw", line_number="source_line", record_key=key
     )
-    return Batch(rows, rejects.select(REJECT_SCHEMA.names()), uneven, len(frame))
+    rejects = _without_keys_of_short(rejects, layout).select(REJECT_SCHEMA.names())
+    return Batch(rows, rejects, uneven, len(frame))
 
 
 def without_doubtful(batch: Batch, layout: Layout) -> Batch:
@@ -175,7 +217,25 @@ def without_doubtful(batch: Batch, layout: Layout) -> Batch:
         column_name=pl.lit(None, pl.String),
         raw="raw",
     )
-    return replace(batch, rows=rows.filter(~doubtful), rejects=batch.rejects.vstack(rejects))
+    rejects = batch.rejects.vstack(_without_keys_of_short(rejects, layout))
+    return replace(batch, rows=rows.filter(~doubtful), rejects=rejects)
+
+
+def _without_keys_of_short(rejects: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """Take the keys from rows with too few cells, quotes honoured or not: a cell may be another's.
+
+    Those that are malformed without quotes have none already.
+    """
+    quoted = rejects["raw"].str.contains(
+        rf'(?:^|[{layout.delimiter}]) *"(?:[^"]|"")*[{layout.delimiter}]'
+    )
+    short = none_of(quoted)
+    if quoted.any():
+        places = quoted.arg_true()
+        raw = rejects["raw"].gather(places)
+        few = [len(csv_cells(line, layout.delimiter, layout.width)) < layout.width for line in raw]
+        short = short.scatter(places.filter(pl.Series(few)), values=True)
+    return rejects.with_columns(record_key=rejects["record_key"].set(short, None))
 
 
 def _in_order(rows: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -232,7 +292,8 @@ def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
     """Give what cuts one line that does not split evenly, honouring quotes if that helps.
 
     It gives the model's columns and whether the line is malformed; then only the key is kept, so
-    that a good row of the same key can supersede it.
+    that a good row of the same key can supersede it, unless there are too few cells: the first of
+    them may be another column's.
     """
     delimiter, width, positions = layout.delimiter, layout.width, layout.positions
     key = fed_columns(layout.entity).index(key_of(layout.entity))
@@ -251,7 +312,7 @@ def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
             if fits(cells):
                 return *(cells[place] for place in positions), False
         kept: list[str | None] = [None] * len(positions)
-        if positions[key] < len(plain):
+        if len(plain) >= width:
             kept[key] = plain[positions[key]]
         return *kept, True
 

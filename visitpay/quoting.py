@@ -89,6 +89,11 @@ def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series
     return pieces.scatter(found, values=True)
 
 
+def leaves_open(line: str, delimiter: str) -> bool:
+    """Say whether a quoted cell is still open at a line's end."""
+    return re.fullmatch(_opening(delimiter), line) is not None
+
+
 def _opening(delimiter: str) -> str:
     """Give the pattern of a whole line at whose end a quoted cell is still open."""
     quoted = r' *"(?:[^"]|"")*" *'
