@@ -27,7 +27,7 @@ def deliver(feed: Feed) -> None:
     """Deliver a day with a reject of most kinds."""
     feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "2\t", "3\tx\ty")
     good = "10\t7\t1/2/2021\t\t20.50\t"
-    feed.deliver("Visit", "20211201_223005", good, "11\t7\t1/2/2021\t13/1/2021\t5\t", "12\t7")
+    feed.deliver("Visit", "20211201_223005", good, "11\t7\t1/2/2021\t1/32/2021\t5\t", "12\t7")
     rows = (
         "100\t10\t1\t20.25",
         "101\t99\t1\t9",
@@ -60,7 +60,7 @@ def test_export(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
         ],
         "Visit": [
             about + HEADERS["Visit"],
-            f"invalid_date\tDischargeDate\t{VISITS}\t3#3\t11\t7\t1/2/2021\t13/1/2021\t5\t",
+            f"invalid_date\tDischargeDate\t{VISITS}\t3#3\t11\t7\t1/2/2021\t1/32/2021\t5\t",
             f"malformed\t\t{VISITS}\t4#4\t12\t7",
         ],
         "Transaction": [
@@ -82,7 +82,7 @@ def test_mended_rows_load_and_close_their_rejects(
     deliver(feed)
     visitpay("load")
     for path, _ in exported(visitpay, tmp_path / "mended"):
-        text = path.read_text().replace("\t2\t\n", "\t2\tgauze\n").replace("13/1/2021", "1/13/2021")
+        text = path.read_text().replace("\t2\t\n", "\t2\tgauze\n").replace("1/32/2021", "1/13/2021")
         text = (
             text.replace("=1+1", "2").replace("\t99\t", "\t10\t").replace("\t3\tx\ty", "\t3\tx y")
         )
@@ -147,7 +147,7 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     assert path.name.startswith("HospitalABC_VisitPay_Response_")
     assert path.read_text().splitlines() == [
         "File\tLine\tReason\tColumn\tRow",
-        f"{VISITS}\t3\tinvalid_date\tDischargeDate\t11\t7\t1/2/2021\t13/1/2021\t5\t",
+        f"{VISITS}\t3\tinvalid_date\tDischargeDate\t11\t7\t1/2/2021\t1/32/2021\t5\t",
         f"{VISITS}\t4\tmalformed\t\t12\t7",
         f"TRAILER\t{VISITS}\t3\t1\t2",
     ]
@@ -435,7 +435,7 @@ def test_export_under_any_name(
     ((mended, rows),) = exported(visitpay, tmp_path, "--hospital", hospital)
     assert rows == 2
     _, first, second = mended.read_text().splitlines()
-    assert [cell.strip() for cell in first.split("\t")[2:4]] == [path.name, "3"]
+    assert [cell.strip() for cell in first.split("\t")[2:4]] == [path.name, "3#1"]
     kept = [first.replace("\ty\tgauze", "\t7\tgauze"), second.replace("a\tb", "a b")]
     text = mended.read_text().replace(first, kept[0]).replace(second, kept[1])
     (feed.landing / mended.name).write_text(text)

@@ -454,11 +454,10 @@ def _require_time_come(file: LandedFile) -> None:
 
 def _require_month_first(parser: "Parser") -> None:
     """Raise HeldError for a file whose dates with slashes would be read as other days."""
+    from visitpay.parsing import DAY_FIRST
+
     if parser.is_day_first:
-        message = (
-            "held: its dates are day-first: a first number is above 12, and no second one;"
-            " read as M/D/YYYY they would be other days"
-        )
+        message = f"held: {DAY_FIRST}"
         raise HeldError(message)
 
 
