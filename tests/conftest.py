@@ -172,8 +172,9 @@ def feed(
 
 
 @pytest.fixture(autouse=True)
-def _unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell no one whom the environment of the tests names."""
+def _unwatched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tell no one whom the environment of the tests names, and remember nothing beyond a test."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     for name in ("VISITPAY_ALERT_URLS", "VISITPAY_PING_URL", "VISITPAY_METRICS_FILE"):
         monkeypatch.delenv(name, raising=False)
 

@@ -1,22 +1,25 @@
+import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from signal import SIGTERM
 
 import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Feed, Visitpay, only_sqlite, start
-from tests.databases import HEAD
 from tests.listeners import Listener, Mailbox
 from tests.test_cli import without_times
 from tests.test_privacy import MARK, abort, behind, duplicate
 from tests.test_privacy import deliver as deliver_marked
 from visitpay import channels, pinging
+from visitpay.changing import FILE_CHANGING
 from visitpay.database import make_engine, reading
+from visitpay.errors import FileChangedError
 from visitpay.hold import Hold
 from visitpay.models import Problem
 from visitpay.problems import FILE_FAILED, ROWS_REJECTED, Change, Found, Known, Turn, decide
@@ -330,13 +333,196 @@ def test_mail(
 
 
 @only_sqlite
-def test_a_load_that_could_not_run(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
-    """A load without a database says so, each time, since it cannot write down that it did."""
+def test_a_load_that_could_not_run(
+    feed: Feed, visitpay: Visitpay, webhook: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load without a database says so once an hour, whether it runs more often or not."""
     behind(feed)
-    message = f"the database's schema is empty, not {HEAD}; run: alembic upgrade head"
+    assert [visitpay("load").status for _ in range(3)] == [3, 3, 3]
+    ((title, (line,)),) = webhook.messages()
+    assert title == "a load could not run"
+    assert line.startswith("the database's schema is empty, not ")
+    assert line.endswith("; run: alembic upgrade head; what was not loaded waits for the next load")
+    (memory,) = (feed.landing.parent / "state").iterdir()
+    assert memory.stat().st_mode & 0o777 == 0o600
+    assert re.fullmatch("[0-9a-f]{64}", memory.read_text())
+    hour = memory.stat().st_mtime - 3600
+    os.utime(memory, (hour, hour))
+    assert visitpay("load").status == 3
+    assert len(webhook.messages()) == 1
+    os.utime(memory, (hour + 9000, hour + 9000))  # a clock that was set back
+    visitpay("load")
+    assert len(webhook.messages()) == 1
+    monkeypatch.setenv("VISITPAY_DATABASE_URL", f"sqlite:///{feed.database}2")
+    visitpay("load")
+    ((_, (line,)),) = webhook.messages()
+    assert line.startswith("there is no database ")
+
+
+@only_sqlite
+def test_an_alert_that_could_not_be_sent_or_noted(
+    feed: Feed, visitpay: Visitpay, webhook: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody took is told again, and so is what cannot be remembered; neither costs more."""
+    behind(feed)
+    webhook.answer = 500
+    visitpay("load")
+    webhook.answer = 200
+    visitpay("load")
+    assert len(webhook.messages()) == 1
+    monkeypatch.setenv("STATE_DIRECTORY", str(feed.database))
     assert [visitpay("load").status for _ in range(2)] == [3, 3]
-    body = [f"{message}; what was not loaded waits for the next load"]
-    assert webhook.messages() == [("a load could not run", body)] * 2
+    assert len(webhook.messages()) == 2
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(feed.landing.parent / "home"))
+    assert [visitpay("load").status for _ in range(2)] == [3, 3]
+    assert len(webhook.messages()) == 1
+    assert list((feed.landing.parent / "home" / "visitpay").iterdir())
+
+
+NEAR = "HospitalABC_VisitPay_Visit_20211201_223005.TXT"
+
+
+def test_a_near_miss(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
+    """A name that nearly is the feed's is told when it is new, and when it is gone."""
+    path = feed.landing / NEAR
+    path.touch()
+    strange = feed.landing / os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt")
+    strange.touch()
+    assert [visitpay("load").status for _ in range(2)] == [1, 1]
+    end = "rename it, or take it away"
+    told = f"{NEAR}: not loaded, its name is not right: only the case of letters differs; {end}"
+    ((title, lines),) = webhook.messages()
+    assert (title, lines[0]) == ("2 new", f"new: {told}")
+    strange.unlink()
+    assert visitpay("load").status == 1
+    assert [title for title, _ in webhook.messages()] == ["1 over"]
+    assert visitpay("load", "--pass-over", "*.TXT").status == 0
+    assert webhook.messages() == [("1 over", [f"over: {NEAR}: was renamed, or taken away"])]
+
+
+def expected(feed: Feed, *days: int) -> None:
+    """Deliver a procedure so many days ago."""
+    for day in days:
+        moment = datetime.now(UTC) - timedelta(days=day)
+        feed.deliver("Procedure", f"{moment:%Y%m%d}_000100", "1\tbandaid")
+
+
+def test_a_day_without_its_feed(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
+    """A day that is over and brought nothing is told once, and when it is not missing any more."""
+    expected(feed, 4, 3, 1)
+    assert visitpay("load").status == 0
+    assert webhook.messages() == []
+    day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
+    assert [visitpay("load", "--expect", "daily").status for _ in range(2)] == [0, 0]
+    message = f"{day}: nothing came on 1 day, to {day}; see whether the hospital sent its feed"
+    assert webhook.messages() == [("1 new", [f"new: {message}"])]
+    expected(feed, 2)
+    assert visitpay("load", "--expect", "daily").status == 0
+    assert webhook.messages() == [("1 over", [f"over: {day}: no longer missing, or long ago"])]
+
+
+def test_a_feed_that_never_came(
+    feed: Feed, visitpay: Visitpay, webhook: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nothing was loaded a feed is expected from the day of the first run on."""
+    monkeypatch.setenv("VISITPAY_EXPECT", "daily")
+    assert visitpay("load").status == 0
+    assert webhook.messages() == []
+    began = datetime.now(UTC) - timedelta(days=3)
+    feed.execute(f"UPDATE load_runs SET started_at = '{began:%Y-%m-%d %H:%M:%S}'")
+    assert [visitpay("load").status for _ in range(2)] == [0, 0]
+    ((title, (line,)),) = webhook.messages()
+    assert (title, line.startswith(f"new: {began:%Y-%m-%d}: nothing came on 3 days")) == (
+        "1 new",
+        True,
+    )
+    assert "feed_missing" in str(visitpay("status", "--json").document["findings"])
+    feed.execute(
+        f"UPDATE load_runs SET started_at = '{began - timedelta(days=1):%Y-%m-%d %H:%M:%S}'"
+    )
+    expected(feed, 4, 3, 2, 1)
+    visitpay("load")
+    assert [title for title, _ in webhook.messages()] == ["1 over"]
+
+
+def restless(feed: Feed) -> tuple[object, ...]:
+    """Give the records of files that keep changing: how bad, whether told, whether over."""
+    return tuple(each[1:] for each in records(feed) if each[0] == FILE_CHANGING)
+
+
+def yesterday(feed: Feed, hours: int = 25) -> None:
+    """Set back when files began to change."""
+    moment = datetime.now(UTC) - timedelta(hours=hours)
+    feed.execute(f"UPDATE problems SET opened_at = '{moment:%Y-%m-%d %H:%M:%S}'")
+
+
+def test_a_file_that_never_rests(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
+    """One that changed in every run for more than a day needs a person, and is told once."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    waits = ("load", "--settle", "3600")
+    assert [visitpay(*waits).status for _ in range(2)] == [0, 0]
+    assert restless(feed) == ((1, False, False),)
+    yesterday(feed, 23)
+    assert visitpay(*waits).status == 0
+    assert visitpay("status", "--json").document["status"] == "ok"
+    assert webhook.messages() == []
+    yesterday(feed)
+    assert visitpay("load", "--since", "2022-01-01").status == 0
+    assert [visitpay(*waits).status for _ in range(2)] == [1, 1]
+    ((title, (line,)),) = webhook.messages()
+    assert (title, line.startswith(f"new: {path.name}: not loaded, changed in every run")) == (
+        "1 new",
+        True,
+    )
+    document = visitpay("status", "--json").document
+    assert (document["status"], document["files_changing"]) == ("attention", [path.name])
+    first, *facts = visitpay("status").out.splitlines()
+    assert first == "needs a person: 1 file keeps changing"
+    assert "keep changing  1: Procedure_20211201_223357" in facts
+    assert visitpay("load").status == 0
+    over = f"over: {path.name}: no longer changes, or was taken away"
+    assert webhook.messages() == [("1 over", [over])]
+    assert restless(feed) == ((0, True, True),)
+    assert visitpay("status", "--json").document["files_changing"] == []
+
+
+@pytest.mark.parametrize("end", ["loaded", "failed", "gone"])
+def test_a_file_that_comes_to_rest(feed: Feed, visitpay: Visitpay, end: str) -> None:
+    """Once it is loaded, failed, or gone, its record is closed, also where nobody is told."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    visitpay("load", "--settle", "3600")
+    yesterday(feed)
+    assert visitpay("load", "--settle", "3600").status == 1
+    assert visitpay("load", "--settle", "3600", "--dry-run").status == 1
+    if end == "failed":
+        path.write_bytes(b"")
+    elif end == "gone":
+        path.unlink()
+    visitpay("load", *(["--settle", "3600"] if end == "gone" else []))
+    assert restless(feed) == ((1, False, True),)
+    assert visitpay("status", "--json").document["files_changing"] == []
+
+
+def test_a_file_that_changes_while_it_is_read(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one that every run finds changed after it was read."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+
+    def changed(_reading: object) -> None:
+        message = "changed while it was read"
+        raise FileChangedError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("visitpay.landing.Reading.require_unchanged", changed)
+        assert visitpay("load").status == 0
+        yesterday(feed)
+        outcome = visitpay("load", "--json")
+        assert (outcome.status, outcome.document["files"][0]["status"]) == (1, "changed")
+    assert visitpay("status", "--json").document["files_changing"] == [path.name]
+    assert visitpay("load").status == 0
+    assert restless(feed) == ((1, False, True),)
 
 
 @only_sqlite
@@ -372,7 +558,8 @@ def test_a_table_that_cannot_be_written(feed: Feed, visitpay: Visitpay, webhook:
     feed.execute("ALTER TABLE problems RENAME TO elsewhere")
     outcome = visitpay("load", "--json")
     assert (outcome.status, outcome.document["status"]) == (1, "attention")
-    (warning,) = warnings(outcome.err)
+    changing, warning = warnings(outcome.err)
+    assert changing.startswith("warning: which files keep changing could not be written down: ")
     assert warning.startswith("warning: all is loaded, but not all could be told of it: ")
     assert webhook.messages() == []
 

@@ -79,7 +79,7 @@ def test_amounts_are_mended(old: Feed) -> None:
             ("visit_balance", "visits", "visit_identifier"),
         ):
             query = (
-                f"SELECT {column}, typeof({column}) FROM {table} WHERE {key} >= 0 ORDER BY {key}"  # noqa: S608
+                f"SELECT {column}, typeof({column}) FROM {table} WHERE {key} >= 0 ORDER BY {key}"
             )
             assert connection.execute(query).fetchall() == expected
         count = "SELECT count(*), count(visit_balance) FROM visits"

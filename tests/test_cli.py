@@ -16,10 +16,11 @@ from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
 from tests.databases import HEAD
 from visitpay import __version__
 from visitpay.database import make_engine, reading
-from visitpay.dialects import sqlite
+from visitpay.dialects import dialect_of, sqlite
 from visitpay.events import Event
 from visitpay.hold import Hold
 from visitpay.landing import short
+from visitpay.ledger import last_run
 from visitpay.models import LoadRun
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
@@ -91,6 +92,7 @@ def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
             entry(VISITS, rows_read=1, inserted=1),
             entry(TRANSACTIONS, rows_read=2, inserted=1, rejected=1),
         ],
+        "files_waiting": [],
         "unrecognised": ["readme.md"],
         "rejects_open": 1,
         "rejects_resolved": 0,
@@ -203,7 +205,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     fresh = visitpay("status", "--json").document
     well = {"status": "ok", "summary": "all is well: nothing was loaded yet"}
     assert well == {name: fresh.pop(name) for name in well}
-    assert set(map(str, fresh.values())) == {"None", "[]", "{}", "0"}
+    assert set(map(str, fresh.values())) == {"None", "[]", "{}", "0", "False"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [well["summary"].split(), ["checkpoint", *NOTHING.split()]]
     assert printed[-2] == ["rejects", "open", "0"]
@@ -222,10 +224,13 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
         "summary": "needs a person: 1 reject open",
         "checkpoint": "2021-12-01T22:33:57Z",
         "fed_until": "2021-12-01T22:33:57Z",
+        "run_died": False,
         "files_waiting": [waiting.name],
         "files_failed": [],
         "files_held": [],
+        "files_changing": [],
         "unrecognised": ["readme.md"],
+        "near_misses": [],
         "why_unrecognised": {"readme.md": ""},
         "rejects_open": 1,
         "entities": [
@@ -379,7 +384,7 @@ def test_status_names_files(feed: Feed, visitpay: Visitpay) -> None:
         "not recognised 3: " + ", ".join(f"HospitalX_VisitPay_{name}.txt" for name in "abc"),
     ]
     document = visitpay("status", "--json").document
-    assert len(document["files_waiting"]) == 6
+    assert document["files_waiting"] == ["HospitalABC_VisitPay_Visit_20211201_223005.txt"]
     assert len(document["files_failed"]) == 5
 
 
@@ -391,13 +396,192 @@ def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
     begun = "last run       1: ok, begun 2021-12-03 04:05 UTC, "
     assert re.fullmatch(begun + r"[1-9]?,?\d+ days ago", ended)
     feed.execute("UPDATE load_runs SET status = 'running'")
-    running = visitpay("status").out.splitlines()[2]
+    with Hold(make_engine(feed.url), 0):
+        running = visitpay("status").out.splitlines()[2]
     assert running == "last run       1: running since 2021-12-03 04:05 UTC"
     feed.deliver_bytes("Visit", "20211202_223005", b"")
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running'")
-    summary = visitpay("status").out.splitlines()[0]
+    with Hold(make_engine(feed.url), 0):
+        summary = visitpay("status").out.splitlines()[0]
     assert summary == "needs a person: 1 file failed or held; a load has not ended"
+
+
+def test_status_of_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
+    """A run that stands as running though no load has the database is said to have died."""
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET status = 'running', started_at = '2021-12-03 04:05:06'")
+    with Hold(make_engine(feed.url), 0) as hold:
+        assert visitpay("status", "--json").document["run_died"] is False
+        hold.unit(last_run)  # who looked on took nothing away
+    died = "died or was stopped, begun 2021-12-03 04:05 UTC; the next load marks it interrupted"
+    assert visitpay("status").out.splitlines()[2] == f"last run       1: {died}"
+    document = visitpay("status", "--json").document
+    assert (document["run_died"], document["status"]) == (True, "ok")
+    if feed.url.startswith("sqlite"):
+        Path(f"{feed.database}-lock").unlink()
+        assert visitpay("status", "--json").document["run_died"] is True
+        assert not Path(f"{feed.database}-lock").exists()
+    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET status = 'running' WHERE id = 2")
+    summary = visitpay("status").out.splitlines()[0]
+    assert summary == "needs a person: 1 file failed or held; the last load died"
+    visitpay("load")
+    assert visitpay("status", "--json").document["run_died"] is False
+
+
+def test_a_load_that_ends_while_someone_looks(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of its book and the look at its lock a run may end: it did not die."""
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET status = 'running'")
+
+    def end(_connection: object) -> bool:
+        feed.execute("UPDATE load_runs SET status = 'ok'")
+        return False
+
+    dialect = dialect_of(make_url(feed.url))
+    monkeypatch.setattr(dialect, "is_held", end)
+    assert visitpay("status", "--json").document["run_died"] is False
+
+
+def test_failed_files_do_not_wait(feed: Feed, visitpay: Visitpay) -> None:
+    """Terminal and JSON agree on what waits: neither what failed nor what is held."""
+    feed.deliver_bytes("Procedure", "20211201_223357", b"")
+    feed.deliver("Visit", "20211201_223005", "x")
+    visitpay("load", "--hold-above", "5")
+    new = feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    document = visitpay("status", "--json").document
+    assert document["files_waiting"] == [new.name]
+    assert (len(document["files_failed"]), len(document["files_held"])) == (2, 1)
+    assert "files waiting  1\n" in visitpay("status").out
+
+
+NEAR = PROCEDURES.replace(".txt", ".TXT")
+
+
+def test_a_near_miss_needs_a_person(feed: Feed, visitpay: Visitpay) -> None:
+    """A name that nearly is the feed's gives `attention` and 1, and stands in the first line."""
+    deliver_day(feed)
+    (feed.landing / TRANSACTIONS).unlink()
+    assert visitpay("load").status == 0
+    near = feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    near = near.rename(near.with_suffix(".TXT"))
+    outcome = visitpay("load", "--json")
+    assert (outcome.status, outcome.document["status"]) == (1, "attention")
+    assert (outcome.document["files"], outcome.document["unrecognised"]) == ([], [near.name])
+    document = visitpay("status", "--json").document
+    assert (document["status"], document["near_misses"]) == ("attention", [near.name])
+    shown = visitpay("status", "--ignore", "visit_without_transactions")
+    assert (shown.status, shown.out.splitlines()[0]) == (0, "needs a person: 1 misnamed file")
+    near.rename(near.with_suffix(".txt"))
+    assert visitpay("load").status == 0
+    assert visitpay("status", "--json").document["near_misses"] == []
+
+
+def test_other_files_need_no_person(feed: Feed, visitpay: Visitpay) -> None:
+    """Another hospital's files, and whatever else lies there, are listed, and give 0."""
+    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    others = ["HospitalXYZ_VisitPay_Visit_20211201_223005.txt", "readme.md"]
+    for name in others:
+        (feed.landing / name).touch()
+    for _ in range(2):
+        outcome = visitpay("load", "--json")
+        assert (outcome.status, outcome.document["unrecognised"]) == (0, others)
+    assert visitpay("status").out.startswith("all is well: loaded up to ")
+
+
+def test_nothing_but_strangers(feed: Feed, visitpay: Visitpay) -> None:
+    """Of an empty ledger beside names that are not recognised it is not said that all is well."""
+    assert visitpay("status").out.startswith("all is well: nothing was loaded yet")
+    (feed.landing / "HospitalXYZ_VisitPay_Visit_20211201_223005.txt").touch()
+    assert visitpay("load").status == 0
+    document = visitpay("status", "--json").document
+    summary = "needs a person: 1 name not recognised and nothing loaded yet"
+    assert (document["status"], document["summary"]) == ("attention", summary)
+
+
+@pytest.mark.parametrize("command", ["load", "status", "check"])
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        (["--pass-over", "*.TXT", "--pass-over", "my notes"], ""),
+        (["--pass-over", "*.TXT,my notes"], ""),
+        ([], "*.TXT,my?notes"),
+        ([], " *.TXT  my?notes "),
+    ],
+)
+@only_sqlite
+def test_pass_over(
+    feed: Feed,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    options: list[str],
+    setting: str,
+) -> None:
+    """`--pass-over`, several times or parted by commas, or its variable, names what is none."""
+    for name in (NEAR, "my notes"):
+        (feed.landing / name).touch()
+    assert visitpay(command, "--json").document["unrecognised"] == [NEAR, "my notes"]
+    monkeypatch.setenv("VISITPAY_PASS_OVER", setting)
+    outcome = visitpay(command, *options, "--json")
+    assert (outcome.status, outcome.document["unrecognised"]) == (0, [])
+    assert "not recognised" not in outcome.err
+
+
+@only_sqlite
+def test_pass_over_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """Doctor, files, report and the response know what is passed over, too."""
+    (feed.landing / NEAR).touch()
+    failed = feed.deliver_bytes("Procedure", "20211202_223357", b"").name
+    visitpay("load")
+
+    def seen() -> tuple[str, str, bool, str]:
+        examined = visitpay("doctor", "--json").document["findings"]
+        (file,) = visitpay("files", "--json").document["files"]
+        written = visitpay("rejects", "export", tmp_path / "out", "--response", "--json").document
+        for each in written["files"]:
+            Path(each["path"]).unlink()
+        told = any(each["rows"] for each in written["files"])
+        report = visitpay("report", "--output", tmp_path / "report.html", "--json").document
+        return examined[0]["state"], file["state"], told, report["status"]
+
+    assert seen() == ("warning", "failed", False, "attention")
+    os.environ["VISITPAY_PASS_OVER"] = f"*.TXT {failed}"
+    try:
+        assert seen() == ("ok", "failed before", False, "ok")
+    finally:
+        del os.environ["VISITPAY_PASS_OVER"]
+
+
+def test_settle(feed: Feed, visitpay: Visitpay) -> None:
+    """`--settle` leaves what changed a moment ago for the next run, listed as waiting."""
+    deliver_day(feed)
+    names = [PROCEDURES, VISITS, TRANSACTIONS]
+    outcome = visitpay("load", "--settle", "3600", "--json")
+    assert (outcome.status, outcome.document["files"]) == (0, [])
+    assert outcome.document["files_waiting"] == names
+    told = f"changed less than 3600 s ago, left for the next run: {', '.join(names)}"
+    assert f"info: {told}" in without_times(outcome.err)
+    assert visitpay("status", "--json").document["files_waiting"] == names
+    assert len(visitpay("load", "--json").document["files"]) == 3
+    again = visitpay("load", "--settle", "3600", "--json").document
+    assert (again["files"], again["files_waiting"]) == ([], [])
+
+
+@only_sqlite
+def test_settle_setting(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VISITPAY_SETTLE says the same, of a misnamed file, too, which may yet be renamed."""
+    deliver_day(feed)
+    (feed.landing / f"{PROCEDURES}.part").touch()
+    monkeypatch.setenv("VISITPAY_SETTLE", "3600")
+    assert visitpay("load").status == 0
+    assert visitpay("status", "--json").document["near_misses"] == []
+    monkeypatch.setenv("VISITPAY_SETTLE", "0")
+    assert visitpay("load").status == 1
 
 
 def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
@@ -916,22 +1100,23 @@ def test_harmful_names(
 
 
 OPTIONS = {
-    "load": "--database-url --hospital --since --max-rejects --hold-above --approve --wait"
-    " --metrics-file --dry-run --json --log-format --verbose --help",
-    "doctor": "--database-url --hospital --metrics-file --send --json --help",
-    "status": "--database-url --hospital --expect --ignore --json --help",
-    "files": "--database-url --hospital --entity --status --limit --json --help",
+    "load": "--database-url --hospital --pass-over --settle --expect --since --max-rejects"
+    " --hold-above --approve --wait --metrics-file --dry-run --json --log-format --verbose --help",
+    "doctor": "--database-url --hospital --pass-over --metrics-file --send --json --help",
+    "status": "--database-url --hospital --pass-over --settle --expect --ignore --json --help",
+    "files": "--database-url --hospital --pass-over --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
     " --json --help",
-    "rejects export": "--database-url --hospital --file --entity --reason --key --since --response"
-    " --json --help",
+    "rejects export": "--database-url --hospital --pass-over --file --entity --reason --key"
+    " --since --response --json --help",
     "rejects dismiss": "--why --database-url --file --entity --reason --key --since --dry-run"
     " --wait --json --help",
     "rejects retry": "--database-url --wait --json --help",
-    "report": "--output --database-url --hospital --expect --ignore --json --help",
+    "report": "--output --database-url --hospital --pass-over --settle --expect --ignore --json"
+    " --help",
     "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --help",
-    "check": "--hospital --json --help",
+    "check": "--hospital --pass-over --json --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
 }
 

@@ -3,16 +3,23 @@ import hashlib
 import os
 import shutil
 import socket
+import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import Feed, Visitpay
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.landing import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
+from visitpay.naming import ALMOST as ALMOST_ONE
+from visitpay.naming import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
 
 VISIT = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
 CONTENT = b"VisitIdentifier\n1\n"
@@ -41,52 +48,241 @@ def test_names(
     seen = path.stat()
     version = f"{len(CONTENT)} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}"
     when = datetime(*moment, tzinfo=UTC)
-    file = LandedFile(tmp_path, path.name, hospital, entity, when, len(CONTENT), version)
+    changed_at = max(seen.st_mtime, seen.st_ctime)
+    file = LandedFile(
+        tmp_path, path.name, hospital, entity, when, len(CONTENT), version, changed_at=changed_at
+    )
     assert scan(tmp_path, hospital) == Landing((file,), {})
     assert file.path == path
 
 
-CASE = "only the case of letters differs"
-DATE = "no such date or time"
-SPACES = "spaces around it"
 OTHER = "does not begin with HospitalABC_"
+TYPE = "its type is none of Procedure, Visit, Transaction"
 
 ALMOST = {
-    "opening bracket only": ("HospitalABC_VisitPay_Visit_[20211201_223005.txt", ""),
-    "closing bracket only": ("HospitalABC_VisitPay_Visit_20211201_223005].txt", ""),
+    "opening bracket only": ("HospitalABC_VisitPay_Visit_[20211201_223005.txt", ALMOST_ONE),
+    "closing bracket only": ("HospitalABC_VisitPay_Visit_20211201_223005].txt", MORE),
+    "round brackets": ("HospitalABC_VisitPay_Visit_(20211201_223005).txt", ALMOST_ONE),
     "wrong case of the type": ("HospitalABC_VisitPay_visit_20211201_223005.txt", CASE),
     "wrong case of the hospital": ("hospitalabc_VisitPay_Visit_20211201_223005.txt", CASE),
     "wrong case of the feed": ("HospitalABC_Visitpay_Visit_20211201_223005.txt", CASE),
     ".TXT": ("HospitalABC_VisitPay_Visit_20211201_223005.TXT", CASE),
-    ".csv": ("HospitalABC_VisitPay_Visit_20211201_223005.csv", ""),
-    ".txt.gz": (f"{VISIT}.gz", ""),
-    "no extension": ("HospitalABC_VisitPay_Visit_20211201_223005", ""),
-    "an upload in progress": (f"{VISIT}.part", ""),
-    "30 February": ("HospitalABC_VisitPay_Visit_20210230_223005.txt", DATE),
-    "the year 0": ("HospitalABC_VisitPay_Visit_00001201_223005.txt", DATE),
-    "246060": ("HospitalABC_VisitPay_Visit_20211201_246060.txt", DATE),
-    "a leap second": ("HospitalABC_VisitPay_Visit_20211231_235960.txt", DATE),
-    "digits missing": ("HospitalABC_VisitPay_Visit_2021121_22335.txt", ""),
-    "digits too many": ("HospitalABC_VisitPay_Visit_20211201_2230050.txt", ""),
-    "Arabic digits": ("HospitalABC_VisitPay_Visit_2021120\u0661_223005.txt", ""),
-    "full-width digits": ("HospitalABC_VisitPay_Visit_20211201_22300\uff15.txt", ""),
-    "another hospital": ("HospitalXYZ_VisitPay_Visit_20211201_223005.txt", OTHER),
-    "more before": (f"copy of {VISIT}", OTHER),
-    "unknown type": ("HospitalABC_VisitPay_Guarantor_20211201_223005.txt", ""),
-    "types": ("HospitalABC_VisitPay_Visits_20211201_223005.txt", ""),
+    ".csv": ("HospitalABC_VisitPay_Visit_20211201_223005.csv", EXTENSION),
+    ".CSV, small letters": ("hospitalabc_visitpay_visit_20211201_223005.CSV", ALMOST_ONE),
+    ".txt.gz": (f"{VISIT}.gz", EXTENSION),
+    ".txt.pgp": (f"{VISIT}.pgp", EXTENSION),
+    ".txt~": (f"{VISIT}~", EXTENSION),
+    ".txt.txt": (f"{VISIT}.txt", MORE),
+    "no extension": ("HospitalABC_VisitPay_Visit_20211201_223005", EXTENSION),
+    "no point": ("HospitalABC_VisitPay_Visit_20211201_223005txt", EXTENSION),
+    "an upload in progress": (f"{VISIT}.part", EXTENSION),
+    "a copy": ("HospitalABC_VisitPay_Visit_20211201_223005 (1).txt", MORE),
+    "another copy": ("HospitalABC_VisitPay_Visit_20211201_223005_1.txt", MORE),
+    "a copy of a copy": ("HospitalABC_VisitPay_Visit_20211201_223005 - Copy (2).txt", MORE),
+    "30 February": ("HospitalABC_VisitPay_Visit_20210230_223005.txt", NO_TIME),
+    "the year 0": ("HospitalABC_VisitPay_Visit_00001201_223005.txt", NO_TIME),
+    "246060": ("HospitalABC_VisitPay_Visit_20211201_246060.txt", NO_TIME),
+    "a leap second": ("HospitalABC_VisitPay_Visit_20211231_235960.txt", NO_TIME),
+    "1989": ("HospitalABC_VisitPay_Visit_19891231_235959.txt", NO_YEAR),
+    "2101": ("HospitalABC_VisitPay_Visit_[21010101_000000].txt", NO_YEAR),
+    "digits missing": ("HospitalABC_VisitPay_Visit_2021121_22335.txt", ALMOST_ONE),
+    "digits too many": ("HospitalABC_VisitPay_Visit_20211201_2230050.txt", MORE),
+    "two digits of a year": ("HospitalABC_VisitPay_Visit_211201_2230.txt", ALMOST_ONE),
+    "a date with hyphens": ("HospitalABC_VisitPay_Visit_2021-12-01_22-30-05.txt", ALMOST_ONE),
+    "no time of day": ("HospitalABC_VisitPay_Visit_20211201.txt", ALMOST_ONE),
+    "no time": ("HospitalABC_VisitPay_Visit.txt", ALMOST_ONE),
+    "time before the type": ("HospitalABC_VisitPay_20211201_223005_Visit.txt", ALMOST_ONE),
+    "no type": ("HospitalABC_VisitPay_20211201_223005.txt", ALMOST_ONE),
+    "a day in one": ("HospitalABC_VisitPay_20211201.zip", ALMOST_ONE),
+    "a T": ("HospitalABC_VisitPay_Visit_20211201T223005.txt", ALMOST_ONE),
+    "Arabic digits": ("HospitalABC_VisitPay_Visit_2021120\u0661_223005.txt", ALMOST_ONE),
+    "full-width digits": ("HospitalABC_VisitPay_Visit_20211201_22300\uff15.txt", ALMOST_ONE),
+    "hyphens": ("HospitalABC-VisitPay-Visit-20211201-223005.txt", ALMOST_ONE),
+    "no separators": ("HospitalABCVisitPayVisit20211201223005.txt", ALMOST_ONE),
+    "two underscores": ("HospitalABC__VisitPay_Visit_20211201_223005.txt", ALMOST_ONE),
+    "a space in it": ("HospitalABC_VisitPay_Visit _20211201_223005.txt", TYPE),
+    "in two words": ("Hospital ABC_Visit Pay_Visit_20211201_223005.txt", ALMOST_ONE),
+    "misspelt": ("HospitalABC_VistPay_Visit_20211201_223005.txt", ALMOST_ONE),
+    "no hospital": ("VisitPay_Visit_20211201_223005.txt", ALMOST_ONE),
+    "no feed": ("HospitalABC_Visit_20211201_223005.txt", ALMOST_ONE),
+    "a copy in words": (f"copy of {VISIT}", OTHER),
+    "a number before": (f"01_{VISIT}", OTHER),
+    "unknown type": ("HospitalABC_VisitPay_Guarantor_20211201_223005.txt", TYPE),
+    "types": ("HospitalABC_VisitPay_Visits_20211201_223005.txt", TYPE),
     "a newline at the end": (f"{VISIT}\n", SPACES),
     "a space at the end": (f"{VISIT} ", SPACES),
-    "not UTF-8": (os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"), ""),
-    "something else": ("README.txt", ""),
+    "not UTF-8": (os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"), ALMOST_ONE),
 }
 
 
 @pytest.mark.parametrize(("name", "why"), ALMOST.values(), ids=ALMOST)
-def test_unrecognised_names(tmp_path: Path, name: str, why: str) -> None:
-    """A name that is not quite one of the feed is listed as it is, with why, and not loaded."""
+def test_near_misses(tmp_path: Path, name: str, why: str) -> None:
+    """A name that is not quite one of the feed is listed as such, with why, and not loaded."""
     (tmp_path / name).write_bytes(CONTENT)
     landed = scan(tmp_path, "HospitalABC")
-    assert (landed, landed.unrecognised) == (Landing((), {name: why}), (name,))
+    assert (landed, landed.unrecognised) == (Landing((), {name: why}, (name,)), (name,))
+
+
+OTHERS = {
+    "another hospital": ("HospitalXYZ_VisitPay_Visit_20211201_223005.txt", OTHER),
+    "a hospital with more before": ("NorthHospitalABC_VisitPay_Visit_20211201_223005.txt", OTHER),
+    "a hospital with words before": ("St HospitalABC_VisitPay_Visit_20211201_223005.txt", OTHER),
+    "a hospital with more after": ("HospitalABC2_VisitPay_Visit_20211201_223005.txt", OTHER),
+    "another hospital, other case": ("HospitalXYZ_VisitPay_Visit_20211201_223005.TXT", ""),
+    "a companion of another hospital": ("HospitalXYZ_VisitPay_Visit_20211201_223005.ok", ""),
+    "a response": (
+        "HospitalABC_VisitPay_Response_20211201_223005.txt",
+        "goes back to the hospital",
+    ),
+    "another feed": ("HospitalABC_Lab_Visit_20211201_223005.txt", ""),
+    "a description": ("HospitalABC_VisitPay_Transaction_Layout.pdf", ""),
+    "the hospital's": ("HospitalABC.txt", ""),
+    "something else": ("README.txt", ""),
+    "a day": ("20211201_223005.txt", ""),
+    "not UTF-8": (os.fsdecode(b"\xff"), ""),
+}
+
+
+@pytest.mark.parametrize(("name", "why"), OTHERS.values(), ids=OTHERS)
+def test_other_names(tmp_path: Path, name: str, why: str) -> None:
+    """What is merely another file, also another hospital's, is listed and needs no person."""
+    (tmp_path / name).write_bytes(CONTENT)
+    assert scan(tmp_path, "HospitalABC") == Landing((), {name: why})
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> str:
+    """Give a name of the feed with other letter cases, other separators, another end."""
+    entity = draw(st.sampled_from(["Procedure", "Visit", "Transaction"]))
+    parts = ["HospitalABC", "VisitPay", entity, "20211201", "223005"]
+    cased = [draw(st.sampled_from([each, each.upper(), each.lower()])) for each in parts]
+    gaps = [draw(st.text(" _-.[](){}+,;=~@#%", max_size=3)) for _ in parts]
+    end = draw(st.sampled_from([".txt", ".TXT", "", ".csv", ".txt.gz", ".7z", "].txt", " (1).txt"]))
+    before = draw(st.sampled_from(["", "Copy of ", "Copy (2) of ", "1_", "2021-12-02 "]))
+    return before + "".join(map("".join, zip(cased, gaps, strict=True))) + end
+
+
+@given(spoilt())
+def test_spoilt_names(name: str) -> None:
+    """However case, separators, extension and copies spoil a name, it stays near."""
+    assert Names("HospitalABC").is_near(name)
+    assert not Names("HospitalXYZ").is_near(name)
+
+
+@given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), max_size=40))
+def test_any_hospital(hospital: str) -> None:
+    """Whatever a hospital is called, its names are the feed's, and near, in any Unicode form."""
+    name = f"{hospital}_VisitPay_Visit_20211201_223005.txt"
+    for given_hospital in (hospital, unicodedata.normalize("NFD", hospital)):
+        names = Names(given_hospital)
+        assert names.match(unicodedata.normalize("NFD", name))
+        assert names.match(name)
+        assert names.is_near(name)
+        assert not names.is_near("readme.txt")
+
+
+ACCENT = "H\xf4pital d'\xc9t\xe9"
+
+
+@pytest.mark.parametrize("hospital", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["NFC", "NFD"])
+def test_unicode_forms(
+    tmp_path: Path,
+    hospital: Literal["NFC", "NFD"],
+    name: Literal["NFC", "NFD"],
+) -> None:
+    """A name with an accent is the feed's in either form, and stays as the file is called."""
+    called = unicodedata.normalize(name, f"{ACCENT}_VisitPay_Visit_20211201_223005.txt")
+    (tmp_path / called).write_bytes(CONTENT)
+    (file,) = scan(tmp_path, unicodedata.normalize(hospital, ACCENT)).files
+    assert (file.name, file.hospital) == (called, ACCENT)
+    assert file.names >= {called, unicodedata.normalize("NFC", called), "Visit_20211201_223005"}
+    assert sha256_of(file) == hashlib.sha256(CONTENT).hexdigest()
+
+
+STEM = VISIT.removesuffix(".txt")
+COMPANIONS = [
+    *(f"{VISIT}.{end}" for end in ("ok", "OK", "done", "md5", "sha256", "ctl")),
+    *(f"{STEM}.{end}" for end in ("ok", "Done", "MD5", "SHA256", "Ctl")),
+    "HospitalABC_VisitPay_Procedure_[20211201_223005].txt.md5",
+    f"{STEM.upper()}.TXT.OK",
+    f".{VISIT}",
+    ".ok",
+]
+
+
+def test_companions(tmp_path: Path) -> None:
+    """Of a file's companions, whether it is there or not, and of what is hidden nothing is said."""
+    for name in COMPANIONS:
+        (tmp_path / name).touch()
+    (tmp_path / f".{VISIT}.d").mkdir()
+    assert scan(tmp_path, "HospitalABC") == Landing((), {})
+    for name in ("readme.ok", f"{VISIT}.ok.txt", f"{VISIT}.asc", f"{VISIT}.ok.gz"):
+        (tmp_path / name).touch()
+        assert name in scan(tmp_path, "HospitalABC").strange
+
+
+@pytest.mark.parametrize(
+    ("pattern", "passed"),
+    [
+        ("readme*", ["readme.md"]),
+        ("*.TXT", ["HospitalABC_VisitPay_Visit_20211201_223005.TXT"]),
+        ("arch?ve", ["archive"]),
+        ("[ra]*", ["readme.md", "archive"]),
+        ("Caf\u0065\u0301", ["Caf\xe9"]),
+        ("README*", []),
+        ("readme", []),
+        ("(", []),
+        (
+            "*",
+            ["readme.md", "archive", "Caf\xe9", "HospitalABC_VisitPay_Visit_20211201_223005.TXT"],
+        ),
+        (VISIT, [VISIT]),
+    ],
+)
+def test_passed_over(tmp_path: Path, pattern: str, passed: list[str]) -> None:
+    """A pattern passes over what it names, but a file of the feed by its whole name only."""
+    names = ["readme.md", "archive", "Caf\xe9", f"{STEM}.TXT", VISIT]
+    for name in names:
+        (tmp_path / name).mkdir() if name == "archive" else (tmp_path / name).touch()
+    landed = scan(tmp_path, "HospitalABC", [pattern])
+    left = {*landed.unrecognised, *(file.name for file in landed.files)}
+    assert left == set(names) - set(passed)
+    assert scan(tmp_path, "HospitalABC", ["nothing", pattern]) == landed
+
+
+def age(path: Path, seconds: float) -> None:
+    """Set a file's time back, or, below 0, ahead."""
+    os.utime(path, (0, time.time() - seconds))
+
+
+def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed less than so long ago is unsettled; a time in the future counts as long ago."""
+    file = landed(tmp_path)
+    near = tmp_path / f"{VISIT}.part"
+    near.touch()
+    assert scan(tmp_path, "HospitalABC").unsettled == frozenset()
+    fresh = scan(tmp_path, "HospitalABC", settle=60)
+    assert (fresh.unsettled, fresh.near_misses) == (frozenset({VISIT}), ())
+    assert ([each.name for each in fresh.files], fresh.unrecognised) == ([VISIT], (near.name,))
+    age(file.path, 7200)  # its entry's time stays
+    assert scan(tmp_path, "HospitalABC", settle=60).unsettled == {VISIT}
+    later = time.time() + 3600
+    monkeypatch.setattr("visitpay.landing.time.time", lambda: later)
+    settled = scan(tmp_path, "HospitalABC", settle=60)
+    assert (settled.unsettled, settled.near_misses) == (frozenset(), (near.name,))
+    assert scan(tmp_path, "HospitalABC", settle=3700).unsettled == {VISIT}
+    monkeypatch.setattr("visitpay.landing.time.time", lambda: later - 7200)
+    assert scan(tmp_path, "HospitalABC", settle=60).unsettled == frozenset()
+
+
+@pytest.mark.parametrize("seconds", [-(2**33), -1e6, 2**33])
+def test_odd_times(tmp_path: Path, seconds: float) -> None:
+    """A time of a file that is in the future, or before 1970, is no time at which it changed."""
+    file = landed(tmp_path)
+    os.utime(file.path, (0, time.time() - seconds))
+    (seen,) = scan(tmp_path, "HospitalABC").files
+    assert seen.changed_at == file.path.stat().st_ctime
 
 
 def test_regex_characters(tmp_path: Path) -> None:
@@ -121,6 +317,9 @@ def test_many_strangers(tmp_path: Path) -> None:
     first = ["0000", "0000\\n (is a directory)", *(f"{number:04}" for number in range(1, 9))]
     told = f"{', '.join(first)} and 1,001 more"
     assert scan(tmp_path, "HospitalABC").strangers == told
+    (tmp_path / VISIT.upper()).touch()
+    strangers = scan(tmp_path, "HospitalABC").strangers
+    assert strangers.startswith(f"{VISIT.upper()} ({CASE}), 0000, ")
 
 
 def make_socket(path: Path) -> None:
@@ -151,7 +350,7 @@ def test_special_files(
     file = landed(tmp_path)
     file.path.unlink()
     make(file.path)
-    assert scan(tmp_path, "HospitalABC") == Landing((), {VISIT: why})
+    assert scan(tmp_path, "HospitalABC") == Landing((), {VISIT: why}, (VISIT,))
     with pytest.raises(FileError) as caught, reading(file):
         pytest.fail("it was opened")
     assert str(caught.value) == message

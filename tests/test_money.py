@@ -58,7 +58,7 @@ def test_amounts_are_the_numbers_that_were_sent(feed: Feed, visitpay: Visitpay, 
         ("amount", "transactions", "transaction_identifier"),
         ("visit_balance", "visits", "visit_identifier"),
     ):
-        query = f"SELECT {column}, typeof({column}) FROM {table} ORDER BY {key}"  # noqa: S608
+        query = f"SELECT {column}, typeof({column}) FROM {table} ORDER BY {key}"
         found = stored(feed, query)
         assert found == [(float(text), "real") for text in texts]
     with closing(sqlite3.connect(":memory:")) as connection:
@@ -91,7 +91,7 @@ def test_arithmetic_is_that_of_money(feed: Feed, visitpay: Visitpay) -> None:
     found = stored(feed, "SELECT amount / 4 FROM transactions WHERE amount = 10.00")
     assert found == [(2.5,)]
     for text in ("0.35", "1005.50", "-20", "0", "7.00"):
-        assert len(stored(feed, f"SELECT 1 FROM transactions WHERE amount = {text}")) == 1  # noqa: S608
+        assert len(stored(feed, f"SELECT 1 FROM transactions WHERE amount = {text}")) == 1
 
 
 def test_what_reconcile_records_is_money(feed: Feed, visitpay: Visitpay) -> None:

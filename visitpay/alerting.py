@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from apprise import Apprise
     from prometheus_client import Metric
 
+    from visitpay.lately import Lately
     from visitpay.pinging import Pinger
 
 logger = logging.getLogger(__name__)
@@ -31,9 +33,19 @@ class Watch:
     """
 
     def __init__(
-        self, alert_urls: str = "", ping_url: str = "", metrics_file: Path | None = None
+        self,
+        alert_urls: str = "",
+        ping_url: str = "",
+        metrics_file: Path | None = None,
+        lately: "Lately | None" = None,
+        expect: str | None = None,
     ) -> None:
-        """Say who is to be told."""
+        """Say who is to be told.
+
+        Without `lately` a load that cannot run says so each time. For `expect` see
+        `quality.findings`.
+        """
+        self._lately, self._expect = lately, expect
         self._channels, troubles = open_channels(alert_urls)
         self._pinger, of_pinger = open_pinger(ping_url)
         self._metrics_file, of_metrics = open_metrics(metrics_file)
@@ -77,7 +89,8 @@ class Watch:
     def _tell(self, hold: Hold, landed: Landing) -> None:
         from visitpay import channels, problems
 
-        changes = hold.unit(partial(problems.changes_of, files=landed.files))
+        seen = (landed, datetime.now(UTC), self._expect)
+        changes = hold.unit(lambda each: problems.changes_of(each, *seen))
         news = [change for change in changes if change.turn.is_news]
         told = bool(news) and channels.send(
             self._channels,
@@ -85,15 +98,19 @@ class Watch:
             good=all(change.turn is problems.Turn.OVER for change in news),
         )
         if changes:
-            hold.unit(partial(problems.record, files=landed.files, told=told))
+            hold.unit(lambda each: problems.record(each, *seen, told=told))
 
     def _tell_of(self, error: Exception) -> None:
         from visitpay import channels, problems
 
         # What a bug has to say may hold a cell.
         what = str(error) if isinstance(error, VisitPayError) else type(error).__name__
+        if self._lately and self._lately.was_told(what):
+            return
         title = f"{problems.origin()}: a load could not run"
-        channels.send(self._channels, title, f"{what}; what was not loaded waits for the next load")
+        body = f"{what}; what was not loaded waits for the next load"
+        if channels.send(self._channels, title, body) and self._lately:
+            self._lately.tell(what)
 
 
 def open_channels(urls: str) -> "tuple[Mapping[int, Apprise], list[str]]":

@@ -48,10 +48,13 @@ from visitpay.options import (
     Limit,
     LogFormat,
     MetricsFile,
+    PassOver,
+    Settle,
     Wait,
     as_moment,
     as_percent,
     as_tolerance,
+    state_directory,
     told,
 )
 from visitpay.stopping import stoppable
@@ -103,6 +106,9 @@ def load(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
+    settle: Settle = 0,
+    expect: Expected = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -143,9 +149,10 @@ def load(  # noqa: PLR0913 - each is an option of the command
     Files go in type by type (Procedure, Visit, Transaction), oldest first, each in one transaction.
     Rows that cannot be used are put aside with their reason; see `visitpay rejects list`.
 
-    Exit status: 0 all loaded or nothing to do; 1 a file failed or is held, or more rows were
-    rejected than --max-rejects allows; 2 unusable arguments; 3 the database cannot be used; 130 or
-    143 stopped by Ctrl-C or SIGTERM, the file under way rolled back.
+    Exit status: 0 all loaded or nothing to do; 1 a file failed, is held, keeps changing or is
+    misnamed, or more rows were rejected than --max-rejects allows; 2 unusable arguments; 3 the
+    database cannot be used; 130 or 143 stopped by Ctrl-C or SIGTERM, the file under way rolled
+    back.
 
     VISITPAY_ALERT_URLS names Apprise URLs that are told when something needs a person, and when it
     is over; VISITPAY_PING_URL a dead man's switch of the kind of healthchecks.io.
@@ -155,8 +162,10 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay import terminal
     from visitpay.alerting import Watch
     from visitpay.database import make_engine
+    from visitpay.lately import Lately
     from visitpay.loading import ATTENTION, Options
     from visitpay.loading import load as load_landing
+    from visitpay.naming import composed
 
     terminal.start_log(log_format, verbose=verbose)
     options = Options(
@@ -165,9 +174,12 @@ def load(  # noqa: PLR0913 - each is an option of the command
         wait_seconds=wait,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
-        approved=frozenset(approve or ()),
+        approved=frozenset(map(composed, approve or ())),
+        pass_over=tuple(pass_over or ()),
+        settle=settle,
     )
-    watch = Watch() if dry_run else Watch(*told(), metrics_file)
+    lately = Lately(state_directory(), database_url)
+    watch = Watch() if dry_run else Watch(*told(), metrics_file, lately, expect)
     with _watched(watch):
         with stoppable(), terminal.progress_bar() as progress:
             report = load_landing(
@@ -202,11 +214,13 @@ def _tell_of_arguments(given: Sequence[str]) -> None:
     if given[:1] != ["load"] or "--dry-run" in given:
         return
     from visitpay.alerting import Watch
+    from visitpay.lately import Lately
     from visitpay.terminal import start_log
 
     start_log(LogFormat.TEXT, verbose=False)
     metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
-    watch = Watch(*told(), Path(metrics_file) if metrics_file else None)
+    lately = Lately(state_directory(), os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL))
+    watch = Watch(*told(), Path(metrics_file) if metrics_file else None, lately)
     error = ConfigurationError("an argument of its command cannot be used, its log says which")
     watch.end(CONFIGURATION_STATUS, error)
 
@@ -218,6 +232,7 @@ def _run_document(report: "RunReport") -> dict[str, Any]:
         "dry_run": report.dry_run,
         "checkpoint": report.checkpoint,
         "files": [_file_document(each) for each in report.files],
+        "files_waiting": report.files_waiting,
         "unrecognised": report.unrecognised,
         "rejects_open": report.rejects_open,
         "rejects_resolved": report.rejects_resolved,
@@ -260,11 +275,13 @@ def _show_run(report: "RunReport") -> None:
 
 
 @app.command()
-def status(
+def status(  # noqa: PLR0913 - each is an option of the command
     landing: Landing = DEFAULT_LANDING,
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
+    settle: Settle = 0,
     expect: Expected = None,
     ignore: Ignored = None,
     as_json: Json = False,
@@ -281,7 +298,7 @@ def status(
     from visitpay.overview import overview
 
     now = datetime.now(UTC)
-    landed = scan(landing, hospital)
+    landed = scan(landing, hospital, pass_over or (), settle)
     with reading(database_url) as connection:
         seen = overview(connection, landed, now, expect, ignore or ())
     if as_json:
@@ -290,13 +307,15 @@ def status(
         why = {"why_unrecognised": landed.strange}
         typer.echo(terminal.dumps(said | vars(seen) | why | found))
         return
-    failed = seen.files_failed
+    failed, restless = seen.files_failed, seen.files_changing
+    named = first(map(short, restless), _NAMED, len(restless))
     fed = [("but the future", seen.fed_until or "none")]
     facts = [
         ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
         *(fed if seen.fed_until != seen.checkpoint else ()),
-        ("last run", seen.last_run and _run(seen.last_run, now)),
-        ("files waiting", f"{len(seen.files_new):,}"),
+        ("last run", seen.last_run and _run(seen.last_run, now, died=seen.run_died)),
+        ("files waiting", f"{len(seen.files_waiting):,}"),
+        *([("keep changing", _counted(restless, named))] if restless else ()),
         ("failed or held", _counted(failed, first(map(short, failed), _NAMED, len(failed)))),
         ("not recognised", _counted(landed.strange, landed.strangers)),
         ("rejects open", f"{seen.rejects_open:,}"),
@@ -324,10 +343,13 @@ def _compared(comparison: "RowMapping | None") -> str:
     return f"{counts} at {minute(comparison['compared_at'])} UTC"
 
 
-def _run(run: "RowMapping", now: datetime) -> str:
+def _run(run: "RowMapping", now: datetime, *, died: bool) -> str:
     from visitpay.ledger import RUNNING
 
     number, status, began = run["id"], run["status"], run["started_at"]
+    if died:
+        began_at = f"begun {minute(began)} UTC"
+        return f"{number}: died or was stopped, {began_at}; the next load marks it interrupted"
     if status == RUNNING:
         return f"{number}: running since {minute(began)} UTC"
     return f"{number}: {status}, begun {minute(began)} UTC, {ago(now - began)}"
@@ -343,6 +365,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
     entity: Annotated[
         Entities | None, typer.Option(case_sensitive=False, help="Only files of this type.")
     ] = None,
@@ -370,7 +393,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
     with reading(database_url) as connection:
         entries = ledger.entries(connection, entity=entity, status=status, limit=limit)
         total = ledger.count_entries(connection, entity=entity, status=status)
-        states = _states(connection, entries, landing, hospital)
+        states = _states(connection, entries, landing, hospital, pass_over or ())
     if as_json:
         known = [{**each, "state": state} for each, state in zip(entries, states, strict=True)]
         typer.echo(terminal.dumps({"files": known, "total": total}))
@@ -396,7 +419,11 @@ def files(  # noqa: PLR0913 - each is an option of the command
 
 
 def _states(
-    connection: "Connection", entries: "Sequence[RowMapping]", landing: Path, hospital: str
+    connection: "Connection",
+    entries: "Sequence[RowMapping]",
+    landing: Path,
+    hospital: str,
+    pass_over: Sequence[str],
 ) -> list[str]:
     """Say how entries of the ledger stand, as well as can be told."""
     from visitpay import ledger
@@ -406,7 +433,7 @@ def _states(
     if all(each["status"] == LOADED for each in entries):
         return [LOADED] * len(entries)
     try:
-        failed = ledger.failed(connection, scan(landing, hospital).files)
+        failed = ledger.failed(connection, scan(landing, hospital, pass_over).files)
     except ConfigurationError:
         return [each["status"] for each in entries]
     lying = {each.name for each in failed}

@@ -26,6 +26,8 @@ from visitpay.options import (
     Limit,
     LogFormat,
     MetricsFile,
+    PassOver,
+    Settle,
     Wait,
     told,
 )
@@ -135,11 +137,12 @@ def _show_rejects(title: str, rejects: "Sequence[Mapping[Any, Any]]") -> None:
     show(("id", "file", "line", "status", "reason: row"), rows, title)
 
 
-def doctor(
+def doctor(  # noqa: PLR0913 - each is an option of the command
     landing: Landing = DEFAULT_LANDING,
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
     metrics_file: MetricsFile = None,
     send: Annotated[
         bool, typer.Option("--send", help="Send the alert channels a message, to see.")
@@ -154,7 +157,8 @@ def doctor(
     from visitpay.doctor import ERROR, examine
 
     terminal.start_log(LogFormat.TEXT, verbose=False)
-    examined = list(examine(database_url, landing, hospital, *told(), metrics_file, send=send))
+    settings = (database_url, landing, hospital, *told(), metrics_file)
+    examined = list(examine(*settings, pass_over=pass_over or (), send=send))
     if as_json:
         typer.echo(terminal.dumps({"findings": [vars(each) for each in examined]}))
     else:
@@ -262,6 +266,8 @@ def report(  # noqa: PLR0913 - each is an option of the command
     ] = DEFAULT_REPORT,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
+    settle: Settle = 0,
     expect: Expected = None,
     ignore: Ignored = None,
     as_json: Json = False,
@@ -281,7 +287,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
     from visitpay.terminal import dumps, line
 
     now = datetime.now(UTC)
-    landed = scan(landing, hospital)
+    landed = scan(landing, hospital, pass_over or (), settle)
     with reading(database_url) as connection:
         seen = overview(connection, landed, now, expect, ignore or ())
         page = reporting.page(reporting.report(connection, seen, now))
@@ -307,6 +313,7 @@ def check(
     landing: Landing = DEFAULT_LANDING,
     *,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
     as_json: Json = False,
 ) -> None:
     """Read and validate every file of a directory without a database; exits with 1 if any is bad.
@@ -319,7 +326,7 @@ def check(
     from visitpay import checking, terminal
     from visitpay.landing import scan
 
-    landed = scan(landing, hospital)
+    landed = scan(landing, hospital, pass_over or ())
     checked = list(checking.check(landed))
     bad = any(each.error or each.rejected for each in checked)
     if as_json:

@@ -21,6 +21,7 @@ from visitpay.options import (
     OfFile,
     OfKey,
     OfReason,
+    PassOver,
     PutAsideSince,
     RejectStatus,
     Wait,
@@ -108,6 +109,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
+    pass_over: PassOver = None,
     file: OfFile = None,
     entity: OfEntity = None,
     reason: OfReason = None,
@@ -138,7 +140,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
     wanted = quarantine.Wanted(file, entity, reason, key, since=since)
     now = datetime.now(UTC)
-    landed = scan(landing, hospital).files if response else ()
+    landed = scan(landing, hospital, pass_over or ()).files if response else ()
     with reading(database_url) as connection:
         if response:
             written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,7 @@ def examine(  # noqa: PLR0913 - each is a setting of a load
     ping_url: str = "",
     metrics_file: Path | None = None,
     *,
+    pass_over: Collection[str] = (),
     send: bool = False,
 ) -> Iterator[Examined]:
     """Look at everything that a load needs; without a database that can be used, not much.
@@ -55,7 +56,7 @@ def examine(  # noqa: PLR0913 - each is a setting of a load
     With `send`, the alert channels are sent a message, to see whether they take it. The ping URL is
     not asked: whoever is pinged would take it for a load.
     """
-    yield _landing(directory, hospital)
+    yield _landing(directory, hospital, pass_over)
     if send or alert_urls.strip():
         yield _channels(alert_urls, send=send)
     if ping_url.strip():
@@ -74,9 +75,9 @@ def examine(  # noqa: PLR0913 - each is a setting of a load
         yield look_at(path) if is_file else Examined(name, OK, "the server's own matter")
 
 
-def _landing(directory: Path, hospital: str) -> Examined:
+def _landing(directory: Path, hospital: str, pass_over: Collection[str]) -> Examined:
     try:
-        landed = landing.scan(directory, hospital)
+        landed = landing.scan(directory, hospital, pass_over)
     except VisitPayError as error:
         return Examined(
             "landing directory", ERROR, str(error), "check its path and its permissions"
@@ -89,7 +90,10 @@ def _landing(directory: Path, hospital: str) -> Examined:
         what = f"{seen}; {counted(closed, 'file')} cannot be read"
         return Examined("landing directory", ERROR, what, remedy)
     if landed.strange:
-        remedy = "rename the others, or take them away; `visitpay status --json` names them all"
+        remedy = (
+            "rename the others, take them away, or name them with --pass-over;"
+            " `visitpay status --json` names them all"
+        )
         return Examined("landing directory", WARNING, f"{seen}: {landed.strangers}", remedy)
     return Examined("landing directory", OK, seen)
 

@@ -17,6 +17,7 @@ class Event(StrEnum):
     FILE_FAILED = "file_failed"
     FILE_HELD = "file_held"
     FILE_CHANGED = "file_changed"
+    FILES_WAITING = "files_waiting"
     FILE_EMPTY = "file_empty"
     FILE_REDELIVERED = "file_redelivered"
     CONTENT_REPEATED = "content_repeated"

@@ -2,20 +2,23 @@
 
 import hashlib
 import os
-import re
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.models import ENTITIES
+from visitpay.naming import ALMOST, Names, composed, moment
 from visitpay.words import first
 
 _NAMES_TO_TELL = 10
+
+_WENT_AWAY = "went away"
 
 
 class LandedFile(NamedTuple):
@@ -31,6 +34,8 @@ class LandedFile(NamedTuple):
     """What was seen of it (`_version`); when it differs, the content may differ as well."""
     trouble: str = ""
     """Why nothing could be seen of it."""
+    changed_at: float = 0
+    """When it last changed, in seconds since the epoch; 0 where that is not known."""
 
     @property
     def path(self) -> Path:
@@ -40,7 +45,8 @@ class LandedFile(NamedTuple):
     @property
     def names(self) -> frozenset[str]:
         """The names by which people call it."""
-        return frozenset({self.name, short(self.name)})
+        known = (self.name, composed(self.name))
+        return frozenset({*known, *map(short, known)})
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,15 @@ class Landing:
     files: tuple[LandedFile, ...]
     strange: Mapping[str, str]
     """Names that are none of the feed's, in order, and why; nothing where that is plain to see."""
+    near_misses: tuple[str, ...] = ()
+    """Those of them that nearly are the feed's, so that a person must see to them."""
+    unsettled: frozenset[str] = frozenset()
+    """Names of files that changed a moment ago, so that they wait for a later run."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its files."""
+        return frozenset(file.name for file in self.files)
 
     @property
     def unrecognised(self) -> tuple[str, ...]:
@@ -58,42 +73,57 @@ class Landing:
 
     @property
     def strangers(self) -> str:
-        """The first of the names that are none of the feed's, with the reasons, for people."""
+        """The first of the names that are none of the feed's, with the reasons, for people.
+
+        Those that nearly are stand first.
+        """
+        others = self.strange.keys() - set(self.near_misses)
+        names = (*self.near_misses, *(name for name in self.strange if name in others))
         told = (
-            f"{printable(name)} ({why})" if why else printable(name)
-            for name, why in self.strange.items()
+            f"{printable(name)} ({self.strange[name]})" if self.strange[name] else printable(name)
+            for name in names
         )
-        return first(told, _NAMES_TO_TELL, len(self.strange))
+        return first(told, _NAMES_TO_TELL, len(names))
 
 
-def scan(directory: Path, hospital: str) -> Landing:
+def scan(
+    directory: Path, hospital: str, pass_over: Collection[str] = (), settle: float = 0
+) -> Landing:
     """List a landing directory: type by type, each in ascending file datetime.
 
-    Hidden files are passed over: uploads in progress hide behind a dot. Raises ConfigurationError
-    when the directory cannot be read.
+    What is hidden, a file's companion, or named by `pass_over` is passed over (`Names`): uploads in
+    progress hide behind a dot. What changed less than `settle` seconds ago may change again: a file
+    is unsettled, and a name that nearly is one of the feed's may still be renamed. Raises
+    ConfigurationError when the directory cannot be read.
     """
     require_hospital(hospital)
-    pattern = _name_pattern(hospital)
+    names = Names(hospital, pass_over)
     order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
+    now = time.time()
     files: list[LandedFile] = []
     strange: dict[str, str] = {}
+    near: list[str] = []
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if names.passes_over(entry.name):
                     continue
-                landed = _landed(entry, pattern, directory, hospital)
+                landed = _landed(entry, names, directory, composed(hospital), now)
                 if isinstance(landed, LandedFile):
                     files.append(landed)
-                else:
-                    strange[entry.name] = landed
+                    continue
+                is_near = names.is_near(entry.name)
+                strange[entry.name] = landed or (ALMOST if is_near else "")
+                if is_near and _settled(entry, now, settle):
+                    near.append(entry.name)
     except OSError as error:
         message = (
             f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
         )
         raise ConfigurationError(message) from error
     files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
-    return Landing(tuple(files), dict(sorted(strange.items())))
+    unsettled = frozenset(file.name for file in files if now - file.changed_at < settle)
+    return Landing(tuple(files), dict(sorted(strange.items())), tuple(sorted(near)), unsettled)
 
 
 def require_hospital(name: str) -> None:
@@ -108,65 +138,52 @@ def short(name: str) -> str:
     return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
 
 
-def _name_pattern(hospital: str) -> re.Pattern[str]:
-    entities = "|".join(entity.__name__ for entity in ENTITIES)
-    moment = "[0-9]{8}_[0-9]{6}"
-    return re.compile(
-        rf"{re.escape(hospital)}_VisitPay_(?P<entity>{entities})"
-        rf"_(?:\[(?P<bracketed>{moment})\]|(?P<bare>{moment}))\.txt"
-    )
-
-
 def _landed(
-    entry: os.DirEntry[str], pattern: re.Pattern[str], directory: Path, hospital: str
+    entry: os.DirEntry[str], names: Names, directory: Path, hospital: str, now: float
 ) -> LandedFile | str:
     """Give the file, or why it is none of the feed's."""
-    match = pattern.fullmatch(entry.name)
+    match = names.match(entry.name)
     if match is None or not entry.is_file(follow_symlinks=False):
-        return _oddity(entry, pattern, hospital)
+        return _kind_of(entry) or names.wrong_with(entry.name)
     try:
-        moment = _moment(match["bracketed"] or match["bare"])
-    except ValueError:
-        return "no such date or time"
-    size_bytes, version, trouble = 0, "", ""
+        file_datetime = moment(match["bracketed"] or match["bare"])
+    except ValueError as error:
+        return str(error)
+    seen = LandedFile(directory, entry.name, hospital, match["entity"], file_datetime, 0, "")
     try:
         status = entry.stat(follow_symlinks=False)
-        size_bytes, version = status.st_size, _version(status)
     except FileNotFoundError:
-        return "went away"
+        return _WENT_AWAY
     except OSError as error:  # one bad entry must not keep the others back
-        trouble = f"cannot be looked at: {error.strerror}"
-    return LandedFile(
-        directory=directory,
-        name=entry.name,
-        hospital=hospital,
-        entity=match["entity"],
-        file_datetime=moment,
-        size_bytes=size_bytes,
-        version=version,
-        trouble=trouble,
+        return seen._replace(trouble=f"cannot be looked at: {error.strerror}")
+    return seen._replace(
+        size_bytes=status.st_size, version=_version(status), changed_at=_changed_at(status, now)
     )
 
 
-def _oddity(entry: os.DirEntry[str], pattern: re.Pattern[str], hospital: str) -> str:
-    """Say what keeps an entry from being a file of the feed, if it nearly is one."""
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    """Say what an entry is that is no regular file."""
     if entry.is_symlink():
         return "is a link"
-    if not entry.is_file():
-        return "is a directory" if entry.is_dir() else "is no regular file"
-    if pattern.fullmatch(entry.name.strip()):
-        return "spaces around it"
-    if re.fullmatch(pattern.pattern, entry.name, re.IGNORECASE):
-        return "only the case of letters differs"
-    if pattern.fullmatch(hospital + "".join(entry.name.partition("_VisitPay_")[1:])):
-        return f"does not begin with {hospital}_"
-    return ""
+    if entry.is_file():
+        return ""
+    return "is a directory" if entry.is_dir() else "is no regular file"
 
 
-def _moment(digits: str) -> datetime:
-    # strptime takes five times as long, half of a scan of many files.
-    date = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    return datetime(*date, int(digits[9:11]), int(digits[11:13]), int(digits[13:]), tzinfo=UTC)
+def _changed_at(status: os.stat_result, now: float) -> float:
+    """Give the later of the times of a file and of its entry; one in the future says nothing."""
+    return max((at for at in (status.st_mtime, status.st_ctime) if 0 <= at <= now), default=0)
+
+
+def _settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
+    """Whether an entry is there, and did not change a moment ago."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return now - _changed_at(status, now) >= settle
 
 
 class Source(Protocol):

@@ -14,9 +14,10 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
-from visitpay import landing, ledger
+from visitpay import changing, landing, ledger
+from visitpay.dialects import dialect_of
 from visitpay.errors import (
     ConfigurationError,
     FileChangedError,
@@ -31,7 +32,8 @@ from visitpay.hold import Hold
 from visitpay.landing import LandedFile, printable
 from visitpay.ledger import Counts
 from visitpay.models import FAILED, HELD, LOADED, entity_named
-from visitpay.words import counted, minute
+from visitpay.naming import composed
+from visitpay.words import counted, first, minute
 
 if TYPE_CHECKING:
     from visitpay.parsing import Batch, Parser
@@ -101,6 +103,10 @@ class Options:
     """Percent of a file's rows; with more rejected it is held, unless it is `approved`."""
     approved: frozenset[str] = frozenset()
     """Names of files, whole or `landing.short`, that are loaded whatever is rejected of them."""
+    pass_over: tuple[str, ...] = ()
+    """Patterns of names of which nothing is said (`naming.Names`)."""
+    settle: float = 0
+    """A file that changed less than so many seconds ago is left for the next run."""
     block_bytes: int | None = None
 
 
@@ -122,6 +128,8 @@ class RunReport:
     status: str
     checkpoint: datetime | None
     files: tuple[FileReport, ...]
+    files_waiting: tuple[str, ...]
+    """Those that were left for the next run since they changed a moment ago."""
     unrecognised: tuple[str, ...]
     rejects_open: int
     rejects_resolved: int
@@ -161,12 +169,12 @@ def load(
     RUN_ID.set(None)
     with Hold(engine, options.wait_seconds) as hold:
         # Listed under the lock: while it was waited for, another load took files in.
-        landed = landing.scan(directory, hospital)
+        landed = landing.scan(directory, hospital, options.pass_over, options.settle)
         approved = options.approved  # nearly always none
         if strange := approved and approved.difference(*(file.names for file in landed.files)):
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
-        hold.unit(partial(ledger.require_one_hospital, hospital=hospital))
+        hold.unit(partial(ledger.require_one_hospital, hospital=composed(hospital)))
         run = _Run(hold, options, progress or Silent())
         with hold.rehearsal() if options.dry_run else nullcontext():
             report = run.load(landed)
@@ -193,6 +201,7 @@ class _Run:
         self._options = options
         self._progress = progress
         self._reports: list[FileReport] = []
+        self._waiting: tuple[str, ...] = ()
 
     def load(self, landed: landing.Landing) -> RunReport:
         try:
@@ -219,31 +228,54 @@ class _Run:
         if landed.strange:
             message = "not recognised in the landing directory, left alone: %s"
             logger.warning(message, landed.strangers, extra=Event.NAMES_UNRECOGNISED.extra)
-        self._progress.begin(len(plan.pending), sum(file.size_bytes for file in plan.pending))
-        for file in plan.pending:
+        pending = self._settled(plan.pending, landed.unsettled)
+        self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
+        for file in pending:
             redelivered = file.name in plan.redelivered
             self._reports.append(self._load_file(run_id, file, redelivered=redelivered))
         resolved = self.retry()
-        return self._hold.unit(
-            lambda each: self._close(each, run_id, landed.unrecognised, resolved)
-        )
+        return self._hold.unit(lambda each: self._close(each, landed, run_id, resolved))
+
+    def _settled(
+        self, pending: tuple[LandedFile, ...], unsettled: frozenset[str]
+    ) -> list[LandedFile]:
+        """Leave those for the next run that changed a moment ago; give the others."""
+        self._waiting = tuple(file.name for file in pending if file.name in unsettled)
+        if self._waiting:
+            named = first(self._waiting, _NAMES_TO_LOG, len(self._waiting))
+            message = "changed less than %g s ago, left for the next run: %s"
+            logger.info(message, self._options.settle, named, extra=Event.FILES_WAITING.extra)
+        return [file for file in pending if file.name not in unsettled]
+
+    def _keeps_changing(self, connection: Connection, landed: landing.Landing) -> bool:
+        """Write down which files this run left since they change; say whether one does for long."""
+        changed = {each.file.name for each in self._reports if each.status == CHANGED}
+        changed.update(self._waiting)
+        since, now = self._options.since, datetime.now(UTC)
+        left_out = {file.name for file in landed.files if since and file.file_datetime < since}
+        try:
+            with connection.begin_nested():
+                changing.record(connection, changed, left_out, now)
+                return bool(changing.lasting(connection, changed, now))
+        except DBAPIError as error:  # what was loaded is not lost for a book of problems
+            message = "which files keep changing could not be written down: %s"
+            logger.warning(message, dialect_of(connection).explained(error).what)
+            return False
 
     def _close(
-        self,
-        connection: Connection,
-        run_id: int,
-        unrecognised: tuple[str, ...],
-        resolved: int,
+        self, connection: Connection, landed: landing.Landing, run_id: int, resolved: int
     ) -> RunReport:
         counts = sum_of(self._reports)
         failed, held = self._ended(FAILED), self._ended(HELD)
-        attention = failed or held or self._options.tolerance.exceeded(counts)
+        to_see = bool(landed.near_misses) | self._keeps_changing(connection, landed)
+        attention = to_see or failed or held or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=ATTENTION if attention else OK,
             checkpoint=ledger.checkpoint(connection),
             files=tuple(self._reports),
-            unrecognised=unrecognised,
+            files_waiting=self._waiting,
+            unrecognised=landed.unrecognised,
             rejects_open=ledger.open_rejects(connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,

@@ -134,6 +134,24 @@ def as_number(given: float) -> float:
     return given
 
 
+def as_globs(globs: list[str] | None) -> list[str]:
+    """Read patterns of names; between them are commas, and in the environment spaces, too."""
+    return [each.strip() for some in globs or () for each in some.split(",") if each.strip()]
+
+
+def state_directory() -> Path | None:
+    """Give where the user's programs, or the service, keep what should outlive them, if known."""
+    # systemd parts several by colons.
+    if service := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(service)
+    home = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        state = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:  # there is no home
+        return None
+    return state / "visitpay"
+
+
 def told() -> tuple[str, str]:
     """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
     # Secrets, which as options anyone could see in the list of processes.
@@ -187,6 +205,26 @@ Ignored = Annotated[
         metavar="CHECK",
         callback=as_checks,
         help="Do not make this check, such as type_missing; several are parted by commas.",
+    ),
+]
+PassOver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pass-over",
+        envvar="VISITPAY_PASS_OVER",
+        metavar="GLOB",
+        callback=as_globs,
+        help="Say nothing of names like this, such as 'archive*'; several are parted by commas.",
+    ),
+]
+Settle = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="VISITPAY_SETTLE",
+        metavar="SECONDS",
+        callback=as_number,
+        help="Let a file wait that changed less than this long ago.",
     ),
 ]
 MetricsFile = Annotated[

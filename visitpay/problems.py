@@ -2,25 +2,31 @@
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
-from visitpay import ledger
-from visitpay.landing import LandedFile
+from visitpay import changing, ledger, quality
+from visitpay.changing import FILE_CHANGING
+from visitpay.landing import Landing, printable
 from visitpay.loading import OK, TO_APPROVE
 from visitpay.models import FAILED, HELD, OPEN, LoadFile, LoadRun, Problem, RejectedRow
-from visitpay.words import counted
+from visitpay.words import counted, minute
 
 FILE_FAILED = "file_failed"
+NAME_NEARLY_RIGHT = "name_nearly_right"
+FEED_MISSING = "feed_missing"
 ROWS_REJECTED = "rows_rejected"
 
 _OVER = {
     FILE_FAILED: "was loaded, or taken away",
+    NAME_NEARLY_RIGHT: "was renamed, or taken away",
+    FILE_CHANGING: "no longer changes, or was taken away",
+    FEED_MISSING: "no longer missing, or long ago",
     ROWS_REJECTED: "no rejected row is open any more",
 }
 
@@ -39,11 +45,20 @@ _REJECTED = (
     .group_by(RejectedRow.entity)
     .order_by(RejectedRow.entity)
 )
-_KNOWN = (
-    select(Problem.id, Problem.name, Problem.subject, Problem.size, Problem.told_at)
-    .where(Problem.closed_at.is_(None), Problem.name.in_(_OVER))
-    .order_by(Problem.id)
-)
+
+
+def _known(now: datetime) -> Select[int, str, str, int, datetime | None]:
+    """Select what is on record, but for files that have not changed for long enough."""
+    is_due = or_(
+        Problem.name != FILE_CHANGING,
+        Problem.told_at.is_not(None),
+        Problem.opened_at < now - changing.LONG,
+    )
+    return (
+        select(Problem.id, Problem.name, Problem.subject, Problem.size, Problem.told_at)
+        .where(Problem.closed_at.is_(None), Problem.name.in_(_OVER), is_due)
+        .order_by(Problem.id)
+    )
 
 
 class Found(NamedTuple):
@@ -91,10 +106,13 @@ class Change:
     """Its id, if it is on record."""
 
 
-def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
-    """Give what needs a person: files that failed, and rows of runs that rejected too many.
+def find(
+    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+) -> list[Found]:
+    """Give what needs a person: files, names, days, and rows of runs that rejected too many.
 
-    Rows that a run was told to tolerate are not among them; those of a run that was killed are.
+    Rows that a run was told to tolerate are not among them; those of a run that was killed are. For
+    `expect` see `quality.findings`.
     """
     failed = [
         Found(
@@ -103,7 +121,7 @@ def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
             1,
             f"{each.name}: {each.error}; {_UNTIL[each.status]}",
         )
-        for each in ledger.failed(connection, files)
+        for each in ledger.failed(connection, landed.files)
     ]
     rejected = [
         Found(
@@ -115,7 +133,35 @@ def find(connection: Connection, files: Iterable[LandedFile]) -> list[Found]:
         )
         for entity, rows in connection.execute(_REJECTED)
     ]
-    return failed + rejected
+    return [
+        *failed,
+        *map(_misnamed, landed.near_misses, map(landed.strange.__getitem__, landed.near_misses)),
+        *map(_changing, changing.lasting(connection, landed.names, now)),
+        *_missing(connection, landed, now, expect),
+        *rejected,
+    ]
+
+
+def _misnamed(name: str, why: str) -> Found:
+    shown = printable(name)
+    message = f"{shown}: not loaded, its name is not right: {why}; rename it, or take it away"
+    return Found(NAME_NEARLY_RIGHT, shown, 1, message)
+
+
+def _changing(file: changing.Changing) -> Found:
+    message = f"changed in every run since {minute(file.since)} UTC; see who writes it"
+    return Found(FILE_CHANGING, file.name, 1, f"{file.name}: not loaded, {message}")
+
+
+def _missing(
+    connection: Connection, landed: Landing, now: datetime, expect: str | None
+) -> Iterator[Found]:
+    if expect is None:
+        return
+    others = quality.CHECKS.keys() - {FEED_MISSING}
+    for each in quality.findings(connection, now, expect, others, landed.files):
+        message = f"{each.subject}: {each.message}; see whether the hospital sent its feed"
+        yield Found(FEED_MISSING, each.subject, each.count, message)
 
 
 def decide(known: Iterable[Known], found: Iterable[Found]) -> list[Change]:
@@ -135,19 +181,27 @@ def decide(known: Iterable[Known], found: Iterable[Found]) -> list[Change]:
     return changes
 
 
-def changes_of(connection: Connection, files: Iterable[LandedFile]) -> list[Change]:
-    """Compare what needs a person with what is on record."""
-    known = (Known(*each) for each in connection.execute(_KNOWN))
-    return decide(known, find(connection, files))
+def changes_of(
+    connection: Connection, landed: Landing, now: datetime, expect: str | None = None
+) -> list[Change]:
+    """Compare what needs a person `now` (UTC) with what is on record; takes what `find` takes."""
+    known = (Known(*each) for each in connection.execute(_known(now)))
+    return decide(known, find(connection, landed, now, expect))
 
 
-def record(connection: Connection, files: Iterable[LandedFile], *, told: bool) -> None:
+def record(
+    connection: Connection,
+    landed: Landing,
+    moment: datetime,
+    expect: str | None = None,
+    *,
+    told: bool,
+) -> None:
     """Write down what changed; what could not be `told` stands so that it is news the next time.
 
     Done again, it changes nothing: its commit may have arrived though the answer did not.
     """
-    moment = datetime.now(UTC)
-    for change in changes_of(connection, files):
+    for change in changes_of(connection, landed, moment, expect):
         if told or change.turn in {Turn.NEW, Turn.BETTER, Turn.FORGOTTEN}:
             _write(connection, change, moment, moment if told else None)
 

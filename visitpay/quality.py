@@ -3,7 +3,7 @@
 Those of deliveries and days look at the last weeks of the feed, those of visits at all of them.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 from visitpay import balances, ledger
 from visitpay.landing import LandedFile
 from visitpay.ledger import CLOCKS_APART, Delivered
-from visitpay.models import ENTITIES, Transaction, Visit
+from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
 from visitpay.words import counted
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
@@ -27,6 +27,11 @@ LONG_PAST = timedelta(days=30)
 
 RECENT = timedelta(days=14)
 """For how long a delivery, or a day without one, is something to look into."""
+
+SET_APART = timedelta(hours=6)
+"""Files with so much time between them are of two sets, one for each export of the hospital."""
+AGAIN = timedelta(minutes=30)
+"""So are two of one type: within this time an export may bring several."""
 
 HISTORY = 8
 """How many deliveries before one are its history."""
@@ -71,22 +76,22 @@ class _Feed:
             dated[each.file_datetime > self.now + CLOCKS_APART].append(each)
         return dated
 
+    @cached_property
+    def begin(self) -> date | None:
+        """The first day of the feed, or, as long as nothing came, of the runs, if there are any."""
+        if self.deliveries:
+            return self.deliveries[0].day
+        first = self.connection.scalar(select(func.min(LoadRun.started_at)))
+        return first and first.date()
+
     @property
     def deliveries(self) -> Sequence[Delivered]:
         """Those that are not, in order of their times."""
         return self.dated[False]
 
-    @cached_property
-    def days(self) -> dict[date, set[str]]:
-        """The types that came on each day, in order of the days."""
-        days = defaultdict(set)
-        for each in self.deliveries:
-            days[each.day].add(each.entity)
-        return days
-
     def is_recent(self, day: date) -> bool:
-        """Say whether a day was among the last of the feed."""
-        return next(reversed(self.days)) - day <= RECENT
+        """Say whether a day was among the last of the feed, of which something must have come."""
+        return self.deliveries[-1].day - day <= RECENT
 
     @cached_property
     def lately(self) -> Sequence[Delivered]:
@@ -96,33 +101,78 @@ class _Feed:
         recent = (each for each in every if newest - each.loaded_at <= RECENT)
         return sorted(recent, key=lambda each: each.name)
 
+    def sets(self) -> Iterator["_Set"]:
+        """Give the files that belong together, loaded or waiting, in order of time.
+
+        A set begins after SET_APART, or when a type comes again that came more than AGAIN before:
+        the files of one export may pass midnight, and be several of a type.
+        """
+        files = [(each.file_datetime, each.entity, True) for each in self.deliveries]
+        files += ((each.file_datetime, each.entity, False) for each in self.waiting)
+        some: _Set | None = None
+        for moment, entity, is_loaded in sorted(files):
+            if some is None or not some.may_hold(moment, entity):
+                if some:
+                    yield some
+                some = _Set(moment)
+            some.add(moment, entity, is_loaded=is_loaded)
+        if some:
+            yield some
+
+
+class _Set:
+    """Files that belong together."""
+
+    def __init__(self, begin: datetime) -> None:
+        self.begin = self.end = begin
+        self.came: dict[str, datetime] = {}
+        """When each type came first."""
+        self.loaded: set[str] = set()
+
+    def may_hold(self, moment: datetime, entity: str) -> bool:
+        is_again = moment - self.came.get(entity, moment) > AGAIN
+        return not is_again and moment - self.end <= SET_APART
+
+    def add(self, moment: datetime, entity: str, *, is_loaded: bool) -> None:
+        self.end = moment
+        self.came.setdefault(entity, moment)
+        if is_loaded:
+            self.loaded.add(entity)
+
 
 Found = Iterator[tuple[str, int, str]]
 """What a check finds: subjects, counts and messages."""
 
 
 def _type_missing(feed: _Feed) -> Found:
-    waiting = {(file.file_datetime.date(), file.entity) for file in feed.waiting}
-    for day, came in feed.days.items():
-        missing = [each.__name__ for each in ENTITIES if each.__name__ not in came]
-        if len(missing) != 1 or (day, missing[0]) in waiting:
-            continue
-        if day < feed.today and feed.is_recent(day):
-            yield str(day), 1, f"no {missing[0]} file was loaded, though both others"
+    """Find sets of files that are over and lack a type, each told by the day of its first file."""
+    types = [entity.__name__ for entity in ENTITIES]
+    lacking: Counter[tuple[date, str]] = Counter()
+    for some in feed.sets():
+        day, missing = some.begin.date(), [each for each in types if each not in some.loaded]
+        is_over = feed.now - some.end > SET_APART
+        if len(missing) == 1 and missing[0] not in some.came and is_over and feed.is_recent(day):
+            lacking[day, missing[0]] += 1
+    for (day, entity), times in lacking.items():
+        yield str(day), times, f"no {entity} file was loaded, though both others"
 
 
 def _feed_missing(feed: _Feed) -> Found:
-    """Find gaps between days on which a feed was expected and came, each named by its first day."""
-    if feed.expect is None or not feed.days:
+    """Find gaps between days on which a feed was expected and came, each named by its first day.
+
+    Before anything came it is expected from the day of the first run on.
+    """
+    first = feed.begin
+    if feed.expect is None or first is None:
         return
-    first = min(feed.days)
     days = (first + timedelta(number) for number in range((feed.today - first).days))
     weekdays = EXPECTED_WEEKDAYS[feed.expect]
     expected = (day for day in days if day.weekday() in weekdays)
-    came_on = feed.days.keys() | {file.file_datetime.date() for file in feed.waiting}
+    came_on = {file.file_datetime.date() for file in feed.waiting}
+    came_on.update(each.day for each in feed.deliveries)
     for came, some in groupby(expected, came_on.__contains__):
         gap = list(some)
-        if not came and feed.is_recent(gap[-1]):
+        if not came and (not feed.deliveries or feed.is_recent(gap[-1])):
             yield str(gap[0]), len(gap), f"nothing came on {counted(len(gap), 'day')}, to {gap[-1]}"
 
 
@@ -217,7 +267,7 @@ OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
         "visits end before they begin",
     ),
     "admission_in_future": (
-        Visit.admit_date > bindparam("today"),
+        Visit.admit_date > bindparam("tomorrow"),  # at the hospital it may be tomorrow already
         "visit begins on a day that is yet to come",
         "visits begin on a day that is yet to come",
     ),
@@ -232,7 +282,7 @@ OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
 
 def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> Found:
     query = select(func.count()).select_from(Visit).where(condition)
-    if count := feed.connection.scalar(query, {"today": feed.today}):
+    if count := feed.connection.scalar(query, {"tomorrow": feed.today + timedelta(days=1)}):
         yield "", count, counted(count, one, many)
 
 
@@ -290,9 +340,10 @@ def visits(
         name: select(*columns).where(condition).order_by(Visit.visit_identifier)
         for name, (condition, *_) in OF_VISITS.items()
     }
+    tomorrow = now.date() + timedelta(days=1)
     return [
         {"check": name, **row}
         for name, query in {"balance_differs": balances.OPEN, **queries}.items()
         if name not in ignore
-        for row in connection.execute(query.limit(limit), {"today": now.date()}).mappings()
+        for row in connection.execute(query.limit(limit), {"tomorrow": tomorrow}).mappings()
     ]

@@ -53,9 +53,14 @@ REMEDIES = {
         " by itself once its time has come.",
         "visitpay files --status held",
     ),
+    "file_changing": Remedy(
+        "The file changed in every run for more than a day, so that none could load it.",
+        "See who writes it; have it written under a hidden name, and renamed once it is whole.",
+        "visitpay status --json",
+    ),
     "not_recognised": Remedy(
-        "The file's name is none of the feed's.",
-        "Rename it, or take it away from the landing directory.",
+        "The file's name is none of the feed's, or nearly one.",
+        "Rename it, take it away from the landing directory, or name it with --pass-over.",
         "visitpay status --json",
     ),
     "type_missing": Remedy(

@@ -73,7 +73,7 @@ def report(connection: Connection, seen: Overview, now: datetime) -> Report:
         seen=seen,
         charts=_charts(connection, seen.fed_until),
         files=_files(connection, seen),
-        files_known=entries + len(seen.files_new) + len(seen.unrecognised),
+        files_known=entries + len(seen.files_waiting) + len(seen.unrecognised),
         rejects=quarantine.listing(connection, Wanted(), ROWS),
         reasons=quarantine.counts(connection, Wanted()),
     )
@@ -158,7 +158,7 @@ def _differences(connection: Connection) -> Chart:
 
 def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
     entries = ledger.entries(connection, entity=None, status=None, limit=ROWS)
-    waiting = [{"name": name, "state": "waiting"} for name in seen.files_new]
+    waiting = [{"name": name, "state": "waiting"} for name in seen.files_waiting]
     strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
     known = [{**entry, "state": ledger.state(entry, seen.files_failed)} for entry in entries]
     return [*strange, *waiting, *known][:ROWS]
@@ -187,6 +187,7 @@ def page(shown: Report) -> str:
     states = {
         "file_failed": set(shown.seen.files_failed) - set(shown.seen.files_held),
         "file_held": shown.seen.files_held,
+        "file_changing": shown.seen.files_changing,
         "not_recognised": shown.seen.unrecognised,
     }
     told += [name for name, files in states.items() if files]
@@ -218,7 +219,8 @@ def _ended(shown: Report) -> str:
     took = ""
     if run["finished_at"] is not None:
         took = f", took {(run['finished_at'] - run['started_at']).total_seconds():,.1f} s"
-    return f"{took} and {_ENDS[run['status']]}"
+    ended = "died or was stopped" if shown.seen.run_died else _ENDS[run["status"]]
+    return f"{took} and {ended}"
 
 
 def _moment(moment: datetime | None) -> str:

@@ -69,6 +69,9 @@ class Dialect(Protocol):
     def run_lock(self, connection: Connection) -> AbstractContextManager[Callable[[], bool]]:
         """Give a function that tries to take the lock of the one load; it is held to the end."""
 
+    def is_held(self, connection: Connection) -> bool:
+        """Say whether a load has that lock now; asking keeps none from taking it."""
+
     def upsert(
         self, connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
     ) -> Written:

@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
@@ -96,6 +97,12 @@ _REFUSALS = {
 
 _ODD_HOST = re.compile(r"""(?<!user )(["'])[^"']*@[^"']*\1""")
 """A name with an @, but a user's: what stands before it may be a password (PGHOST)."""
+_IS_HELD = text(
+    "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE datname = current_database() AND locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND classid = CAST(:high AS oid) AND objid = CAST(:low AS oid))"
+)
+"""Whether the lock of a key of 64 bits, given as its halves, is held in this database."""
 
 
 def checked(url: URL) -> URL:
@@ -195,6 +202,12 @@ def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
             return bool(connection.scalar(select(func.pg_try_advisory_lock(RUN_LOCK))))
 
     yield take
+
+
+def is_held(connection: Connection) -> bool:
+    """Look for the lock among those of the server."""
+    key = {"high": RUN_LOCK >> 32, "low": RUN_LOCK & 0xFFFFFFFF}
+    return bool(connection.scalar(_IS_HELD, key))
 
 
 def upsert(
