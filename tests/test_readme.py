@@ -24,7 +24,7 @@ def block(name: str) -> list[str]:
 
 def without_ages(lines: list[str]) -> list[str]:
     """Leave out what changes from day to day."""
-    text = re.sub(r"(?<=ok, ).*| *[0-9,]+ days", "", "\n".join(lines))
+    text = re.sub(r"(?<=begun ).*| *[0-9,]+ days", "", "\n".join(lines))
     return [line.rstrip() for line in text.splitlines()]
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
-from itertools import groupby
+from itertools import chain, groupby
+from operator import attrgetter
 from statistics import median
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
@@ -94,12 +95,13 @@ class _Feed:
         return self.deliveries[-1].day - day <= RECENT
 
     @cached_property
-    def lately(self) -> Sequence[Delivered]:
-        """Those that were loaded in the last weeks of loading, whatever their times, by name."""
-        every = [each for dated in self.dated.values() for each in dated]
-        newest = max((each.loaded_at for each in every), default=self.now)
-        recent = (each for each in every if newest - each.loaded_at <= RECENT)
-        return sorted(recent, key=lambda each: each.name)
+    def as_loaded(self) -> Sequence[Delivered]:
+        """All of them in the order in which they were loaded, those dated in the future, too."""
+        return sorted(chain.from_iterable(self.dated.values()), key=attrgetter("id"))
+
+    def was_loaded_lately(self, delivered: Delivered) -> bool:
+        """Whether a delivery was loaded in the last weeks of loading, whatever its time."""
+        return self.as_loaded[-1].loaded_at - delivered.loaded_at <= RECENT
 
     def sets(self) -> Iterator["_Set"]:
         """Give the files that belong together, loaded or waiting, in order of time.
@@ -183,46 +185,48 @@ def _file_in_future(feed: _Feed) -> Found:
 
 def _file_in_past(feed: _Feed) -> Found:
     """Find files long past when they were loaded, of which newer ones had brought rows."""
-    for each in feed.lately:
-        before = (
-            other.file_datetime
-            for other in feed.deliveries
-            if other.entity == each.entity and other.id < each.id
-        )
-        newest = max(before, default=each.file_datetime)
-        if each.rows_stale and newest - each.file_datetime > LONG_PAST:
-            days = (newest - each.file_datetime).days
+    newest: dict[str, datetime] = {}
+    for each in feed.as_loaded:
+        before = newest.get(each.entity, each.file_datetime)
+        if (
+            each.rows_stale
+            and before - each.file_datetime > LONG_PAST
+            and feed.was_loaded_lately(each)
+        ):
+            days = (before - each.file_datetime).days
             stale = counted(each.rows_stale, "row")
             message = f"{days} days older than what was loaded; {stale} of it came too late"
             yield each.name, each.rows_stale, message
+        if each not in feed.dated[True]:
+            newest[each.entity] = max(before, each.file_datetime)
 
 
 def _conflicting_rows(feed: _Feed) -> Found:
-    for each in feed.lately:
-        if rows := each.rows_conflicting:
-            what = ("row", "rows")
-            message = f"{counted(rows, *what)} replaced by a later line with other values"
-            yield each.name, rows, message
+    for each in feed.as_loaded:
+        if each.rows_conflicting and feed.was_loaded_lately(each):
+            rows = counted(each.rows_conflicting, "row")
+            yield (
+                each.name,
+                each.rows_conflicting,
+                f"{rows} replaced by a later line with other values",
+            )
 
 
 def _rows_withdrawn(feed: _Feed) -> Found:
-    for each in feed.lately:
-        if rows := each.rows_withdrawn:
+    for each in feed.as_loaded:
+        if each.rows_withdrawn and feed.was_loaded_lately(each):
             what = ("row of its former delivery is", "rows of its former deliveries are")
-            yield each.name, rows, f"{counted(rows, *what)} not in it; the rows stay"
+            rows = counted(each.rows_withdrawn, *what)
+            yield each.name, each.rows_withdrawn, f"{rows} not in it; the rows stay"
 
 
 def _content_repeated(feed: _Feed) -> Found:
     """Find files whose content came before under another name."""
     first: dict[str, Delivered] = {}
-    for each in sorted((each for dated in feed.dated.values() for each in dated), key=_by_id):
+    for each in feed.as_loaded:
         before = first.setdefault(each.sha256, each)
-        if before is not each and each.rows_read and each in feed.lately:
+        if before is not each and each.rows_read and feed.was_loaded_lately(each):
             yield each.name, each.rows_read, f"the same content as {before.name}"
-
-
-def _by_id(delivered: Delivered) -> int:
-    return delivered.id
 
 
 def _unusual_rows(feed: _Feed) -> Found:
