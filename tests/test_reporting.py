@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 from tests.browser import chromium, look
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.test_privacy import MARK, deliver
-from visitpay.database import reading
+from visitpay.database import make_engine, reading
+from visitpay.hold import Hold
 from visitpay.landing import short
 from visitpay.models import OPEN, BalanceDifference, LoadFile, LoadRun, RejectedRow
 from visitpay.parsing import REASONS
@@ -145,13 +146,18 @@ def test_a_run_that_did_not_end(feed: Feed, visitpay: Visitpay, browser: Browser
     healthy(feed, visitpay)
     feed.execute("UPDATE load_runs SET finished_at = NULL, status = 'running'")
     interrupt = "UPDATE load_runs SET status = 'interrupted'"
-    for change, said in ((), "has not ended"), ((interrupt,), "was interrupted"):
-        feed.execute(*change)
+
+    def ended() -> str:
         sight = look(browser, report(feed, visitpay))
-        assert (
-            sight.page.inner_text("#freshness").split(" Balances")[0].endswith(f" UTC and {said}.")
-        )
+        said = sight.page.inner_text("#freshness").split(" Balances")[0]
         sight.page.close()
+        return said.partition(" UTC and ")[2]
+
+    with Hold(make_engine(feed.url), 0):
+        assert ended() == "has not ended."
+    assert ended() == "died or was stopped."
+    feed.execute(interrupt)
+    assert ended() == "was interrupted."
 
 
 def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
@@ -282,7 +288,24 @@ def test_a_held_file(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
 
 def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
-    assert set(REMEDIES) == {*REASONS, *CHECKS, "file_failed", "file_held", "not_recognised"}
+    states = {"file_failed", "file_held", "file_changing", "not_recognised"}
+    assert set(REMEDIES) == {*REASONS, *CHECKS, *states}
+
+
+@only_sqlite
+def test_what_else_needs_a_person(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
+    """Misnamed files, and such as keep changing, are told, with what to do."""
+    changing = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    (feed.landing / changing.name.replace(".txt", ".TXT")).touch()
+    visitpay("load", "--settle", "3600")
+    feed.execute("UPDATE problems SET opened_at = '2021-12-01 00:00:00'")
+    sight = look(browser, report(feed, visitpay))
+    assert sight.page.locator("#needs li").all_inner_texts() == [
+        f"not_recognised: {changing.stem}.TXT has nearly a name of the feed, and is not loaded",
+        "file_changing: Procedure_20211201_223357 changed in every run for more than a day",
+    ]
+    assert "See who writes it" in sight.page.inner_text("main")
+    sight.page.close()
 
 
 @only_sqlite
