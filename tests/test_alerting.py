@@ -401,6 +401,12 @@ def test_a_near_miss(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     assert webhook.messages() == [("1 over", [f"over: {NEAR}: was renamed, or taken away"])]
 
 
+def set_back(feed: Feed, what: str, moment: datetime) -> None:
+    """Set a time of the books, in all their rows."""
+    zone = "" if feed.url.startswith("sqlite") else "+00"
+    feed.execute(f"UPDATE {what} = '{moment:%Y-%m-%d %H:%M:%S}{zone}'")
+
+
 def expected(feed: Feed, *days: int) -> None:
     """Deliver a procedure so many days ago."""
     for day in days:

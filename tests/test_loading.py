@@ -164,7 +164,7 @@ def test_a_bracketed_name_is_a_name_of_the_feed(feed: Feed, visitpay: Visitpay) 
 
 
 def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -> None:
-    """Near misses and irregular files are listed, warned about once, and do not fail the run."""
+    """Near misses and irregular files are listed, warned about once, and need a person."""
     good = feed.deliver("Procedure", DAY_1, "1\tx")
     os.mkfifo(feed.landing / good.name.replace("01_", "02_"))
     (feed.landing / good.name.replace("01_", "03_")).mkdir()
@@ -172,7 +172,7 @@ def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -
     (feed.landing / good.name.lower()).write_text("x")
     outcome = visitpay("load", "--json")
     unrecognised = sorted(path.name for path in feed.landing.iterdir() if path != good)
-    assert outcome.status == 0
+    assert outcome.status == 1
     assert outcome.document["unrecognised"] == unrecognised
     assert outcome.err.count("not recognised in the landing directory") == 1
     why = ["is no regular file", "is a directory", "is a link", "only the case of letters differs"]
