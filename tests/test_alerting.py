@@ -436,7 +436,7 @@ def test_a_feed_that_never_came(
     assert visitpay("load").status == 0
     assert webhook.messages() == []
     began = datetime.now(UTC) - timedelta(days=3)
-    feed.execute(f"UPDATE load_runs SET started_at = '{began:%Y-%m-%d %H:%M:%S}'")
+    set_back(feed, "load_runs SET started_at", began)
     assert [visitpay("load").status for _ in range(2)] == [0, 0]
     ((title, (line,)),) = webhook.messages()
     assert (title, line.startswith(f"new: {began:%Y-%m-%d}: nothing came on 3 days")) == (
@@ -444,9 +444,7 @@ def test_a_feed_that_never_came(
         True,
     )
     assert "feed_missing" in str(visitpay("status", "--json").document["findings"])
-    feed.execute(
-        f"UPDATE load_runs SET started_at = '{began - timedelta(days=1):%Y-%m-%d %H:%M:%S}'"
-    )
+    set_back(feed, "load_runs SET started_at", began - timedelta(days=1))
     expected(feed, 4, 3, 2, 1)
     visitpay("load")
     assert [title for title, _ in webhook.messages()] == ["1 over"]
@@ -459,8 +457,7 @@ def restless(feed: Feed) -> tuple[object, ...]:
 
 def yesterday(feed: Feed, hours: int = 25) -> None:
     """Set back when files began to change."""
-    moment = datetime.now(UTC) - timedelta(hours=hours)
-    feed.execute(f"UPDATE problems SET opened_at = '{moment:%Y-%m-%d %H:%M:%S}'")
+    set_back(feed, "problems SET opened_at", datetime.now(UTC) - timedelta(hours=hours))
 
 
 def test_a_file_that_never_rests(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
