@@ -120,7 +120,7 @@ def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) ->
 
 
 @settings(
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

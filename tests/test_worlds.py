@@ -181,7 +181,7 @@ def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) ->
 
 
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

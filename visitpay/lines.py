@@ -63,16 +63,13 @@ def _without_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Drop the end mark of DOS where nothing but blank lines come after it."""
     held = b""
     for block in blocks:
-        if block[-1:] not in b"\x1a \r\n":
-            yield held + block
-            held = b""
-            continue
         text = held + block
-        start = max(len(text.rstrip(b"\x1a \r\n")), len(text) - _NEAR)
+        end = text[-_NEAR:]
+        mark = end.find(_END_MARK, len(end.rstrip(b"\x1a \r\n")))
+        start = len(text) if mark < 0 else len(text) - len(end) + mark
         if start:
             yield text[:start]
         held = text[start:]
-    yield held.partition(_END_MARK)[0]
 
 
 def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
