@@ -277,7 +277,7 @@ def test_visits(feed: Feed) -> None:
         "10\t7\t1/2/2021\t1/2/2021\t5\t",
         "11\t7\t1/2/2021\t1/1/2021\t6\t",
         "12\t7\t11/2/2021\t\t\t",
-        "13\t7\t11/4/2021\t11/3/2021\t\t",
+        "13\t7\t11/3/2021\t11/2/2021\t\t",
     ]
     feed.deliver("Visit", "20211101_000000", *rows)
     feed.deliver("Transaction", "20211101_000000", *(f"{key}\t{key}\t1\t5" for key in (10, 11, 12)))

@@ -51,7 +51,7 @@ def empty(feed: Feed, visitpay: Visitpay) -> None:
 def healthy(feed: Feed, visitpay: Visitpay) -> None:
     """Load two days on which all is well."""
     for day in "12":
-        feed.deliver("Procedure", f"2021120{day}_223357", "1\tbandaid")
+        feed.deliver("Procedure", f"2021120{day}_223357", f"1\tbandaid {day}")
         feed.deliver("Visit", f"2021120{day}_223005", f"{day}\t2\t1/2/2021\t\t10.00\t")
         feed.deliver("Transaction", f"2021120{day}_223133", f"{day}\t{day}\t1\t10.00")
         visitpay("load")
@@ -132,8 +132,8 @@ def test_the_age_is_that_of_the_newest_file(
     """It is told in hours at first, and a file of the future is told apart."""
     for hours, said in ((3, "3 hours ago"), (-3, "in the future"), (-300, "in the future")):
         moment = datetime.now(UTC) - timedelta(hours=hours, minutes=5)
-        feed.deliver("Procedure", f"{moment:%Y%m%d_%H%M%S}", "1\tbandaid")
-        visitpay("load")
+        name = feed.deliver("Procedure", f"{moment:%Y%m%d_%H%M%S}", f"1\t{hours}").name
+        visitpay("load", "--approve", name)
         sight = look(browser, report(feed, visitpay))
         assert f"UTC, {said};" in sight.page.inner_text("#freshness")
         assert ("file_in_future" in sight.page.inner_text("main")) == (hours == -300)

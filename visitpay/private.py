@@ -42,8 +42,9 @@ def writing(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
             message = f"{path} is there, and is not ours to write over; name another place"
             raise ConfigurationError(message)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        hidden.unlink(missing_ok=True)  # of one that was killed
-        opened = os.open(hidden, _ANEW, 0o600)
+        # One that was killed left it; a link in its place is neither followed nor taken away.
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+        opened = os.open(hidden, flags, 0o600)
         try:
             with os.fdopen(
                 opened, "w", encoding="utf-8", errors="surrogateescape", newline=""
