@@ -119,8 +119,8 @@ def test_what_is_no_sign_of_the_feed(
     assert figures(path)["checkpoint_timestamp_seconds",] == fresh
     document = visitpay("status", "--json").document
     assert document["checkpoint"] == document["fed_until"] == "2021-12-01T22:33:57Z"
-    feed.deliver("Procedure", "21001231_235959", "1\tbandaid")
-    visitpay("load")
+    future = feed.deliver("Procedure", "21001231_235959", "1\tbandaid").name
+    visitpay("load", "--approve", future)
     assert figures(path)["checkpoint_timestamp_seconds",] == fresh
     document = visitpay("status", "--json").document
     assert document["fed_until"] == "2021-12-01T22:33:57Z"
