@@ -224,7 +224,8 @@ def test_two_loads_at_once(sample: Path, feed: Feed, undisturbed: tuple[Any, Any
     feed = Feed(sample, feed.url)
     with start(feed, ["load", "--json"]) as one, start(feed, ["load", "--json"]) as other:
         reports = [process.communicate(timeout=120)[0] for process in (one, other)]
-    assert sorted(process.returncode for process in (one, other)) == [0, 1]
+    # A name in the sample nearly is one of the feed's: that needs a person after each of them.
+    assert [process.returncode for process in (one, other)] == [1, 1]
     assert sorted(report.count('"loaded"') for report in reports) == [0, 6]
     assert finished(feed) == undisturbed
 
