@@ -67,10 +67,7 @@ def export(
         found = [origin for origin in every if origin.entity is entity]
         if found:
             moment = _moment_after(connection, entity)
-            headers = (
-                *REJECT_HEADERS,
-                *(header_of(column) for column in fed_columns(entity)),
-            )
+            headers = (*REJECT_HEADERS, *(header_of(column) for column in fed_columns(entity)))
             ours = Layout.of(entity, "\t".join(headers))
             rows = _mendable(connection, found, wanted, ours)
             path = _path(directory, hospital, entity.__name__, moment)

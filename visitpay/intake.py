@@ -133,17 +133,20 @@ def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataF
 
 def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     """Give of rows sorted by their key the last of each key."""
-    keys = rows[key]
-    followed = keys.slice(1) == keys.head(len(keys) - 1)
+    followed = _followed(rows[key])
     if not followed.any():
         return rows
-    return rows.filter(~followed.append(none_of(keys.head(1))))
+    return rows.filter(~followed.append(none_of(rows[key].head(1))))
+
+
+def _followed(keys: pl.Series) -> pl.Series:
+    """Return a mask of sorted keys, but for the last, that the same key follows."""
+    return keys.slice(1) == keys.head(len(keys) - 1)
 
 
 def _conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
     """Count rows, sorted by key, that the next row of their key replaces with other values."""
-    keys = rows[key_of(entity).name]
-    followed = keys.slice(1) == keys.head(len(keys) - 1)
+    followed = _followed(rows[key_of(entity).name])
     if not followed.any():
         return 0
     earlier, later = rows.head(len(rows) - 1).filter(followed), rows.slice(1).filter(followed)

@@ -45,6 +45,11 @@ IS_OUT = RejectedRow.status.in_((OPEN, DISMISSED))
 _WAITING = "missing_reference"
 """The reason that a row may lose by itself."""
 
+_IS_OLDER = (
+    RejectedRow.status == OPEN,
+    RejectedRow.entity == bindparam("entity"),
+    ~IS_NEWER,
+)
 _OLDER = (
     select(
         *(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id),
@@ -52,9 +57,7 @@ _OLDER = (
     )
     .join(LoadFile)
     .where(
-        RejectedRow.status == OPEN,
-        RejectedRow.entity == bindparam("entity"),
-        ~IS_NEWER,
+        *_IS_OLDER,
         or_(
             RejectedRow.file_id != bindparam("file_id"),
             RejectedRow.line_number < bindparam("last_line"),
@@ -68,10 +71,8 @@ _OLDER_KEYLESS = (
     select(RejectedRow.id, RejectedRow.raw)
     .join(LoadFile)
     .where(
-        RejectedRow.status == OPEN,
-        RejectedRow.entity == bindparam("entity"),
+        *_IS_OLDER,
         RejectedRow.record_key.is_(None),
-        ~IS_NEWER,
         RejectedRow.file_id != bindparam("file_id"),
     )
 )
