@@ -8,8 +8,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from visitpay import DEFAULT_URL
-from visitpay.database import make_migration_engine, parse_url, translated
-from visitpay.dialects import dialect_of
+from visitpay.database.dialects import dialect_of
+from visitpay.database.engine import make_migration_engine, parse_url, translated
 from visitpay.errors import DatabaseError, VisitPayError, foreseen
 from visitpay.models import Base, UTCDateTime
 

@@ -12,7 +12,7 @@ from sqlalchemy import URL, create_engine, insert
 from benchmarks.measuring import ROOT
 from benchmarks.rivals.tables import METADATA
 from visitpay import __version__
-from visitpay.landing import scan, sha256_of
+from visitpay.landing.local import scan, sha256_of
 from visitpay.models import LOADED, LoadFile, LoadRun
 
 BIN = Path(sys.executable).parent

@@ -17,9 +17,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tests.databases import MakeDatabase, Postgres, maker, migrate, running
 from tests.listeners import Listener, Mailbox
-from visitpay.cli import main
-from visitpay.database import make_migration_engine, reading
-from visitpay.landing import scan
+from visitpay.cli.app import main
+from visitpay.database.engine import make_migration_engine, reading
+from visitpay.landing.local import scan
 from visitpay.models import ENTITIES, SOURCE_COLUMNS, LoadFile, RejectedRow
 
 HEADERS = {

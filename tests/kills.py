@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, select
 from tests.conftest import Feed, start
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
-from visitpay.database import make_engine, reading
-from visitpay.loading import load
+from visitpay.database.engine import make_engine, reading
+from visitpay.loading.run import load
 from visitpay.models import ENTITIES, LOADED, LoadFile, RejectedRow
 from visitpay.sample import write_sample
 

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from tests.conftest import HEADERS
 from tests.reference import closes_file, lines_of
-from visitpay.database import make_engine, reading
-from visitpay.loading import load
+from visitpay.database.engine import make_engine, reading
+from visitpay.loading.run import load
 from visitpay.models import LOADED, SOURCE_COLUMNS, entity_named
 
 ROWS = 200

@@ -16,13 +16,14 @@ from tests.listeners import Listener, Mailbox
 from tests.test_cli import without_times
 from tests.test_privacy import MARK, abort, behind, duplicate
 from tests.test_privacy import deliver as deliver_marked
-from visitpay import channels, pinging
-from visitpay.changing import FILE_CHANGING
-from visitpay.database import make_engine, reading
+from visitpay.database.engine import make_engine, reading
+from visitpay.database.session import Hold
 from visitpay.errors import FileChangedError
-from visitpay.hold import Hold
+from visitpay.ledger.changing import FILE_CHANGING
 from visitpay.models import Problem
-from visitpay.problems import FILE_FAILED, ROWS_REJECTED, Change, Found, Known, Turn, decide
+from visitpay.notify import channels
+from visitpay.notify import heartbeat as pinging
+from visitpay.notify.problems import FILE_FAILED, ROWS_REJECTED, Change, Found, Known, Turn, decide
 
 MOMENT = datetime(2021, 12, 1, tzinfo=UTC)
 
@@ -518,7 +519,7 @@ def test_a_file_that_changes_while_it_is_read(
         raise FileChangedError(message)
 
     with monkeypatch.context() as patch:
-        patch.setattr("visitpay.landing.Reading.require_unchanged", changed)
+        patch.setattr("visitpay.landing.local.Reading.require_unchanged", changed)
         assert visitpay("load").status == 0
         yesterday(feed)
         outcome = visitpay("load", "--json")
@@ -548,7 +549,7 @@ def test_a_bug(
         message = "CANARY"
         raise LookupError(message)
 
-    monkeypatch.setattr("visitpay.landing.scan", fail)
+    monkeypatch.setattr("visitpay.landing.local.scan", fail)
     assert visitpay("load").status == 3
     ((_, (line,)),) = webhook.messages()
     assert line.startswith("unforeseen: LookupError at visitpay.")
@@ -790,7 +791,7 @@ def test_without_the_extra(
     """A setting whose library is not installed costs a warning, which says what to install."""
     deliver_bad_day(feed)
     monkeypatch.setenv(setting, f"json://{SECRET}")
-    for name in ("visitpay.channels", "visitpay.metrics"):
+    for name in ("visitpay.notify.channels", "visitpay.notify.metrics"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     outcome = visitpay("load")

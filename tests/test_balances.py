@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from tests.conftest import Feed
-from visitpay.balances import OPEN, Reconciliation, comparisons, reconcile
-from visitpay.database import make_engine, reading
-from visitpay.loading import load
+from visitpay.database.engine import make_engine, reading
+from visitpay.loading.run import load
 from visitpay.models import BalanceDifference, Procedure, Transaction, Visit
+from visitpay.quality.balances import OPEN, Reconciliation, comparisons, reconcile
 
 NOW = datetime(2021, 12, 3, tzinfo=UTC)
 LARGEST = Decimal("999999999999.99")

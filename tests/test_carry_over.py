@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from tests.conftest import Feed, only_sqlite
 from tests.databases import alembic_config
-from visitpay.database import make_engine, make_migration_engine
-from visitpay.loading import load
+from visitpay.database.engine import make_engine, make_migration_engine
+from visitpay.loading.run import load
 
 BEFORE = "0003"
 """The revision before amounts, versions and rejects that replace each other changed."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 from sqlalchemy import Boolean, Column, Numeric
 
-from visitpay.cells import Kind, convert, kind_of, parse_amount, parse_date
 from visitpay.models import Procedure, Transaction, Visit
+from visitpay.parsing.values import Kind, convert, kind_of, parse_amount, parse_date
 
 INTEGER = kind_of(Visit.__table__.c.insurance_identifier)
 DATE = kind_of(Visit.__table__.c.discharge_date)

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import HEADERS, Feed
-from visitpay.checking import EXAMPLES, CheckedFile, check
 from visitpay.errors import ConfigurationError
-from visitpay.landing import scan
+from visitpay.landing.local import scan
+from visitpay.loading.validate import EXAMPLES, CheckedFile, check
 
 
 def checked(feed: Feed) -> list[CheckedFile]:

@@ -15,12 +15,12 @@ from sqlalchemy import make_url, select
 from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
 from tests.databases import HEAD
 from visitpay import __version__
-from visitpay.database import make_engine, reading
-from visitpay.dialects import dialect_of, sqlite
+from visitpay.database.dialects import dialect_of, sqlite
+from visitpay.database.engine import make_engine, reading
+from visitpay.database.session import Hold
 from visitpay.events import Event
-from visitpay.hold import Hold
-from visitpay.landing import short
-from visitpay.ledger import last_run
+from visitpay.landing.local import short
+from visitpay.ledger.files import last_run
 from visitpay.models import LoadRun
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import HEADERS, Feed
-from visitpay.checking import check
-from visitpay.database import make_engine
+from visitpay.database.engine import make_engine
 from visitpay.errors import FileError
-from visitpay.landing import scan
-from visitpay.loading import load
+from visitpay.landing.local import scan
+from visitpay.loading.run import load
+from visitpay.loading.validate import check
 from visitpay.models import Entity, Procedure, Transaction, Visit, entity_named
-from visitpay.parsing import Parser
+from visitpay.parsing.parser import Parser
 
 ROWS: dict[type[Entity], list[str]] = {
     Procedure: ["301\tGauze", "302\tWrap", "x\tTape"],

@@ -18,7 +18,7 @@ from sqlalchemy.exc import StatementError
 
 from tests.conftest import Feed, only_sqlite
 from tests.databases import HEAD, alembic_config
-from visitpay.database import (
+from visitpay.database.engine import (
     make_engine,
     make_migration_engine,
     parse_url,
@@ -27,8 +27,8 @@ from visitpay.database import (
     revisions,
     translated,
 )
+from visitpay.database.session import Hold
 from visitpay.errors import ConfigurationError, DatabaseError
-from visitpay.hold import Hold
 from visitpay.models import LoadRun
 
 MOMENT = datetime.fromisoformat("2021-12-01T23:33:57.123456+01:00")

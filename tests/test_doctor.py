@@ -10,8 +10,8 @@ from tests.conftest import Feed, Visitpay, only_postgresql, only_sqlite
 from tests.databases import rendered
 from tests.test_terminal import on_terminal
 from visitpay import doctor
-from visitpay.database import make_engine
-from visitpay.hold import Hold
+from visitpay.database.engine import make_engine
+from visitpay.database.session import Hold
 
 NAMES = [
     "landing directory",

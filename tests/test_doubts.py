@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import HEADERS
 from visitpay.errors import FileError
-from visitpay.layout import Layout
 from visitpay.models import Entity, Procedure, Transaction, Visit, entity_named
-from visitpay.parsing import Parser
+from visitpay.parsing.layout import Layout
+from visitpay.parsing.parser import Parser
 
 PLAIN = {
     Procedure: ["301\tGauze", "302\tWrap", "303\tTape"],

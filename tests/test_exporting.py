@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from tests.databases import MakeDatabase
-from visitpay.database import make_engine, reading
-from visitpay.exporting import export
-from visitpay.loading import load
-from visitpay.quarantine import Wanted
+from visitpay.database.engine import make_engine, reading
+from visitpay.loading.run import load
+from visitpay.rejects.export import export
+from visitpay.rejects.store import Wanted
 
 ORPHAN = "missing_reference"
 NOW = datetime(2022, 1, 1, tzinfo=UTC)

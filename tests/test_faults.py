@@ -24,11 +24,11 @@ from sqlalchemy import event, func, select
 from tests.conftest import Feed, Outcome, Visitpay, only_sqlite, start, without_privilege
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
-from visitpay import intake
-from visitpay.database import make_engine, reading
-from visitpay.dialects import sqlite
+from visitpay.database.dialects import sqlite
+from visitpay.database.engine import make_engine, reading
 from visitpay.errors import DatabaseError
-from visitpay.loading import load
+from visitpay.loading import merge as intake
+from visitpay.loading.run import load
 from visitpay.models import LoadFile, LoadRun
 from visitpay.sample import write_sample
 
@@ -196,7 +196,7 @@ def test_signal_after_a_file(feed: Feed, caplog: pytest.LogCaptureFixture) -> No
         return True
 
     caplog.set_level(logging.INFO)
-    logger = logging.getLogger("visitpay.loading")
+    logger = logging.getLogger("visitpay.loading.run")
     logger.addFilter(stop)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -208,7 +208,7 @@ def test_signal_after_a_file(feed: Feed, caplog: pytest.LogCaptureFixture) -> No
 
 def test_signal_while_waiting(feed: Feed) -> None:
     """Whoever waits for another load can be stopped, too; the JSON says so."""
-    from visitpay.hold import Hold
+    from visitpay.database.session import Hold
 
     with Hold(make_engine(feed.url), 0), start(feed, ["load", "--json"]) as process:
         with pytest.raises(subprocess.TimeoutExpired):
@@ -352,7 +352,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-@pytest.mark.parametrize("where", ["visitpay.intake.take_in", "visitpay.parsing.Parser.batches"])
+@pytest.mark.parametrize(
+    "where", ["visitpay.loading.merge.take_in", "visitpay.parsing.parser.Parser.batches"]
+)
 def test_whatever_one_file_causes(
     feed: Feed,
     visitpay: Visitpay,
@@ -432,19 +434,19 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 COMMANDS = {
-    "load": "visitpay.hold.require_head",
-    "status": "visitpay.database.require_head",
-    "files": "visitpay.database.require_head",
-    "rejects list": "visitpay.database.require_head",
-    "rejects retry": "visitpay.hold.require_head",
-    "rejects dismiss 1 --why x": "visitpay.hold.require_head",
-    "rejects export mended": "visitpay.database.require_head",
-    "reconcile": "visitpay.hold.require_head",
-    "report": "visitpay.database.require_head",
-    "check": "visitpay.landing.scan",
+    "load": "visitpay.database.session.require_head",
+    "status": "visitpay.database.engine.require_head",
+    "files": "visitpay.database.engine.require_head",
+    "rejects list": "visitpay.database.engine.require_head",
+    "rejects retry": "visitpay.database.session.require_head",
+    "rejects dismiss 1 --why x": "visitpay.database.session.require_head",
+    "rejects export mended": "visitpay.database.engine.require_head",
+    "reconcile": "visitpay.database.session.require_head",
+    "report": "visitpay.database.engine.require_head",
+    "check": "visitpay.landing.local.scan",
     "doctor": "visitpay.doctor.examine",
     "sample made": "visitpay.sample.write_sample",
-    "explain visit 1": "visitpay.database.require_head",
+    "explain visit 1": "visitpay.database.engine.require_head",
 }
 
 
@@ -480,7 +482,7 @@ def test_a_run_that_ends_unforeseen(
     """Its book is closed at once, and the traceback is in the log of -v, without a value."""
     feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
     with monkeypatch.context() as patch:
-        patch.setattr("visitpay.ledger.orphanages", raising(ZeroDivisionError("SECRET")))
+        patch.setattr("visitpay.ledger.files.orphanages", raising(ZeroDivisionError("SECRET")))
         outcome = visitpay("load", "-v")
     assert outcome.status == 3
     *_, trace, last = outcome.err.split(" debug: ")[-1].splitlines()

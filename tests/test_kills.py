@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import Feed
 from tests.databases import MakeDatabase
 from tests.kills import SCENES, Lookout, Victims
-from visitpay.database import make_engine
-from visitpay.loading import load
+from visitpay.database.engine import make_engine
+from visitpay.loading.run import load
 
 KILLS = 5
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import Feed, Visitpay
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.landing import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
-from visitpay.naming import ALMOST as ALMOST_ONE
-from visitpay.naming import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
+from visitpay.feed import ALMOST as ALMOST_ONE
+from visitpay.feed import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
+from visitpay.landing.local import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
 
 VISIT = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
 CONTENT = b"VisitIdentifier\n1\n"
@@ -268,11 +268,11 @@ def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     age(file.path, 7200)  # its entry's time stays
     assert scan(tmp_path, "HospitalABC", settle=60).unsettled == {VISIT}
     later = time.time() + 3600
-    monkeypatch.setattr("visitpay.landing.time.time", lambda: later)
+    monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later)
     settled = scan(tmp_path, "HospitalABC", settle=60)
     assert (settled.unsettled, settled.near_misses) == (frozenset(), (near.name,))
     assert scan(tmp_path, "HospitalABC", settle=3700).unsettled == {VISIT}
-    monkeypatch.setattr("visitpay.landing.time.time", lambda: later - 7200)
+    monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later - 7200)
     assert scan(tmp_path, "HospitalABC", settle=60).unsettled == frozenset()
 
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import insert, select
 
 from tests.conftest import Feed, Visitpay
-from visitpay import landing
-from visitpay.database import make_engine, reading
-from visitpay.ledger import Counts
-from visitpay.loading import Options, load
+from visitpay.database.engine import make_engine, reading
+from visitpay.landing import local as landing
+from visitpay.ledger.files import Counts
+from visitpay.loading.run import Options, load
 from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Transaction
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"

@@ -19,7 +19,7 @@ run()
 """
 
 
-@pytest.mark.parametrize("module", ["visitpay.cli", "visitpay.loading"])
+@pytest.mark.parametrize("module", ["visitpay.cli.app", "visitpay.loading.run"])
 @only_sqlite
 def test_stopped_early(feed: Feed, module: str) -> None:
     """SIGTERM ends the command in words also while its modules are imported."""

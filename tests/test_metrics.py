@@ -12,7 +12,7 @@ from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.databases import ROOT
 from tests.test_alerting import deliver_bad_day
 from tests.test_privacy import behind
-from visitpay.database import reading
+from visitpay.database.engine import reading
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 
 Figures = dict[tuple[str, ...], float]

@@ -19,7 +19,7 @@ from sqlalchemy import inspect, make_url, text
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from tests.databases import ROOT, Postgres, alembic_config, rendered
-from visitpay.database import make_engine, make_migration_engine, revisions
+from visitpay.database.engine import make_engine, make_migration_engine, revisions
 from visitpay.models import ENTITIES, Base, fed_columns, header_of
 
 ER_DIAGRAM = """

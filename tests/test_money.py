@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.databases import MakeDatabase
-from visitpay.database import make_engine
-from visitpay.loading import load
+from visitpay.database.engine import make_engine
+from visitpay.loading.run import load
 
 AMOUNTS = st.decimals(
     min_value=Decimal("-999999999999.99"), max_value=Decimal("999999999999.99"), places=2

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from visitpay.errors import FileError
-from visitpay.layout import Layout
-from visitpay.lines import MAX_LINE_BYTES
 from visitpay.models import Entity, Procedure, Transaction, Visit
-from visitpay.parsing import BLOCK_BYTES, REJECT_SCHEMA, Parser, parse_again
+from visitpay.parsing.layout import Layout
+from visitpay.parsing.lines import MAX_LINE_BYTES
+from visitpay.parsing.parser import BLOCK_BYTES, REJECT_SCHEMA, Parser, parse_again
 
 HEADER: dict[type[Entity], bytes] = {
     Procedure: b"ProcedureId,ProcedureDescription",

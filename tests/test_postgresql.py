@@ -18,11 +18,12 @@ from sqlalchemy.schema import CreateIndex
 
 from tests.conftest import Feed, Outcome, Visitpay, start
 from tests.databases import ROOT, Postgres, Server, migrate, rendered, running
-from visitpay import hold, intake
-from visitpay.database import make_engine, make_migration_engine, reading
-from visitpay.dialects.postgresql import migration_opening
-from visitpay.ledger import Counts
-from visitpay.loading import load
+from visitpay.database import session as hold
+from visitpay.database.dialects.postgresql import migration_opening
+from visitpay.database.engine import make_engine, make_migration_engine, reading
+from visitpay.ledger.files import Counts
+from visitpay.loading import merge as intake
+from visitpay.loading.run import load
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.sample import write_sample
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import Feed, Outcome, Visitpay, start
 from tests.test_faults import limited
-from visitpay.database import make_engine
-from visitpay.hold import Hold
+from visitpay.database.engine import make_engine
+from visitpay.database.session import Hold
 
 MARK = re.compile("CANARY|98765432|12.25.1931|1931-12")
 

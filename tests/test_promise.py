@@ -16,9 +16,9 @@ from sqlalchemy import func, select
 
 from tests.conftest import HEADERS, Feed, start
 from tests.databases import MakeDatabase
-from visitpay.database import make_engine, reading
-from visitpay.dialects import dialect_of
-from visitpay.loading import Options, load
+from visitpay.database.dialects import dialect_of
+from visitpay.database.engine import make_engine, reading
+from visitpay.loading.run import Options, load
 from visitpay.models import ENTITIES, LoadFile, RejectedRow
 from visitpay.sample import write_sample
 

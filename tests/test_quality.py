@@ -4,11 +4,11 @@ import pytest
 
 from tests.conftest import Feed
 from tests.test_balances import load_all
-from visitpay.balances import reconcile
-from visitpay.database import make_engine, reading
-from visitpay.landing import scan
-from visitpay.loading import Options, load
-from visitpay.quality import CHECKS, Finding, findings, visits
+from visitpay.database.engine import make_engine, reading
+from visitpay.landing.local import scan
+from visitpay.loading.run import Options, load
+from visitpay.quality.balances import reconcile
+from visitpay.quality.checks import CHECKS, Finding, findings, visits
 
 MONDAY = date(2021, 11, 1)
 

@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.databases import ROOT
 from tests.test_terminal import on_terminal
-from visitpay.cli import app
-from visitpay.parsing import REASONS
+from visitpay.cli.app import app
+from visitpay.parsing.parser import REASONS
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_postgresql, only_sqlite
-from visitpay.database import make_engine, reading
-from visitpay.landing import scan
-from visitpay.loading import load
+from visitpay.database.engine import make_engine, reading
+from visitpay.landing.local import scan
+from visitpay.loading.run import load
 from visitpay.models import LoadFile
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
@@ -287,7 +287,7 @@ def test_conflicting_rows(feed: Feed, visitpay: Visitpay) -> None:
 @only_sqlite
 def test_conflicting_rows_of_several_batches(feed: Feed) -> None:
     """They are found in whatever blocks the file is read."""
-    from visitpay.loading import Options
+    from visitpay.loading.run import Options
 
     feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "3\tx", "1\tgauze", "2\tburn")
     load(make_engine(feed.url), feed.landing, "HospitalABC", Options(block_bytes=20))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests import reference
 from visitpay.errors import FileError
-from visitpay.landing import scan
+from visitpay.landing.local import scan
 from visitpay.models import entity_named, fed_columns
-from visitpay.parsing import Parser
+from visitpay.parsing.parser import Parser
 
 GOOD = {
     "integer": ["1", "23", "+7", "-0", "9223372036854775807"],

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
-from visitpay.database import reading
+from visitpay.database.engine import reading
 from visitpay.errors import ConfigurationError
-from visitpay.exporting import harmless
-from visitpay.landing import short
+from visitpay.landing.local import short
 from visitpay.models import RejectedRow
-from visitpay.private import writing
+from visitpay.private_files import writing
+from visitpay.rejects.export import harmless
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"

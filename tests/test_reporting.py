@@ -16,13 +16,13 @@ from sqlalchemy import func, select
 from tests.browser import chromium, look
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.test_privacy import MARK, deliver
-from visitpay.database import make_engine, reading
-from visitpay.hold import Hold
-from visitpay.landing import short
+from visitpay.database.engine import make_engine, reading
+from visitpay.database.session import Hold
+from visitpay.landing.local import short
 from visitpay.models import OPEN, BalanceDifference, LoadFile, LoadRun, RejectedRow
-from visitpay.parsing import REASONS
-from visitpay.quality import CHECKS
-from visitpay.remedies import REMEDIES
+from visitpay.parsing.parser import REASONS
+from visitpay.quality.checks import CHECKS
+from visitpay.reporting.advice import REMEDIES
 
 HARMFUL = "<img src=x onerror=alert(1)><script>alert(2)<|script>{{ 7*7 }}.txt"
 
@@ -314,7 +314,7 @@ def test_long_lists_are_cut(
 ) -> None:
     """Of a list that is cut the page says how long it is."""
     bad(feed, visitpay)
-    monkeypatch.setattr("visitpay.reporting.ROWS", 3)
+    monkeypatch.setattr("visitpay.reporting.page.ROWS", 3)
     sight = look(browser, report(feed, visitpay))
     assert (len(sight.table("#files")), len(sight.table("#rejects"))) == (3, 3)
     with reading(feed.url) as connection:
@@ -425,9 +425,9 @@ def test_json(feed: Feed, visitpay: Visitpay) -> None:
 def test_without_the_extra(visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to install."""
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    for module in ("visitpay.charts", "visitpay.reporting"):
+    for module in ("visitpay.reporting.charts", "visitpay.reporting.page"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.delattr("visitpay.reporting", raising=False)
+    monkeypatch.delattr("visitpay.reporting.page", raising=False)
     outcome = visitpay("report")
     assert (outcome.status, outcome.out) == (2, "")
     assert "pip install 'visitpay[report]'" in outcome.err

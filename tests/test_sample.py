@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from visitpay.errors import ConfigurationError
-from visitpay.landing import scan
-from visitpay.lines import MAX_LINE_BYTES
+from visitpay.landing.local import scan
 from visitpay.models import ENTITIES, entity_named, fed_columns, header_of, key_of
-from visitpay.parsing import REASONS, Parser
+from visitpay.parsing.lines import MAX_LINE_BYTES
+from visitpay.parsing.parser import REASONS, Parser
 from visitpay.sample import HEADERS, write_sample
 
 DAYS = 3

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import HEADERS
 from visitpay.errors import FileError
 from visitpay.models import Procedure
-from visitpay.parsing import Parser
+from visitpay.parsing.parser import Parser
 
 TEXT = "\n".join([HEADERS["Procedure"], *("301\tGauze",) * 99])
 ZIP_OF_NOTHING = b"PK\x05\x06" + b"\0" * 18

@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from visitpay.tables import Column, lay_out
+from visitpay.cli.tables import Column, lay_out
 
 WIDE = "日本語"
 NAMES = Column(["file", "a", WIDE], is_number=False)

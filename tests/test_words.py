@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from visitpay.terminal import iso
-from visitpay.words import ago, counted, first, minute, second
+from visitpay.cli.console import iso
+from visitpay.text import ago, counted, first, minute, second
 
 
 @pytest.mark.parametrize(

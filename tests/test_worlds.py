@@ -19,8 +19,8 @@ from tests import reference
 from tests.conftest import HEADERS, Feed
 from tests.databases import MakeDatabase
 from tests.test_promise import ROWS, check_books
-from visitpay.database import make_engine
-from visitpay.loading import Options, load
+from visitpay.database.engine import make_engine
+from visitpay.loading.run import Options, load
 
 NewDatabase = Callable[[Path], AbstractContextManager[str]]
 TYPES = list(HEADERS)

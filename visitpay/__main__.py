@@ -28,7 +28,7 @@ def run() -> None:
     _mend_streams()
     _silence()
     try:
-        from visitpay.cli import main
+        from visitpay.cli.app import main
 
         signal.signal(signal.SIGINT, interrupt)
         main()

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, select, update
 
-from visitpay import landing, ledger
-from visitpay.alerting import open_channels, open_metrics, open_pinger
-from visitpay.database import make_engine, reading, translated
-from visitpay.dialects import dialect_of
+from visitpay.database.dialects import dialect_of
+from visitpay.database.engine import make_engine, reading, translated
+from visitpay.database.session import Hold
 from visitpay.errors import BusyError, VisitPayError
-from visitpay.hold import Hold
-from visitpay.landing import printable
+from visitpay.landing import local as landing
+from visitpay.landing.local import printable
+from visitpay.ledger import files as ledger
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
-from visitpay.words import counted, minute, second
+from visitpay.notify.watch import open_channels, open_metrics, open_pinger
+from visitpay.text import counted, minute, second
 
 OK = "ok"
 WARNING = "warning"
@@ -108,7 +109,7 @@ def _channels(alert_urls: str, *, send: bool) -> Examined:
     asked = counted(len(channels), "channel")
     if not send:
         return Examined("alerts", OK, f"{asked}, not asked (--send does)")
-    from visitpay.channels import send as tell
+    from visitpay.notify.channels import send as tell
 
     if not tell(channels, "visitpay: a test", "The doctor looks whether this channel answers."):
         return Examined("alerts", ERROR, "no channel took a message", "see the log for which")

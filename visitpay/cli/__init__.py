@@ -1,0 +1,1 @@
+"""The commands: arguments in, tables or JSON out."""

@@ -1,0 +1,248 @@
+"""What the commands take: options that several of them share, and what their words mean."""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from visitpay.loading.run import Tolerance
+
+ATTENTION_STATUS = 1
+CONFIGURATION_STATUS = 2
+DATABASE_STATUS = 3
+
+ALL_PERCENT = 100
+
+PERCENT = ("%", "percent")
+"""How a share is told from a number; cron cuts a command at a `%`."""
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Entities(StrEnum):
+    """What a file holds."""
+
+    PROCEDURE = "Procedure"
+    VISIT = "Visit"
+    TRANSACTION = "Transaction"
+
+
+class FileStatus(StrEnum):
+    """What came of a file."""
+
+    LOADED = "loaded"
+    FAILED = "failed"
+    HELD = "held"
+
+
+class RejectStatus(StrEnum):
+    """Whether a row still waits for someone."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
+    DISMISSED = "dismissed"
+    ALL = "all"
+
+
+class Expect(StrEnum):
+    """On which days something is to come."""
+
+    WEEKDAYS = "weekdays"
+    DAILY = "daily"
+
+
+def as_moment(text: str) -> datetime:
+    """Read a moment, in UTC unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"
+        raise typer.BadParameter(message) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_tolerance(text: str) -> "Tolerance":
+    """Read how many rejects are tolerated: rows, or a share of them."""
+    from visitpay.loading.run import Tolerance
+
+    if text.endswith(PERCENT):
+        return Tolerance(as_percent(text), percent=True)
+    if not (text.isascii() and text.isdigit()):
+        message = "not a number of rows like 10, or a share of them like 0.5%"
+        raise typer.BadParameter(message)
+    return Tolerance(float(text))
+
+
+def as_reason(reason: str | None) -> str | None:
+    """Check that a reason is one."""
+    if reason is None:
+        return None
+    from visitpay.parsing.parser import REASONS
+
+    _require_one_of(REASONS, reason)
+    return reason
+
+
+def as_checks(checks: list[str] | None) -> list[str] | None:
+    """Check that checks are some; between their names are commas or spaces."""
+    if not checks:
+        return checks
+    from visitpay.quality.checks import CHECKS
+
+    names = ",".join(checks).replace(",", " ").split()
+    for name in names:
+        _require_one_of(CHECKS, name)
+    return names
+
+
+def _require_one_of(names: Iterable[str], given: str) -> None:
+    if given not in names:
+        message = f"{given!r} is none of {', '.join(names)}"
+        raise typer.BadParameter(message)
+
+
+def as_percent(given: object) -> float:
+    """Read a share in percent, with or without its sign."""
+    text = str(given)
+    number = text.removesuffix("%") if text.endswith("%") else text.removesuffix("percent")
+    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
+        message = "not a percentage like 0.5%"
+        raise typer.BadParameter(message)
+    if float(number) > ALL_PERCENT:
+        message = f"{number}% is more than all rows; give at most 100%"
+        raise typer.BadParameter(message)
+    return float(number)
+
+
+def as_number(given: float) -> float:
+    """Check that a number is one."""
+    if isnan(given):  # no bound refuses it
+        message = "not a number like 60"
+        raise typer.BadParameter(message)
+    return given
+
+
+def as_globs(globs: list[str] | None) -> list[str]:
+    """Read patterns of names; between them are commas, and in the environment spaces, too."""
+    return [each.strip() for some in globs or () for each in some.split(",") if each.strip()]
+
+
+def state_directory() -> Path | None:
+    """Give where the user's programs, or the service, keep what should outlive them, if known."""
+    # systemd parts several by colons.
+    if service := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(service)
+    home = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        state = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:  # there is no home
+        return None
+    return state / "visitpay"
+
+
+def told() -> tuple[str, str]:
+    """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
+    # Secrets, which as options anyone could see in the list of processes.
+    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
+
+
+Landing = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LANDING",
+        envvar="VISITPAY_LANDING",
+        help="The directory in which the hospital's files arrive.",
+        readable=False,  # whether it is, is for `scan` to say, in words of ours
+        show_default=True,
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(envvar="VISITPAY_DATABASE_URL", help="The database, as an SQLAlchemy URL."),
+]
+Hospital = Annotated[
+    str,
+    typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
+]
+OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
+OfEntity = Annotated[
+    Entities | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
+]
+OfReason = Annotated[
+    str | None,
+    typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
+]
+OfKey = Annotated[
+    int | None,
+    typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
+]
+PutAsideSince = Annotated[
+    datetime | None,
+    typer.Option(parser=as_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Expected = Annotated[
+    Expect | None,
+    typer.Option(envvar="VISITPAY_EXPECT", help="Find days (UTC) on which nothing came."),
+]
+Ignored = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        envvar="VISITPAY_IGNORE",
+        metavar="CHECK",
+        callback=as_checks,
+        help="Do not make this check, such as type_missing; several are parted by commas.",
+    ),
+]
+PassOver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pass-over",
+        envvar="VISITPAY_PASS_OVER",
+        metavar="GLOB",
+        callback=as_globs,
+        help="Say nothing of names like this, such as 'archive*'; several are parted by commas.",
+    ),
+]
+Settle = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="VISITPAY_SETTLE",
+        metavar="SECONDS",
+        callback=as_number,
+        help="Let a file wait that changed less than this long ago.",
+    ),
+]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VISITPAY_METRICS_FILE",
+        metavar="PATH",
+        readable=False,
+        help="Leave metrics for Prometheus in this file.",
+    ),
+]
+Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        min=0, callback=as_number, help="Seconds to wait while another load holds the database."
+    ),
+]
+DEFAULT_LANDING = Path("landing")
+DEFAULT_REPORT = Path("report.html")
+DEFAULT_HOSPITAL = "HospitalABC"

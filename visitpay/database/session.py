@@ -1,0 +1,116 @@
+"""The database, held for one load: its lock, and units of work, done whole or not at all."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from visitpay.database.dialects import dialect_of
+from visitpay.database.engine import require_head, translated
+from visitpay.errors import BusyError
+from visitpay.events import Event
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PAUSES = (0.5, 2.0, 8.0)
+"""Seconds before a unit is tried again: enough for a deadlock, or for a server to restart."""
+
+_POLL_SECONDS = 0.1
+
+_LAST_WAIT_SECONDS = 1.0
+"""Enough for a server to see that a connection is gone, and let go of its lock."""
+
+
+class Hold:
+    """The hold of one load on a database at the schema's head; no other load has one meanwhile.
+
+    It is gone when the process is, however that ends.
+    """
+
+    def __init__(self, engine: Engine, wait_seconds: float) -> None:
+        """Say for how long to wait while another load has the hold."""
+        self._engine = engine
+        self._wait_seconds = wait_seconds
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Take the hold; raises BusyError when another load still has it after the wait."""
+        with translated(self._engine.url):
+            self._open()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Let go of it."""
+        self._opened.close()
+
+    def _open(self) -> None:
+        self._opened.close()
+        with ExitStack() as opened:
+            self._connection = opened.enter_context(self._engine.connect())
+            lock = dialect_of(self._engine.url).run_lock(self._connection)
+            self._wait_for(opened.enter_context(lock))
+            with self._connection.begin():
+                require_head(self._connection)
+            self._opened = opened.pop_all()
+
+    def _wait_for(self, take: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._wait_seconds
+        while not take():
+            if time.monotonic() >= deadline:
+                name = self._engine.url.database
+                message = f"another load holds {name}; wait for it, or give a longer --wait"
+                raise BusyError(message)
+            time.sleep(_POLL_SECONDS)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Take back at the end what the units did; none of them is tried again."""
+        with translated(self._engine.url), self._connection.begin() as everything:
+            yield
+            everything.rollback()
+
+    def unit(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction, and all of it again where that helps.
+
+        After a deadlock, a failed serialisation or a lost connection it is tried again, after each
+        of PAUSES, on a new connection if need be. Raises DatabaseError when the database cannot be
+        used.
+        """
+        with translated(self._engine.url):
+            if self._connection.in_transaction():
+                with self._connection.begin_nested():
+                    return work(self._connection)
+            for pause in PAUSES:
+                try:
+                    return self._once(work)
+                except DBAPIError as error:
+                    dialect = dialect_of(self._engine.url)
+                    if not dialect.is_transient(error):
+                        raise
+                    what = dialect.explained(error).what
+                    message = "%s; trying again in %g s"
+                    logger.warning(message, what, pause, extra=Event.TRYING_AGAIN.extra)
+                time.sleep(pause)
+            return self._once(work)
+
+    def last_unit(self, work: Callable[[Connection], T]) -> T:
+        """Do a last unit, after a signal: that may have left the connection in any state.
+
+        Raises DatabaseError as `unit` does, also when another load took the hold at once.
+        """
+        self._wait_seconds = _LAST_WAIT_SECONDS
+        with translated(self._engine.url):
+            self._open()
+        return self.unit(work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        if self._connection.closed or self._connection.invalidated:
+            self._open()
+        with self._connection.begin():
+            return work(self._connection)

@@ -1,0 +1,319 @@
+"""The landing directory: what lies in it, what the names say, and reading a file safely."""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
+from visitpay.feed import ALMOST, Names, composed, moment
+from visitpay.models import ENTITIES
+from visitpay.text import first
+
+_NAMES_TO_TELL = 10
+
+_WENT_AWAY = "went away"
+
+
+class LandedFile(NamedTuple):
+    """A file of the feed as it lies in the landing directory; sizes in bytes, times in UTC."""
+
+    directory: Path
+    name: str
+    hospital: str
+    entity: str
+    file_datetime: datetime
+    size_bytes: int
+    version: str
+    """What was seen of it (`_version`); when it differs, the content may differ as well."""
+    trouble: str = ""
+    """Why nothing could be seen of it."""
+    changed_at: float = 0
+    """When it last changed, in seconds since the epoch; 0 where that is not known."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies; made when it is asked for, since most files are known already."""
+        return self.directory / self.name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names by which people call it."""
+        known = (self.name, composed(self.name))
+        return frozenset({*known, *map(short, known)})
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a landing directory holds: files of the feed in load order, and what is none of it."""
+
+    files: tuple[LandedFile, ...]
+    strange: Mapping[str, str]
+    """Names that are none of the feed's, in order, and why; nothing where that is plain to see."""
+    near_misses: tuple[str, ...] = ()
+    """Those of them that nearly are the feed's, so that a person must see to them."""
+    unsettled: frozenset[str] = frozenset()
+    """Names of files that changed a moment ago, so that they wait for a later run."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its files."""
+        return frozenset(file.name for file in self.files)
+
+    @property
+    def unrecognised(self) -> tuple[str, ...]:
+        """The names of what is none of the feed."""
+        return tuple(self.strange)
+
+    @property
+    def strangers(self) -> str:
+        """The first of the names that are none of the feed's, with the reasons, for people.
+
+        Those that nearly are stand first.
+        """
+        others = self.strange.keys() - set(self.near_misses)
+        names = (*self.near_misses, *(name for name in self.strange if name in others))
+        told = (
+            f"{printable(name)} ({self.strange[name]})" if self.strange[name] else printable(name)
+            for name in names
+        )
+        return first(told, _NAMES_TO_TELL, len(names))
+
+
+def scan(
+    directory: Path, hospital: str, pass_over: Collection[str] = (), settle: float = 0
+) -> Landing:
+    """List a landing directory: type by type, each in ascending file datetime.
+
+    What is hidden, a file's companion, or named by `pass_over` is passed over (`Names`): uploads in
+    progress hide behind a dot. What changed less than `settle` seconds ago may change again: a file
+    is unsettled, and a name that nearly is one of the feed's may still be renamed. Raises
+    ConfigurationError when the directory cannot be read.
+    """
+    require_hospital(hospital)
+    names = Names(hospital, pass_over)
+    order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
+    now = time.time()
+    files: list[LandedFile] = []
+    strange: dict[str, str] = {}
+    near: list[str] = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if names.passes_over(entry.name):
+                    continue
+                landed = _landed(entry, names, directory, composed(hospital), now)
+                if isinstance(landed, LandedFile):
+                    files.append(landed)
+                    continue
+                is_near = names.is_near(entry.name)
+                strange[entry.name] = landed or (ALMOST if is_near else "")
+                if is_near and _settled(entry, now, settle):
+                    near.append(entry.name)
+    except OSError as error:
+        message = (
+            f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
+        )
+        raise ConfigurationError(message) from error
+    files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
+    unsettled = frozenset(file.name for file in files if now - file.changed_at < settle)
+    return Landing(tuple(files), dict(sorted(strange.items())), tuple(sorted(near)), unsettled)
+
+
+def require_hospital(name: str) -> None:
+    """Raise ConfigurationError for a hospital's name with which no file's name can begin."""
+    if not (name and name.isprintable() and "/" not in name):
+        message = "the hospital's name must be printable, without a slash: files begin with it"
+        raise ConfigurationError(message)
+
+
+def short(name: str) -> str:
+    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
+    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
+
+
+def _landed(
+    entry: os.DirEntry[str], names: Names, directory: Path, hospital: str, now: float
+) -> LandedFile | str:
+    """Give the file, or why it is none of the feed's."""
+    match = names.match(entry.name)
+    if match is None or not entry.is_file(follow_symlinks=False):
+        return _kind_of(entry) or names.wrong_with(entry.name)
+    try:
+        file_datetime = moment(match["bracketed"] or match["bare"])
+    except ValueError as error:
+        return str(error)
+    seen = LandedFile(directory, entry.name, hospital, match["entity"], file_datetime, 0, "")
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return _WENT_AWAY
+    except OSError as error:  # one bad entry must not keep the others back
+        return seen._replace(trouble=f"cannot be looked at: {error.strerror}")
+    return seen._replace(
+        size_bytes=status.st_size, version=_version(status), changed_at=_changed_at(status, now)
+    )
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    """Say what an entry is that is no regular file."""
+    if entry.is_symlink():
+        return "is a link"
+    if entry.is_file():
+        return ""
+    return "is a directory" if entry.is_dir() else "is no regular file"
+
+
+def _changed_at(status: os.stat_result, now: float) -> float:
+    """Give the later of the times of a file and of its entry; one in the future says nothing."""
+    return max((at for at in (status.st_mtime, status.st_ctime) if 0 <= at <= now), default=0)
+
+
+def _settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
+    """Whether an entry is there, and did not change a moment ago."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return now - _changed_at(status, now) >= settle
+
+
+class Source(Protocol):
+    """Bytes to read, a block at a time; empty at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes."""
+        ...
+
+
+class Reading:
+    """A file that is being read: hashes what it gives, and knows whether it changed meanwhile."""
+
+    def __init__(self, handle: int, file: LandedFile) -> None:
+        """Read from an open descriptor of a landed file."""
+        self._handle = handle
+        self._file = file
+        self._before = os.fstat(handle)
+        self._hash = hashlib.sha256()
+        self.bytes_read = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end; raises FileError when it cannot be read.
+
+        Of a file that grows, no more is read than it held when it was opened.
+        """
+        try:
+            block = os.read(self._handle, min(size, self.size_bytes - self.bytes_read))
+        except OSError as error:
+            message = f"cannot be read: {error.strerror}"
+            raise FileError(message) from error
+        self._hash.update(block)
+        self.bytes_read += len(block)
+        return block
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a regular file, and no directory, FIFO or device."""
+        return stat.S_ISREG(self._before.st_mode)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes read so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file when it was opened, in bytes."""
+        return self._before.st_size
+
+    @property
+    def version(self) -> str:
+        """The version of the file when it was opened."""
+        return _version(self._before)
+
+    def require_unchanged(self) -> None:
+        """Raise FileChangedError unless the name stands for the same file, whole and unwritten.
+
+        Raises FileError when that cannot be told.
+        """
+        try:
+            now = self._file.path.lstat()
+        except FileNotFoundError as error:
+            message = "went away while it was read"
+            raise FileChangedError(message) from error
+        except OSError as error:
+            message = f"cannot be looked at after it was read: {error.strerror}"
+            raise FileError(message) from error
+        if _version(now) != self.version or self.bytes_read != self.size_bytes:
+            message = "changed while it was read"
+            raise FileChangedError(message)
+
+
+def _version(status: os.stat_result) -> str:
+    """Write down size, mtime, ctime and inode.
+
+    Size and mtime are not enough: `cp -p` and unzip keep them, which ctime and inode do not.
+    """
+    seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return " ".join(map(str, seen))
+
+
+@contextmanager
+def reading(file: LandedFile) -> Iterator[Reading]:
+    """Open a landed file, never a link or a device that took its place.
+
+    Raises FileChangedError when it is gone, FileError when it cannot be opened.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if file.trouble:
+        raise FileError(file.trouble)
+    try:
+        handle = os.open(file.path, flags)
+    except FileNotFoundError as error:
+        message = "went away before it was read"
+        raise FileChangedError(message) from error
+    except OSError as error:
+        message = f"cannot be opened: {error.strerror}"
+        raise FileError(message) from error
+    try:
+        yield _opened(handle, file)
+    finally:
+        with suppress(OSError):  # all of it was read; some file systems tell of errors only now
+            os.close(handle)
+
+
+def _opened(handle: int, file: LandedFile) -> Reading:
+    try:
+        source = Reading(handle, file)
+    except OSError as error:
+        message = f"cannot be looked at: {error.strerror}"
+        raise FileError(message) from error
+    if not source.is_regular:
+        message = "is no longer a regular file"
+        raise FileError(message)
+    return source
+
+
+def sha256_of(file: LandedFile) -> str:
+    """Hash a landed file; raises what `reading` raises."""
+    with reading(file) as source:
+        while source.read(1 << 20):
+            pass
+        return source.sha256
+
+
+def printable(name: str) -> str:
+    """Give a text from outside with everything that a terminal could act on written out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in name
+    )

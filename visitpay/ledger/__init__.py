@@ -1,0 +1,1 @@
+"""The ledger: what was consumed, and what came of it."""

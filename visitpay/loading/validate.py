@@ -1,0 +1,57 @@
+"""Parsing and validating a landing directory without a database."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from visitpay.errors import FileChangedError, FileError
+from visitpay.landing import local as landing
+from visitpay.landing.local import LandedFile, Landing
+from visitpay.models import entity_named
+from visitpay.parsing.parser import DAY_FIRST, Parser
+
+EXAMPLES = 20
+
+
+@dataclass
+class CheckedFile:
+    """What a file would bring; `examples` are the first rejects: line, reason, column."""
+
+    file: LandedFile
+    rows_read: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[tuple[int, str, str | None]] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Rows that would be put aside."""
+        return self.reasons.total()
+
+
+def check(landed: Landing) -> Iterator[CheckedFile]:
+    """Read every file of a landing directory as a load would, in its order.
+
+    References between files are left to the load.
+    """
+    for file in landed.files:
+        checked = CheckedFile(file)
+        try:
+            _read(checked)
+        except (FileError, FileChangedError) as error:
+            checked.error = str(error)
+        yield checked
+
+
+def _read(checked: CheckedFile) -> None:
+    with landing.reading(checked.file) as source:
+        parser = Parser(source, entity_named(checked.file.entity))
+        for batch in parser.batches():
+            checked.rows_read += batch.rows_read
+            checked.reasons.update(batch.rejects["reason"])
+            room = EXAMPLES - len(checked.examples)
+            first = batch.rejects.head(room).select("line_number", "reason", "column_name")
+            checked.examples.extend(first.rows())
+        source.require_unchanged()
+    if parser.is_day_first and not parser.layout.is_mended:
+        checked.error = DAY_FIRST

@@ -1,0 +1,132 @@
+"""The metrics file: what Prometheus sees of the loads, by node_exporter's textfile collector."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Metric, write_to_textfile
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, func, select
+
+from visitpay.landing.local import LandedFile, printable
+from visitpay.ledger import files as ledger
+from visitpay.ledger.files import Counts
+from visitpay.loading.run import OK
+from visitpay.models import FAILED, LOADED, OPEN, LoadFile, LoadRun, RejectedRow
+
+logger = logging.getLogger(__name__)
+
+BEGIN = b"# "
+"""How a metrics file begins."""
+
+_OUTCOMES = [each.name for each in fields(Counts) if each.name != "read"]
+
+_ROWS = (
+    select(
+        LoadFile.entity, *(func.sum(getattr(LoadFile, f"rows_{outcome}")) for outcome in _OUTCOMES)
+    )
+    .where(LoadFile.status == LOADED)
+    .group_by(LoadFile.entity)
+    .order_by(LoadFile.entity)
+)
+_LOADED = select(func.count()).select_from(LoadFile).where(LoadFile.status == LOADED)
+_OPEN = (
+    select(RejectedRow.entity, RejectedRow.reason, func.count())
+    .where(RejectedRow.status == OPEN)
+    .group_by(RejectedRow.entity, RejectedRow.reason)
+    .order_by(RejectedRow.entity, RejectedRow.reason)
+)
+_LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == OK)
+
+
+def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
+    """Give what the books say, and how many of the landed files failed."""
+    checkpoint = ledger.checkpoint(connection, datetime.now(UTC))
+    success = connection.scalar(_LAST_SUCCESS)
+    rows = CounterMetricFamily(
+        "visitpay_rows", "Rows of all loaded files.", labels=("entity", "outcome")
+    )
+    for entity, *counts in connection.execute(_ROWS):
+        for outcome, count in zip(_OUTCOMES, counts, strict=True):
+            rows.add_metric((entity, outcome), int(count))
+    known = GaugeMetricFamily(
+        "visitpay_files", "Files loaded ever, and files that failed and wait.", labels=("status",)
+    )
+    known.add_metric((LOADED,), connection.scalar(_LOADED) or 0)
+    known.add_metric((FAILED,), len(ledger.failed(connection, files)))
+    rejects = GaugeMetricFamily(
+        "visitpay_rejects_open", "Rejected rows that are open.", labels=("entity", "reason")
+    )
+    for entity, reason, count in connection.execute(_OPEN):
+        rejects.add_metric((entity, reason), count)
+    return [
+        rows,
+        known,
+        rejects,
+        GaugeMetricFamily(
+            "visitpay_checkpoint_timestamp_seconds",
+            "The newest time, not in the future, in the name of a loaded file of the feed.",
+            _seconds(checkpoint),
+        ),
+        GaugeMetricFamily(
+            "visitpay_last_success_timestamp_seconds",
+            "When the last load with exit status 0 ended.",
+            _seconds(success),
+        ),
+    ]
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def of_run(exit_status: int, seconds: float) -> list[Metric]:
+    """Give what is to be said of a run that ends now."""
+    return [
+        GaugeMetricFamily(
+            "visitpay_last_run_timestamp_seconds", "When the last load ended.", time.time()
+        ),
+        GaugeMetricFamily(
+            "visitpay_last_run_duration_seconds", "How long the last load took.", seconds
+        ),
+        GaugeMetricFamily(
+            "visitpay_last_run_exit_status", "The exit status of the last load.", exit_status
+        ),
+    ]
+
+
+def write(path: Path, run: Sequence[Metric], books: Sequence[Metric] | None) -> None:
+    """Write the file beside, and rename it; costs a warning when it cannot be written.
+
+    Without `books`, which a run that had no database cannot read, those of the file stand.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Given([*run, *(_standing(path, run) if books is None else books)]))
+    try:
+        write_to_textfile(str(path), registry)
+    except OSError as error:
+        name = printable(str(path))
+        logger.warning("the metrics file %s cannot be written: %s", name, error.strerror)
+
+
+class _Given(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _standing(path: Path, run: Sequence[Metric]) -> list[Metric]:
+    """Give what the file says now, but for what is said anew."""
+    anew = {each.name for each in run}
+    try:
+        standing = list(text_string_to_metric_families(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return []
+    return [each for each in standing if each.name not in anew]

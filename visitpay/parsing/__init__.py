@@ -1,0 +1,1 @@
+"""From bytes to typed rows and rejects; it knows no database."""

@@ -1,0 +1,1 @@
+"""Checks of what was loaded: deliveries, days, visits, balances."""

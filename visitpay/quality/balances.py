@@ -1,0 +1,173 @@
+"""Balances: each visit's beside the sum of its transactions, exact to the cent.
+
+On SQLite amounts are doubles, of which a sum drifts: whole cents are added up instead.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    SQLColumnExpression,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from visitpay.database.session import Hold
+from visitpay.models import BalanceComparison, BalanceDifference, Transaction, UTCDateTime, Visit
+
+_LARGEST = 10**14 - 1
+"""The most cents that a column of money holds; a sum that is more is recorded as this."""
+
+
+def _cents(amount: SQLColumnExpression[Any]) -> ColumnElement[int]:
+    # No parameter: SQLite adds up once what is written twice, but takes parameters for different.
+    return cast(func.round(amount * literal_column("100")), BigInteger)
+
+
+_TOTAL = func.coalesce(func.sum(_cents(Transaction.amount)), 0)
+_RECORDED = case((_TOTAL > _LARGEST, _LARGEST), (_TOTAL < -_LARGEST, -_LARGEST), else_=_TOTAL) / 100
+
+_DIFFERENT = (
+    select(Visit.visit_identifier, Visit.visit_balance, _RECORDED.label("transactions_total"))
+    .outerjoin(Visit.transactions)
+    .where(Visit.visit_balance.is_not(None))
+    .group_by(Visit.visit_identifier)
+    .having(_cents(Visit.visit_balance) != _TOTAL)
+)
+
+_IS_OPEN = BalanceDifference.closed_at.is_(None)
+_IS_OF_VISIT = BalanceDifference.visit_identifier == Visit.visit_identifier
+
+OPEN = (
+    select(
+        BalanceDifference.visit_identifier,
+        BalanceDifference.visit_balance,
+        BalanceDifference.transactions_total,
+        BalanceDifference.found_at,
+    )
+    .where(_IS_OPEN)
+    .order_by(BalanceDifference.found_at.desc(), BalanceDifference.visit_identifier)
+)
+"""The visits that differed when they were last compared, with their amounts, the newest first."""
+
+_CLOSE = (
+    update(BalanceDifference)
+    .where(
+        _IS_OPEN,
+        ~_DIFFERENT.where(_IS_OF_VISIT, BalanceDifference.visit_balance == Visit.visit_balance)
+        .having(BalanceDifference.transactions_total == _RECORDED)
+        .correlate(BalanceDifference)
+        .exists(),
+    )
+    .values(closed_at=bindparam("now"))
+)
+"""Closes those that are no more, or are by other amounts now."""
+
+_RECORD = (
+    insert(BalanceDifference.__table__)
+    .from_select(
+        ["visit_identifier", "visit_balance", "transactions_total", "found_at"],
+        _DIFFERENT.add_columns(bindparam("now", type_=UTCDateTime())).where(
+            ~select(BalanceDifference.id).where(_IS_OPEN, _IS_OF_VISIT).correlate(Visit).exists()
+        ),
+    )
+    .execution_options(preserve_rowcount=True)
+)
+"""Records those that are not among the open ones."""
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """How many visits' balances differ from their transactions, by how much, and what is new."""
+
+    compared: int
+    """Visits that have a balance."""
+    different: int
+    visit_balance: Decimal
+    """The sum of the balances that differ."""
+    transactions_total: Decimal
+    """The sum of the transactions of those visits."""
+    new: int
+    changed: int
+    """Those that differed before as well, by other amounts."""
+    cleared: int
+
+
+def reconcile(engine: Engine, now: datetime, wait_seconds: float = 60) -> Reconciliation:
+    """Compare all visits that have a balance with their transactions, and record what is new.
+
+    `now` is later than it was the last time. Raises DatabaseError when the database cannot be used
+    or is held by a load.
+    """
+    with Hold(engine, wait_seconds) as hold:
+        return hold.unit(partial(_reconcile, now))
+
+
+def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
+    closed = connection.execute(_CLOSE, {"now": now}).rowcount
+    opened = connection.execute(_RECORD, {"now": now}).rowcount
+    changed = _changed(connection, now)
+    compared = connection.scalar(select(func.count(Visit.visit_balance))) or 0
+    different = count_open(connection)
+    comparison = {"compared_at": now, "compared": compared, "different": different}
+    connection.execute(insert(BalanceComparison).values(comparison))
+    balance, total = (
+        connection.scalar(select(func.sum(_cents(each))).where(_IS_OPEN)) or 0
+        for each in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
+    )
+    return Reconciliation(
+        compared=compared,
+        different=different,
+        visit_balance=Decimal(balance).scaleb(-2),
+        transactions_total=Decimal(total).scaleb(-2),
+        new=opened - changed,
+        changed=changed,
+        cleared=closed - changed,
+    )
+
+
+def _changed(connection: Connection, now: datetime) -> int:
+    """Count the visits of which one difference was closed just now and another one opened."""
+    before = aliased(BalanceDifference)
+    both = (
+        select(func.count())
+        .select_from(BalanceDifference)
+        .join(before, before.visit_identifier == BalanceDifference.visit_identifier)
+        .where(BalanceDifference.found_at == now, before.closed_at == now)
+    )
+    return connection.scalar(both) or 0
+
+
+def count_open(connection: Connection) -> int:
+    """Count the visits that differed when they were last compared."""
+    query = select(func.count()).select_from(BalanceDifference).where(_IS_OPEN)
+    return connection.scalar(query) or 0
+
+
+def comparisons(connection: Connection, limit: int) -> list[RowMapping]:
+    """Give the newest comparisons, the newest first: `compared_at` (UTC), `compared`, `different`.
+
+    The last two are visits: those with a balance, and those of which it differed.
+    """
+    columns = (
+        BalanceComparison.compared_at,
+        BalanceComparison.compared,
+        BalanceComparison.different,
+    )
+    newest = select(*columns).order_by(BalanceComparison.id.desc()).limit(limit)
+    return list(connection.execute(newest).mappings())

@@ -1,0 +1,1 @@
+"""The quarantine: rows that were rejected, with file, line and reason, until they close."""

@@ -1,0 +1,1 @@
+"""What people ask: how the feed stands, where a row went, what to do."""

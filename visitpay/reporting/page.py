@@ -1,0 +1,241 @@
+"""The report: one page that shows how the feed stands, for whoever has no terminal.
+
+It holds names and counts, and no cell of a row. It needs nothing but itself: its script and its
+styles stand in it, and its policy forbids the browser to load anything else.
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from sqlalchemy import Connection, Row, RowMapping, func, select
+
+from visitpay import __version__
+from visitpay.landing.local import printable, short
+from visitpay.ledger import files as ledger
+from visitpay.ledger.files import INTERRUPTED, RUNNING
+from visitpay.loading.run import ATTENTION, OK
+from visitpay.models import ENTITIES, LOADED, LoadFile, LoadRun, RejectedRow
+from visitpay.parsing.parser import REASONS
+from visitpay.quality import balances
+from visitpay.rejects import store as quarantine
+from visitpay.rejects.store import Wanted
+from visitpay.reporting.advice import REMEDIES
+from visitpay.reporting.charts import Chart
+from visitpay.reporting.status import Overview
+from visitpay.text import ago, counted, minute, second
+
+DAYS = 60
+"""So many days of the feed, runs with files, and comparisons of balances are drawn."""
+
+ROWS = 1000
+"""So many files, and open rejects, are listed at the most."""
+
+
+BEGIN = b"<!DOCTYPE html>"
+"""How a page begins."""
+
+_ENDS = {
+    OK: "ended well",
+    ATTENTION: "needs attention",
+    INTERRUPTED: "was interrupted",
+    RUNNING: "has not ended",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows; times in UTC."""
+
+    now: datetime
+    seen: Overview
+    charts: Sequence[Chart]
+    files: Sequence[Mapping[str, Any]]
+    """`name`, `entity`, `state`, `file_datetime`, `rows_read`, `rows_rejected`, `loaded_at`,
+    `error`; those that wait have but a name and a state."""
+    files_known: int
+    """How many there are; what has no entry in the ledger is listed first, then the newest."""
+    rejects: Sequence[RowMapping]
+    """The oldest open ones, as `quarantine.listing` gives them."""
+    reasons: Mapping[str, int]
+    """How many rejects are open, by reason."""
+
+
+def report(connection: Connection, seen: Overview, now: datetime) -> Report:
+    """Gather what the page shows beside what was `seen` of the feed `now` (UTC)."""
+    entries = ledger.count_entries(connection, entity=None, status=None)
+    return Report(
+        now=now,
+        seen=seen,
+        charts=_charts(connection, seen.fed_until),
+        files=_files(connection, seen),
+        files_known=entries + len(seen.files_waiting) + len(seen.unrecognised),
+        rejects=quarantine.listing(connection, Wanted(), ROWS),
+        reasons=quarantine.counts(connection, Wanted()),
+    )
+
+
+def _charts(connection: Connection, fed_until: datetime | None) -> list[Chart]:
+    if fed_until is None:
+        return []
+    newest = fed_until.date()
+    days = [newest - timedelta(number) for number in reversed(range(DAYS))]
+    since = datetime.combine(days[0], time(), UTC)
+    charts = (
+        _rows(connection, days, since),
+        _rejects(connection, days, since),
+        _load_times(connection),
+        _differences(connection),
+    )
+    return [chart for chart in charts if chart.values]
+
+
+def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
+    loaded = select(LoadFile.file_datetime, LoadFile.entity, LoadFile.rows_read).where(
+        LoadFile.status == LOADED, LoadFile.file_datetime >= since
+    )
+    types = [entity.__name__ for entity in ENTITIES]
+    values = _by_day(connection.execute(loaded))
+    return Chart("Rows by day and type", "day", "rows", "type", _shown(days, values), types, values)
+
+
+def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
+    rejected = (
+        select(LoadFile.file_datetime, RejectedRow.reason, func.count())
+        .join_from(RejectedRow, LoadFile)
+        .where(LoadFile.file_datetime >= since)
+        .group_by(LoadFile.file_datetime, RejectedRow.reason)
+    )
+    values = _by_day(connection.execute(rejected))
+    reasons = [reason for reason in REASONS if any(reason == part for _, part in values)]
+    title = "Rejected rows by day and reason, also those closed since"
+    return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
+
+
+def _by_day(counted: Iterable[Row[datetime, str, int]]) -> Counter[tuple[str, str]]:
+    values: Counter[tuple[str, str]] = Counter()
+    for moment, part, count in counted:
+        values[str(moment.date()), part] += count
+    return +values
+
+
+def _shown(days: Sequence[date], values: Iterable[tuple[str, str]]) -> list[str]:
+    """Give the days from the first that has anything."""
+    first = min((day for day, _ in values), default="")
+    return [str(day) for day in days if str(day) >= first]
+
+
+def _load_times(connection: Connection) -> Chart:
+    runs = (
+        select(LoadRun.id, LoadRun.started_at, LoadRun.finished_at)
+        .where(LoadRun.files_loaded + LoadRun.files_failed > 0)
+        .order_by(LoadRun.id.desc())
+        .limit(DAYS)
+    )
+    values = {
+        (str(number), "seconds"): round((finished - started).total_seconds(), 2)
+        for number, started, finished in reversed(connection.execute(runs).all())
+        if finished is not None
+    }
+    places = [place for place, _ in values]
+    return Chart("Load time by run", "run", "seconds", "part", places, ["seconds"], values)
+
+
+def _differences(connection: Connection) -> Chart:
+    values = {
+        (second(each["compared_at"]), "visits"): each["different"]
+        for each in reversed(balances.comparisons(connection, DAYS))
+    }
+    places = [place for place, _ in values]
+    values = {place: visits for place, visits in values.items() if visits}
+    title = "Visits of which the balance differs from the transactions, by comparison"
+    return Chart(title, "compared", "visits", "part", places, ["visits"], values)
+
+
+def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
+    entries = ledger.entries(connection, entity=None, status=None, limit=ROWS)
+    waiting = [{"name": name, "state": "waiting"} for name in seen.files_waiting]
+    strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
+    known = [{**entry, "state": ledger.state(entry, seen.files_failed)} for entry in entries]
+    return [*strange, *waiting, *known][:ROWS]
+
+
+def page(shown: Report) -> str:
+    """Make the page, in HTML, everything from outside escaped."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "moment": _moment,
+        "number": _number,
+        "printable": printable,
+        "short": short,
+        "counted": counted,
+        "breakable": _breakable,
+    }
+    script = (here / "page.js").read_text("utf-8")
+    told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
+    states = {
+        "file_failed": set(shown.seen.files_failed) - set(shown.seen.files_held),
+        "file_held": shown.seen.files_held,
+        "file_changing": shown.seen.files_changing,
+        "not_recognised": shown.seen.unrecognised,
+    }
+    told += [name for name, files in states.items() if files]
+    return environment.get_template("page.html").render(
+        report=shown,
+        seen=shown.seen,
+        age=_age(shown),
+        ended=_ended(shown),
+        remedies={name: REMEDIES[name] for name in dict.fromkeys(told)},
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        styles=(here / "page.css").read_text("utf-8"),
+        version=__version__,
+    )
+
+
+def _age(shown: Report) -> str:
+    """Say how old the newest file is."""
+    if shown.seen.fed_until is None:
+        return ""
+    return ago(shown.now - shown.seen.fed_until)
+
+
+def _ended(shown: Report) -> str:
+    """Say how the last run ended."""
+    run = shown.seen.last_run
+    if run is None:
+        return ""
+    took = ""
+    if run["finished_at"] is not None:
+        took = f", took {(run['finished_at'] - run['started_at']).total_seconds():,.1f} s"
+    ended = "died or was stopped" if shown.seen.run_died else _ENDS[run["status"]]
+    return f"{took} and {ended}"
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{minute(moment)} UTC"
+
+
+def _number(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:,.2f}" if isinstance(number, float) else f"{number:,}"
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name of ours be broken where its words meet."""
+    return Markup("<wbr>_").join(name.split("_"))
