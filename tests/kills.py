@@ -14,10 +14,11 @@ from sqlalchemy import Connection, func, select
 from tests.conftest import Feed, start
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.loading.run import load
-from visitpay.models import ENTITIES, LOADED, LoadFile, RejectedRow
+from visitpay.models import ENTITIES, LoadFile, RejectedRow
 from visitpay.sample import write_sample
+from visitpay.vocabulary import FileStatus
 
 SCENES = ("first load", "redelivery", "retry")
 
@@ -75,7 +76,7 @@ class Lookout:
     def _watch(self) -> None:
         while not self._stop.is_set():
             try:
-                with reading(self.feed.url) as connection:
+                with read_connection(self.feed.url) as connection:
                     self._look(connection)
             except Exception as error:  # noqa: BLE001 - to be refused is wrong as well
                 self.wrong.append(repr(error))
@@ -86,7 +87,7 @@ class Lookout:
         if connection.dialect.name == "postgresql":  # one moment for all the questions
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         whole = select(LoadFile.id).where(
-            LoadFile.status == LOADED, LoadFile.loaded_at.is_not(None)
+            LoadFile.status == FileStatus.LOADED, LoadFile.loaded_at.is_not(None)
         )
         for entity in ENTITIES:
             strays = select(func.count()).where(entity.source_file_id.not_in(whole))
@@ -121,7 +122,7 @@ class Killing:
 
 def state(feed: Feed) -> tuple[Any, ...]:
     """Give all that must be the same in the end."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         columns = [each for each in LoadFile.__table__.columns if each.name.startswith("rows_")]
         ledger = connection.execute(
             select(LoadFile.name, LoadFile.status, *columns).order_by(LoadFile.name)

@@ -14,9 +14,10 @@ from sqlalchemy import select
 
 from tests.conftest import HEADERS
 from tests.reference import closes_file, lines_of
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.loading.run import load
-from visitpay.models import LOADED, SOURCE_COLUMNS, entity_named
+from visitpay.models import SOURCE_COLUMNS, entity_named
+from visitpay.vocabulary import FileStatus
 
 ROWS = 200
 ROWS_HIT = 20
@@ -314,7 +315,7 @@ class Polluted:
         report = self._load(database, self._sheet.entity, content)
         table = entity_named(self._sheet.entity).__table__
         columns = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
-        with reading(f"sqlite:///{database}") as connection:
+        with read_connection(f"sqlite:///{database}") as connection:
             rows = {row[0]: tuple(row) for row in connection.execute(select(*columns))}
         return rows, report
 
@@ -323,7 +324,7 @@ class Polluted:
         rows, report = self.loaded(damaged.content)
         figures.files += 1
         clean = list(self.clean.values())
-        if report.status != LOADED:
+        if report.status != FileStatus.LOADED:
             figures.refused += 1
             assert not rows
             if not (damaged.header and report.error):

@@ -16,14 +16,22 @@ from tests.listeners import Listener, Mailbox
 from tests.test_cli import without_times
 from tests.test_privacy import MARK, abort, behind, duplicate
 from tests.test_privacy import deliver as deliver_marked
-from visitpay.database.engine import make_engine, reading
-from visitpay.database.session import Hold
+from visitpay.database.engine import make_engine, read_connection
+from visitpay.database.session import ExclusiveSession
 from visitpay.errors import FileChangedError
 from visitpay.ledger.changing import FILE_CHANGING
 from visitpay.models import Problem
 from visitpay.notify import channels
 from visitpay.notify import heartbeat as pinging
-from visitpay.notify.problems import FILE_FAILED, ROWS_REJECTED, Change, Found, Known, Turn, decide
+from visitpay.notify.problems import (
+    FILE_FAILED,
+    ROWS_REJECTED,
+    Change,
+    CurrentProblem,
+    RecordedProblem,
+    Transition,
+    decide,
+)
 
 MOMENT = datetime(2021, 12, 1, tzinfo=UTC)
 
@@ -52,7 +60,7 @@ def deliver_bad_day(feed: Feed) -> None:
 def records(feed: Feed) -> list[tuple[object, ...]]:
     """Give the problems on record: what, how bad, whether told, whether over."""
     query = select(Problem.name, Problem.size, Problem.told_at, Problem.closed_at)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         return [
             (name, size, told_at is not None, closed_at is not None)
             for name, size, told_at, closed_at in connection.execute(query.order_by(Problem.id))
@@ -79,43 +87,47 @@ def switch(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
     return listener
 
 
-def known(size: int = 5, told_at: datetime | None = MOMENT) -> Known:
+def known(size: int = 5, told_at: datetime | None = MOMENT) -> RecordedProblem:
     """Give a problem that is on record."""
-    return Known(7, ROWS_REJECTED, "Visit", size, told_at)
+    return RecordedProblem(7, ROWS_REJECTED, "Visit", size, told_at)
 
 
-def found(size: int = 5) -> Found:
+def found(size: int = 5) -> CurrentProblem:
     """Give that problem as it is found now."""
-    return Found(ROWS_REJECTED, "Visit", size, "so many")
+    return CurrentProblem(ROWS_REJECTED, "Visit", size, "so many")
 
 
-GONE = Found(ROWS_REJECTED, "Visit", 0, "Visit: no rejected row is open any more")
+GONE = CurrentProblem(ROWS_REJECTED, "Visit", 0, "Visit: no rejected row is open any more")
 
 
 @pytest.mark.parametrize(
     ("before", "now", "changes"),
     [
         ([], [], []),
-        ([], [found()], [Change(Turn.NEW, found())]),
+        ([], [found()], [Change(Transition.NEW, found())]),
         ([known()], [found()], []),
-        ([known()], [found(6)], [Change(Turn.WORSE, found(6), 7)]),
-        ([known()], [found(4)], [Change(Turn.BETTER, found(4), 7)]),
-        ([known()], [], [Change(Turn.OVER, GONE, 7)]),
-        ([known(5, None)], [found()], [Change(Turn.NEW, found(), 7)]),
-        ([known(5, None)], [], [Change(Turn.FORGOTTEN, GONE, 7)]),
+        ([known()], [found(6)], [Change(Transition.WORSE, found(6), 7)]),
+        ([known()], [found(4)], [Change(Transition.BETTER, found(4), 7)]),
+        ([known()], [], [Change(Transition.OVER, GONE, 7)]),
+        ([known(5, None)], [found()], [Change(Transition.NEW, found(), 7)]),
+        ([known(5, None)], [], [Change(Transition.FORGOTTEN, GONE, 7)]),
         (
-            [Known(8, FILE_FAILED, "Visit", 1, MOMENT)],
+            [RecordedProblem(8, FILE_FAILED, "Visit", 1, MOMENT)],
             [found()],
             [
-                Change(Turn.NEW, found()),
+                Change(Transition.NEW, found()),
                 Change(
-                    Turn.OVER, Found(FILE_FAILED, "Visit", 0, "Visit: was loaded, or taken away"), 8
+                    Transition.OVER,
+                    CurrentProblem(FILE_FAILED, "Visit", 0, "Visit: was loaded, or taken away"),
+                    8,
                 ),
             ],
         ),
     ],
 )
-def test_decide(before: list[Known], now: list[Found], changes: list[Change]) -> None:
+def test_decide(
+    before: list[RecordedProblem], now: list[CurrentProblem], changes: list[Change]
+) -> None:
     """What is new, worse or over is news; what is as a person knows it is not."""
     assert decide(before, now) == changes
 
@@ -532,7 +544,7 @@ def test_a_file_that_changes_while_it_is_read(
 @only_sqlite
 def test_a_held_database(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """A load that waited in vain for another says so."""
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         assert visitpay("load", "--wait", "0").status == 3
     ((_, (line,)),) = webhook.messages()
     assert line.startswith(f"another load holds {make_url(feed.url).database}; ")

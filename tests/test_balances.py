@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from tests.conftest import Feed
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.loading.run import load
 from visitpay.models import BalanceDifference, Procedure, Transaction, Visit
-from visitpay.quality.balances import OPEN, Reconciliation, comparisons, reconcile
+from visitpay.quality.balances import OPEN_DIFFERENCES, Reconciliation, comparisons, reconcile
 
 NOW = datetime(2021, 12, 3, tzinfo=UTC)
 LARGEST = Decimal("999999999999.99")
@@ -28,8 +28,11 @@ def reconciled(feed: Feed, minutes: int = 0) -> Reconciliation:
 
 def differing(feed: Feed) -> dict[int, tuple[Decimal, Decimal]]:
     """Give the balance and the total of the visits that differ."""
-    with reading(feed.url) as connection:
-        return {visit: (balance, total) for visit, balance, total, _ in connection.execute(OPEN)}
+    with read_connection(feed.url) as connection:
+        return {
+            visit: (balance, total)
+            for visit, balance, total, _ in connection.execute(OPEN_DIFFERENCES)
+        }
 
 
 def deliver(feed: Feed, day: int, visits: Mapping[int, str], *transactions: str) -> None:
@@ -92,7 +95,7 @@ def test_since_the_last_time(feed: Feed) -> None:
         BalanceDifference.found_at,
         BalanceDifference.closed_at,
     )
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         rows = connection.execute(select(*columns).order_by(*columns[:1], columns[3])).all()
     assert [
         (visit, str(balance), str(total), (found - NOW).seconds // 60, closed and closed.minute)
@@ -110,16 +113,16 @@ def test_since_the_last_time(feed: Feed) -> None:
 
 def test_comparisons(feed: Feed) -> None:
     """Each comparison is remembered, also one that finds nothing new; the newest come first."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert comparisons(connection, 9) == []
     deliver(feed, 1, {10: "1", 11: "2"}, "1 10 2")
     for minutes in (0, 1):
         reconciled(feed, minutes)
     deliver(feed, 2, {12: "0"}, "1 10 1")
     reconciled(feed, 2)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         made = [list(each.values()) for each in comparisons(connection, 2)]
-        newest_first = [each.found_at for each in connection.execute(OPEN)]
+        newest_first = [each.found_at for each in connection.execute(OPEN_DIFFERENCES)]
     moments = [NOW + timedelta(minutes=minutes) for minutes in range(3)]
     assert made == [[moments[2], 3, 1], [moments[1], 2, 2]]
     assert newest_first == [moments[0]]

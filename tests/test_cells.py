@@ -10,7 +10,8 @@ from polars.testing import assert_series_equal
 from sqlalchemy import Boolean, Column, Numeric
 
 from visitpay.models import Procedure, Transaction, Visit
-from visitpay.parsing.values import Kind, convert, kind_of, parse_amount, parse_date
+from visitpay.parsing.values import ColumnKind, kind_of
+from visitpay.parsing.values import convert, parse_amount, parse_date
 
 INTEGER = kind_of(Visit.__table__.c.insurance_identifier)
 DATE = kind_of(Visit.__table__.c.discharge_date)
@@ -22,7 +23,7 @@ LARGEST = 10**14 - 1
 """The largest amount of numeric(14,2), in cents."""
 
 
-def converted(cells: list[str | None], kind: Kind) -> list[tuple[Any, bool]]:
+def converted(cells: list[str | None], kind: ColumnKind) -> list[tuple[Any, bool]]:
     """Convert a column: for each cell its value, and whether it is invalid."""
     values, invalid = convert(pl.Series(cells, dtype=pl.String), kind)
     assert values.dtype == kind.dtype
@@ -110,7 +111,7 @@ def test_parse_amount(cell: str, expected: int | None) -> None:
     ],
     ids=["integer", "date", "amount", "text"],
 )
-def test_convert(kind: Kind, reason: str | None, table: dict[str, Any]) -> None:
+def test_convert(kind: ColumnKind, reason: str | None, table: dict[str, Any]) -> None:
     """A whole column and each cell alone say the same; no value at all is not invalid."""
     cells = [None, "", "NULL", r"\N", *table, *table]
     expected = [(value, value is None) for value in table.values()]

@@ -14,14 +14,14 @@ from sqlalchemy import make_url, select
 
 from tests.conftest import Feed, Outcome, Visitpay, only_sqlite
 from tests.databases import HEAD
-from visitpay import __version__
 from visitpay.database.dialects import dialect_of, sqlite
-from visitpay.database.engine import make_engine, reading
-from visitpay.database.session import Hold
+from visitpay.database.engine import make_engine, read_connection
+from visitpay.database.session import ExclusiveSession
 from visitpay.events import Event
-from visitpay.landing.local import short
-from visitpay.ledger.files import last_run
+from visitpay.feed import short
+from visitpay.ledger.runs import last_run
 from visitpay.models import LoadRun
+from visitpay.version import __version__
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -396,13 +396,13 @@ def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
     begun = "last run       1: ok, begun 2021-12-03 04:05 UTC, "
     assert re.fullmatch(begun + r"[1-9]?,?\d+ days ago", ended)
     feed.execute("UPDATE load_runs SET status = 'running'")
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         running = visitpay("status").out.splitlines()[2]
     assert running == "last run       1: running since 2021-12-03 04:05 UTC"
     feed.deliver_bytes("Visit", "20211202_223005", b"")
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running'")
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         summary = visitpay("status").out.splitlines()[0]
     assert summary == "needs a person: 1 file failed or held; a load has not ended"
 
@@ -411,9 +411,9 @@ def test_status_of_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
     """A run that stands as running though no load has the database is said to have died."""
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running', started_at = '2021-12-03 04:05:06'")
-    with Hold(make_engine(feed.url), 0) as hold:
+    with ExclusiveSession(make_engine(feed.url), 0) as hold:
         assert visitpay("status", "--json").document["run_died"] is False
-        hold.unit(last_run)  # who looked on took nothing away
+        hold.transact(last_run)  # who looked on took nothing away
     died = "died or was stopped, begun 2021-12-03 04:05 UTC; the next load marks it interrupted"
     assert visitpay("status").out.splitlines()[2] == f"last run       1: {died}"
     document = visitpay("status", "--json").document
@@ -881,7 +881,7 @@ def test_held(feed: Feed, visitpay: Visitpay, command: list[str]) -> None:
     message = (
         f"another load holds {make_url(feed.url).database}; wait for it, or give a longer --wait"
     )
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         outcome = visitpay(*command, "--json")
         assert visitpay("status").status == visitpay("files").status == 0
     assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
@@ -923,7 +923,7 @@ def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
     }
     document = visitpay("load", "--json").document
     assert [each["name"] for each in document["files"]] == [VISITS, TRANSACTIONS]
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         runs = connection.execute(select(LoadRun.id, LoadRun.status).order_by(LoadRun.id)).all()
     assert runs == [(1, "interrupted"), (2, "attention")]
 
@@ -1011,7 +1011,7 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
 def test_unusable_arguments(feed: Feed, visitpay: Visitpay, arguments: str, message: str) -> None:
     """An argument of no use gives exit status 2, and a last line that names it."""
     before = feed.dump()
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         outcome = visitpay(*arguments.split())
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.splitlines()[-1].startswith("Error: ")

@@ -22,12 +22,11 @@ from visitpay.database.engine import (
     make_engine,
     make_migration_engine,
     parse_url,
-    reading,
-    require_head,
-    revisions,
-    translated,
+    read_connection,
+    translate_errors,
 )
-from visitpay.database.session import Hold
+from visitpay.database.revision import require_head, revisions
+from visitpay.database.session import ExclusiveSession
 from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.models import LoadRun
 
@@ -74,12 +73,12 @@ def test_rollback(feed: Feed, make: Callable[[str], Engine]) -> None:
 def test_reading_while_writing(feed: Feed) -> None:
     """Who reads neither waits for a writer nor holds one up, and sees what was committed."""
     count = select(func.count()).select_from(LoadRun)
-    with reading(feed.url) as reader, make_engine(feed.url).connect() as writer:
+    with read_connection(feed.url) as reader, make_engine(feed.url).connect() as writer:
         with writer.begin():
             writer.execute(insert(LoadRun).values(run_of(MOMENT)))
-            with reading(feed.url) as another:
+            with read_connection(feed.url) as another:
                 assert (reader.scalar(count), another.scalar(count)) == (0, 0)
-        with reading(feed.url) as later:
+        with read_connection(feed.url) as later:
             assert (reader.scalar(count), later.scalar(count)) == (0, 1)
 
 
@@ -105,11 +104,11 @@ def test_run_lock_outlives_no_process(feed: Feed) -> None:
     """The lock keeps a second holder out, and is gone when its holder is killed."""
     engine = make_engine(feed.url)
     with held(feed) as process:
-        with pytest.raises(DatabaseError) as caught, Hold(engine, 0):
+        with pytest.raises(DatabaseError) as caught, ExclusiveSession(engine, 0):
             pass
         process.kill()
         process.wait()
-        with Hold(engine, 60):  # a server notices in a moment that its client is gone
+        with ExclusiveSession(engine, 60):  # a server notices in a moment that its client is gone
             pass
     message = (
         f"another load holds {make_url(feed.url).database}; wait for it, or give a longer --wait"
@@ -124,12 +123,12 @@ def test_run_lock_waits(feed: Feed) -> None:
         assert process.stdin is not None
         process.stdin.close()
         with (
-            Hold(engine, 60),
+            ExclusiveSession(engine, 60),
             pytest.raises(DatabaseError, match="another load holds"),
-            Hold(engine, 0),
+            ExclusiveSession(engine, 0),
         ):
             pass
-    with Hold(engine, 60):
+    with ExclusiveSession(engine, 60):
         pass
 
 
@@ -187,7 +186,7 @@ def test_require_head(feed: Feed, statement: str, found: str) -> None:
     with make_engine(feed.url).begin() as connection:
         require_head(connection)
         connection.execute(text(statement))
-    with pytest.raises(DatabaseError) as caught, reading(feed.url):
+    with pytest.raises(DatabaseError) as caught, read_connection(feed.url):
         pass
     message = f"the database's schema is {found}, not {HEAD}; run: alembic upgrade head"
     assert str(caught.value) == message
@@ -197,7 +196,7 @@ def test_moments(feed: Feed) -> None:
     """A moment comes back as it was, to the microsecond, in UTC."""
     with make_engine(feed.url).begin() as connection:
         connection.execute(insert(LoadRun).values(run_of(MOMENT)))
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         moment, none = connection.execute(select(LoadRun.started_at, LoadRun.finished_at)).one()
     assert (moment, moment.tzinfo, none) == (MOMENT, UTC, None)
 
@@ -221,7 +220,7 @@ def test_translated(feed: Feed) -> None:
     row = run_of(MOMENT) | {"id": 31337, "host": "secret"}
     with (
         pytest.raises(DatabaseError) as caught,
-        translated(make_url(feed.url)),
+        translate_errors(make_url(feed.url)),
         make_engine(feed.url).begin() as connection,
     ):
         connection.execute(insert(LoadRun), [row] * 2)
@@ -240,7 +239,7 @@ def test_unusable_lock(feed: Feed) -> None:
     Path(f"{feed.database}-lock").mkdir()
     with (
         pytest.raises(DatabaseError, match="-lock cannot be opened: Is a directory; check the"),
-        Hold(make_engine(feed.url), 0),
+        ExclusiveSession(make_engine(feed.url), 0),
     ):
         pass
 
@@ -321,5 +320,5 @@ def test_names_of_postgresql(scheme: str) -> None:
 def test_odd_paths(tmp_path: Path, migrated: Path, name: str) -> None:
     """The path of an SQLite database may hold what a server's URL may not."""
     shutil.copy(migrated, tmp_path / name)
-    with reading(f"sqlite:///{tmp_path}/{name}") as connection:
+    with read_connection(f"sqlite:///{tmp_path}/{name}") as connection:
         assert connection.scalar(select(func.count()).select_from(LoadRun)) == 0

@@ -11,7 +11,7 @@ from tests.databases import rendered
 from tests.test_terminal import on_terminal
 from visitpay import doctor
 from visitpay.database.engine import make_engine
-from visitpay.database.session import Hold
+from visitpay.database.session import ExclusiveSession
 
 NAMES = [
     "landing directory",
@@ -145,7 +145,7 @@ def test_a_load_that_died(feed: Feed, visitpay: Visitpay) -> None:
     died = f"{seen}, but no load is there: it died"
     remedy = "the next load marks it interrupted, and goes on from there"
     assert findings(visitpay)["last run"] == ("warning", died, remedy)
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         assert findings(visitpay)["last run"] == ("ok", seen, "")
     before = feed.dump()
     assert findings(visitpay)["writing"][0] == "ok"
@@ -154,7 +154,7 @@ def test_a_load_that_died(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_a_load_that_holds_the_database(feed: Feed, visitpay: Visitpay) -> None:
     """It is told, and does not keep the doctor from looking at the rest."""
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         found = findings(visitpay)
     assert found["lock"][0] == "warning"
     assert list(found) == [name for name in NAMES if name != "writing"]
@@ -236,7 +236,7 @@ def test_a_lock_of_someone_else(feed: Feed, unprivileged: Visitpay) -> None:
 @only_sqlite
 def test_a_load_that_writes(feed: Feed, visitpay: Visitpay) -> None:
     """A load that is in the midst of a transaction does not keep the doctor waiting."""
-    with Hold(make_engine(feed.url), 0) as hold, hold.rehearsal():
+    with ExclusiveSession(make_engine(feed.url), 0) as hold, hold.dry_run():
         found = findings(visitpay)
     assert {name for name, each in found.items() if each[0] == "error"} == set()
     assert found["last run"] == ("warning", "none yet", "run: visitpay load")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from tests.databases import MakeDatabase
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.loading.run import load
 from visitpay.rejects.export import export
-from visitpay.rejects.store import Wanted
+from visitpay.rejects.queries import RejectFilter
 
 ORPHAN = "missing_reference"
 NOW = datetime(2022, 1, 1, tzinfo=UTC)
@@ -62,8 +62,8 @@ def test_nothing_gets_in_unmended(make_database: MakeDatabase, file: tuple[str, 
         path = feed.deliver_bytes(entity, "20211201_223357", data)
         load(make_engine(url), feed.landing, "HospitalABC")
         tables, before = feed.tables(), feed.rejects("open")
-        with reading(url) as connection:
-            written = export(connection, Path(folder, "mended"), "HospitalABC", Wanted())
+        with read_connection(url) as connection:
+            written = export(connection, Path(folder, "mended"), "HospitalABC", RejectFilter())
         for each in written:
             shutil.move(each.path, feed.landing)
         rows = sum(each.rows for each in written)

@@ -25,9 +25,10 @@ from tests.conftest import Feed, Outcome, Visitpay, only_sqlite, start, without_
 from tests.databases import MakeDatabase
 from tests.test_promise import check_books
 from visitpay.database.dialects import sqlite
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.errors import DatabaseError
 from visitpay.loading import merge as intake
+from visitpay.loading.merge import retry_orphans
 from visitpay.loading.run import load
 from visitpay.models import LoadFile, LoadRun
 from visitpay.sample import write_sample
@@ -140,7 +141,7 @@ def test_signals(
     assert process.returncode == status
     assert told.splitlines()[-1] == message
     check_books(feed)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         loaded = connection.execute(select(LoadFile.rows_read)).scalars().all()
         book = connection.execute(select(LoadRun.status, LoadRun.rows_read)).one()
     assert book == ("interrupted", sum(loaded))
@@ -152,7 +153,7 @@ def books(feed: Feed) -> list[tuple[str, int]]:
     rows = select(func.coalesce(func.sum(LoadFile.rows_read), 0)).where(
         LoadFile.run_id == LoadRun.id
     )
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         runs = connection.execute(
             select(LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, rows.scalar_subquery())
         ).all()
@@ -208,9 +209,9 @@ def test_signal_after_a_file(feed: Feed, caplog: pytest.LogCaptureFixture) -> No
 
 def test_signal_while_waiting(feed: Feed) -> None:
     """Whoever waits for another load can be stopped, too; the JSON says so."""
-    from visitpay.database.session import Hold
+    from visitpay.database.session import ExclusiveSession
 
-    with Hold(make_engine(feed.url), 0), start(feed, ["load", "--json"]) as process:
+    with ExclusiveSession(make_engine(feed.url), 0), start(feed, ["load", "--json"]) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2)
         process.terminate()
@@ -234,7 +235,7 @@ def test_two_loads_at_once(sample: Path, feed: Feed, undisturbed: tuple[Any, Any
 def test_a_long_reader(sample: Path, feed: Feed, undisturbed: tuple[Any, Any]) -> None:
     """Someone who looks on for long is no hindrance, and sees what was there at the start."""
     feed = Feed(sample, feed.url)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalar(select(LoadFile.id).limit(1)) is None
         state = finished(feed)
         assert connection.scalar(select(LoadFile.id).limit(1)) is None
@@ -353,7 +354,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize(
-    "where", ["visitpay.loading.merge.take_in", "visitpay.parsing.parser.Parser.batches"]
+    "where", ["visitpay.loading.merge.merge_batch", "visitpay.parsing.parser.Parser.batches"]
 )
 def test_whatever_one_file_causes(
     feed: Feed,
@@ -410,14 +411,14 @@ def test_orphans_that_cannot_be_tried_again(
     feed.deliver("Transaction", "20211202_223133", "2\t10\t1\t5")
     visitpay("load")
     feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
-    heal, calls = intake.heal, count(1)
+    heal, calls = retry_orphans, count(1)
 
     def first_fails(*arguments: Any, **named: Any) -> int:
         if next(calls) == 1:
             raise OverflowError("SECRET")  # noqa: EM101
         return heal(*arguments, **named)
 
-    monkeypatch.setattr(intake, "heal", first_fails)
+    monkeypatch.setattr(intake, "retry_orphans", first_fails)
     outcome = visitpay("load", "--json")
     assert (outcome.status, outcome.document["rejects_resolved"]) == (0, 1)
     assert "Transaction_20211201_223133.txt: its rejected rows cannot be tried again" in outcome.err
@@ -465,7 +466,7 @@ def test_what_nobody_foresaw(
     monkeypatch.setattr(COMMANDS[command], raising(error))
     outcome = visitpay(*command.split())
     line = (
-        rf"visitpay: unforeseen: {type(error).__name__} at visitpay\.\w+:\d+; "
+        rf"visitpay: unforeseen: {type(error).__name__} at visitpay\.[\w.]+:\d+; "
         "nothing half-done is kept, please report this line"
     )
     assert (outcome.status, outcome.out) == (3, "")
@@ -482,7 +483,9 @@ def test_a_run_that_ends_unforeseen(
     """Its book is closed at once, and the traceback is in the log of -v, without a value."""
     feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
     with monkeypatch.context() as patch:
-        patch.setattr("visitpay.ledger.files.orphanages", raising(ZeroDivisionError("SECRET")))
+        patch.setattr(
+            "visitpay.loading.run.files_with_orphans", raising(ZeroDivisionError("SECRET"))
+        )
         outcome = visitpay("load", "-v")
     assert outcome.status == 3
     *_, trace, last = outcome.err.split(" debug: ")[-1].splitlines()

@@ -19,7 +19,9 @@ from tests.conftest import Feed, Visitpay
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.feed import ALMOST as ALMOST_ONE
 from visitpay.feed import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
-from visitpay.landing.local import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
+from visitpay.landing.local import Reading, open_landed, scan, sha256_of
+from visitpay.landing.place import LandedFile, Landing
+from visitpay.text import printable
 
 VISIT = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
 CONTENT = b"VisitIdentifier\n1\n"
@@ -120,7 +122,7 @@ def test_near_misses(tmp_path: Path, name: str, why: str) -> None:
     """A name that is not quite one of the feed is listed as such, with why, and not loaded."""
     (tmp_path / name).write_bytes(CONTENT)
     landed = scan(tmp_path, "HospitalABC")
-    assert (landed, landed.unrecognised) == (Landing((), {name: why}, (name,)), (name,))
+    assert (landed, tuple(landed.unrecognised)) == (Landing((), {name: why}, (name,)), (name,))
 
 
 OTHERS = {
@@ -219,7 +221,7 @@ def test_companions(tmp_path: Path) -> None:
     assert scan(tmp_path, "HospitalABC") == Landing((), {})
     for name in ("readme.ok", f"{VISIT}.ok.txt", f"{VISIT}.asc", f"{VISIT}.ok.gz"):
         (tmp_path / name).touch()
-        assert name in scan(tmp_path, "HospitalABC").strange
+        assert name in scan(tmp_path, "HospitalABC").unrecognised
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scan(tmp_path, "HospitalABC").unsettled == frozenset()
     fresh = scan(tmp_path, "HospitalABC", settle=60)
     assert (fresh.unsettled, fresh.near_misses) == (frozenset({VISIT}), ())
-    assert ([each.name for each in fresh.files], fresh.unrecognised) == ([VISIT], (near.name,))
+    assert ([each.name for each in fresh.files], tuple(fresh.unrecognised)) == ([VISIT], (near.name,))
     age(file.path, 7200)  # its entry's time stays
     assert scan(tmp_path, "HospitalABC", settle=60).unsettled == {VISIT}
     later = time.time() + 3600
@@ -305,8 +307,8 @@ def test_order(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     landing = scan(tmp_path, "HospitalABC")
     assert [file.name for file in landing.files] == names
-    assert landing.unrecognised == ("a.txt", "b.txt")
-    assert landing.strangers == "a.txt, b.txt"
+    assert tuple(landing.unrecognised) == ("a.txt", "b.txt")
+    assert landing.describe_unrecognised() == "a.txt, b.txt"
 
 
 def test_many_strangers(tmp_path: Path) -> None:
@@ -316,9 +318,9 @@ def test_many_strangers(tmp_path: Path) -> None:
     (tmp_path / f"{'0' * 4}\n").mkdir()
     first = ["0000", "0000\\n (is a directory)", *(f"{number:04}" for number in range(1, 9))]
     told = f"{', '.join(first)} and 1,001 more"
-    assert scan(tmp_path, "HospitalABC").strangers == told
+    assert scan(tmp_path, "HospitalABC").describe_unrecognised() == told
     (tmp_path / VISIT.upper()).touch()
-    strangers = scan(tmp_path, "HospitalABC").strangers
+    strangers = scan(tmp_path, "HospitalABC").describe_unrecognised()
     assert strangers.startswith(f"{VISIT.upper()} ({CASE}), 0000, ")
 
 
@@ -351,7 +353,7 @@ def test_special_files(
     file.path.unlink()
     make(file.path)
     assert scan(tmp_path, "HospitalABC") == Landing((), {VISIT: why}, (VISIT,))
-    with pytest.raises(FileError) as caught, reading(file):
+    with pytest.raises(FileError) as caught, open_landed(file):
         pytest.fail("it was opened")
     assert str(caught.value) == message
 
@@ -381,7 +383,7 @@ def test_unusable_hospital(tmp_path: Path, hospital: str) -> None:
 def test_reading(tmp_path: Path) -> None:
     """A file gives its bytes, their hash, its size and its version."""
     file = landed(tmp_path)
-    with reading(file) as source:
+    with open_landed(file) as source:
         assert source.sha256 == hashlib.sha256().hexdigest()
         blocks = [source.read(10), source.read(100), source.read(1)]
         assert blocks == [CONTENT[:10], CONTENT[10:], b""]
@@ -418,7 +420,7 @@ def test_changes(
 ) -> None:
     """A file that changes while it is read is told from one that does not, at any point of it."""
     file = landed(tmp_path)
-    with reading(file) as source:
+    with open_landed(file) as source:
         source.read(first)
         change(file.path)
         while source.read(7):
@@ -430,7 +432,7 @@ def test_changes(
 
 def test_not_read_to_the_end(tmp_path: Path) -> None:
     """A file of which a part was read does not count as read."""
-    with reading(landed(tmp_path)) as source:
+    with open_landed(landed(tmp_path)) as source:
         source.read(len(CONTENT) - 1)
         with pytest.raises(FileChangedError, match=CHANGED):
             source.require_unchanged()
@@ -535,7 +537,7 @@ def test_a_file_that_cannot_be_looked_at_after_it_was_read(
 def test_a_file_that_keeps_growing(tmp_path: Path) -> None:
     """No more is read of it than it held when it was opened; then it is left for the next run."""
     file = landed(tmp_path)
-    with reading(file) as source, file.path.open("ab") as more:
+    with open_landed(file) as source, file.path.open("ab") as more:
         read = 0
         while block := source.read(7):
             read += len(block)

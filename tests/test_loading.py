@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import insert, select
 
 from tests.conftest import Feed, Visitpay
-from visitpay.database.engine import make_engine, reading
-from visitpay.landing import local as landing
+from visitpay.database.engine import make_engine, read_connection
+from visitpay.landing.local import Reading
 from visitpay.ledger.files import Counts
-from visitpay.loading.run import Options, load
+from visitpay.loading.run import load
+from visitpay.loading.types import Options
 from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Transaction
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
@@ -74,7 +75,7 @@ def test_every_row_says_where_it_came_from(feed: Feed, visitpay: Visitpay) -> No
     deliver_day(feed)
     feed.deliver("Transaction", DAY_2, "101\t11\t1\t10", "102\t11\t2\t21")
     visitpay("load")
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         rows = connection.execute(
             select(Transaction.transaction_identifier, LoadFile.name, Transaction.source_line)
             .join(LoadFile, LoadFile.id == Transaction.source_file_id)
@@ -152,7 +153,7 @@ def test_a_touched_file_is_not_loaded_again(feed: Feed, visitpay: Visitpay) -> N
     visitpay("load")
     os.utime(path, ns=(1, 1))
     assert visitpay("load", "--json").document["files"] == []
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         (version,) = connection.scalars(select(LoadFile.version))
     assert version.split()[:2] == [str(path.stat().st_size), "1"]
 
@@ -218,7 +219,7 @@ def test_a_bad_file_fails_alone_and_is_tried_again(
     feed.deliver("Procedure", DAY_1, "1\tx")
     assert visitpay("load").status == 0
     assert feed.tables()["Procedure"] == [(1, "x"), (2, "y")]
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert len(connection.scalars(select(LoadFile.id)).all()) == 2
 
 
@@ -236,7 +237,7 @@ def test_an_unknown_column_is_recorded_and_warned_about(feed: Feed, visitpay: Vi
     name = feed.deliver("Procedure", DAY_1, "hm\tx\t1", header=header).name
     outcome = visitpay("load", "--json")
     assert f"{name}: 1 unknown column: note" in outcome.err
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalars(select(LoadFile.header)).all() == [header]
     assert feed.tables()["Procedure"] == [(1, "x")]
 
@@ -253,14 +254,14 @@ def test_a_file_that_changes_while_it_is_read_is_left(
 ) -> None:
     """Nothing of it is kept, no failure is recorded, and the next run takes it as it then is."""
     path = feed.deliver("Procedure", DAY_1, "1\tx", "2\ty")
-    require_unchanged = landing.Reading.require_unchanged
+    require_unchanged = Reading.require_unchanged
 
-    def meddled(reading: landing.Reading) -> None:
+    def meddled(reading: Reading) -> None:
         meddle(path)
         require_unchanged(reading)
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing.Reading, "require_unchanged", meddled)
+        patch.setattr(Reading, "require_unchanged", meddled)
         outcome = visitpay("load", "--json")
     assert [file["status"] for file in outcome.document["files"]] == ["changed"]
     assert "left for the next run" in outcome.err
@@ -285,7 +286,7 @@ def test_books_that_do_not_balance_fail_the_file(
     assert outcome.status == 1
     assert "its books do not balance" in outcome.document["files"][0]["error"]
     assert feed.tables()["Procedure"] == []
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalars(select(DeliveredKeys.id)).all() == []
 
 
@@ -386,7 +387,7 @@ def test_a_run_leaves_a_book(feed: Feed, visitpay: Visitpay) -> None:
         connection.execute(insert(LoadRun).values(host="h", **killed))
     deliver_day(feed)
     visitpay("load")
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         runs = connection.execute(
             select(
                 LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, LoadRun.rows_inserted

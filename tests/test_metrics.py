@@ -12,7 +12,7 @@ from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.databases import ROOT
 from tests.test_alerting import deliver_bad_day
 from tests.test_privacy import behind
-from visitpay.database.engine import reading
+from visitpay.database.engine import read_connection
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 
 Figures = dict[tuple[str, ...], float]
@@ -40,7 +40,7 @@ def figures(path: Path) -> Figures:
 
 def of_books(feed: Feed) -> Figures:
     """Give what the file should say of the books, asked of the database in another way."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         files = connection.execute(select(LoadFile)).mappings().all()
         entries = list(connection.execute(select(LoadFile.__table__)).mappings())
         assert files
@@ -66,7 +66,7 @@ def of_books(feed: Feed) -> Figures:
 
 def successes(feed: Feed) -> float:
     """Give when the last run ended that was all right."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         ended: datetime | None = connection.scalar(
             select(func.max(LoadRun.finished_at)).where(LoadRun.status == "ok")
         )

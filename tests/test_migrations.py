@@ -19,8 +19,10 @@ from sqlalchemy import inspect, make_url, text
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from tests.databases import ROOT, Postgres, alembic_config, rendered
-from visitpay.database.engine import make_engine, make_migration_engine, revisions
-from visitpay.models import ENTITIES, Base, fed_columns, header_of
+from visitpay.database.engine import make_engine, make_migration_engine
+from visitpay.database.revision import revisions
+from visitpay.models import ENTITIES, Base
+from visitpay.parsing.columns import file_columns, file_header
 
 ER_DIAGRAM = """
 procedures   procedure_id           ProcedureId           BIGINT         no  PK
@@ -212,13 +214,13 @@ def test_entities() -> None:
     """The models have the tables, columns, headers, types and keys of the ER diagram."""
     assert [
         [
-            *(entity.__tablename__, column.name, header_of(column)),
+            *(entity.__tablename__, column.name, file_header(column)),
             *(str(column.type).replace(" ", ""), "yes" if column.nullable else "no"),
             *(["PK"] if column.primary_key else []),
             *(word for key in column.foreign_keys for word in ("FK", key.column.table.name)),
         ]
         for entity in ENTITIES
-        for column in fed_columns(entity)
+        for column in file_columns(entity)
     ] == [line.split() for line in ER_DIAGRAM.strip().splitlines()]
 
 

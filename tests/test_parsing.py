@@ -446,8 +446,8 @@ def test_mended_files(names: tuple[str, ...], delimiter: str, *, mended: bool) -
     header = delimiter.join([*names, "ProcedureId", "ProcedureDescription"])
     data = f"{header}\n{delimiter.join('x' * len(names))}{delimiter}5{delimiter}five\n".encode()
     layout = Parser(io.BytesIO(data), Procedure).layout
-    assert layout.is_mended is mended
-    assert Layout.of(Procedure, layout.header).is_mended is mended
+    assert layout.is_resubmission is mended
+    assert Layout.of(Procedure, layout.header).is_resubmission is mended
 
 
 DATES: dict[str, tuple[list[bytes], bool]] = {

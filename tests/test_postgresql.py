@@ -19,10 +19,12 @@ from sqlalchemy.schema import CreateIndex
 from tests.conftest import Feed, Outcome, Visitpay, start
 from tests.databases import ROOT, Postgres, Server, migrate, rendered, running
 from visitpay.database import session as hold
-from visitpay.database.dialects.postgresql import migration_opening
-from visitpay.database.engine import make_engine, make_migration_engine, reading
+from visitpay.database.dialects.postgresql import migration_preamble
+from visitpay.database.engine import make_engine, make_migration_engine, read_connection
+from visitpay.database.session import ExclusiveSession
 from visitpay.ledger.files import Counts
 from visitpay.loading import merge as intake
+from visitpay.loading.merge import merge_batch
 from visitpay.loading.run import load
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.sample import write_sample
@@ -73,7 +75,7 @@ def guarantors(feed: Feed) -> list[int]:
 
 def ledger(feed: Feed) -> list[tuple[Any, ...]]:
     """Give status and rows of each entry of the ledger."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         entries = select(LoadFile.status, LoadFile.rows_read).order_by(LoadFile.id)
         return [tuple(entry) for entry in connection.execute(entries)]
 
@@ -177,9 +179,9 @@ def test_a_connection_lost_with_the_last_word(
 ) -> None:
     """A file whose commit was not answered is not loaded a second time, and its rows are told."""
     feed.deliver("Visit", DAY_1, *visits(1, 2, 3))
-    once, lost = hold.Hold._once, count()  # noqa: SLF001
+    once, lost = ExclusiveSession._once, count()  # noqa: SLF001
 
-    def deaf(self: hold.Hold, work: Callable[[Connection], object]) -> object:
+    def deaf(self: ExclusiveSession, work: Callable[[Connection], object]) -> object:
         done = once(self, work)
         if isinstance(done, Counts) and not next(lost):
             ours = self._connection.scalar(select(func.pg_backend_pid()))
@@ -188,7 +190,7 @@ def test_a_connection_lost_with_the_last_word(
             self._connection.execute(text("SELECT 1"))
         return done
 
-    monkeypatch.setattr(hold.Hold, "_once", deaf)
+    monkeypatch.setattr(ExclusiveSession, "_once", deaf)
     outcome = visitpay("load", "--json")
     assert outcome.err.count("trying again") == 1
     assert outcome.document["files"][0]["inserted"] == 3
@@ -213,7 +215,7 @@ def state(feed: Feed) -> tuple[Any, ...]:
         .order_by(*entity.__table__.primary_key)
         for entity in ENTITIES
     ]
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         books = [[tuple(row) for row in connection.execute(each)] for each in (entries, *sources)]
     return feed.tables(), feed.rejects(), books
 
@@ -264,7 +266,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """A server that stays away stops the load with 3; the next ends as if nothing had happened."""
     monkeypatch.setattr(hold, "PAUSES", (0.01, 0.01))
-    take_in, batches = intake.take_in, count(1)
+    take_in, batches = merge_batch, count(1)
 
     def meddled(*arguments: Any) -> tuple[Counts, int]:
         if next(batches) == batch:
@@ -272,7 +274,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
         return take_in(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake, "take_in", meddled)
+        patch.setattr(intake, "merge_batch", meddled)
         outcome = visitpay("load", sample)
     server.start()
     assert outcome.status == 3
@@ -282,7 +284,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
     assert last.endswith("PGPASSFILE) and run again")
     assert visitpay("load", sample).status == 1
     assert state(Feed(sample, feed.url)) == undisturbed
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         runs = connection.scalars(select(LoadRun.status).order_by(LoadRun.id)).all()
     assert runs == ["interrupted", "attention"]
 
@@ -462,7 +464,7 @@ def test_a_migration_waits_a_while(feed: Feed) -> None:
     for given, used in (("0", "10s"), ("7s", "7s")):
         with make_engine(feed.url).connect() as connection:
             connection.execute(text(f"SET lock_timeout = '{given}'"))
-            for statement in migration_opening():
+            for statement in migration_preamble():
                 connection.execute(text(statement))
             assert connection.scalar(text("SHOW lock_timeout")) == used
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Feed, Outcome, Visitpay, start
 from tests.test_faults import limited
 from visitpay.database.engine import make_engine
-from visitpay.database.session import Hold
+from visitpay.database.session import ExclusiveSession
 
 MARK = re.compile("CANARY|98765432|12.25.1931|1931-12")
 
@@ -181,7 +181,10 @@ def test_stopped(feed: Feed) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate()
     assert MARK.findall(out + err) == []
-    with Hold(make_engine(feed.url), 0), start(feed, ["load", "-v", "--wait", "0"]) as process:
+    with (
+        ExclusiveSession(make_engine(feed.url), 0),
+        start(feed, ["load", "-v", "--wait", "0"]) as process,
+    ):
         told(Outcome(0, *process.communicate()))
     if feed.url.startswith("sqlite"):
         with start(feed, ["load", "-v"], preexec_fn=partial(limited, 300 << 10)) as process:

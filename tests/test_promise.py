@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from tests.conftest import HEADERS, Feed, start
 from tests.databases import MakeDatabase
 from visitpay.database.dialects import dialect_of
-from visitpay.database.engine import make_engine, reading
-from visitpay.loading.run import Options, load
+from visitpay.database.engine import make_engine, read_connection
+from visitpay.loading.run import load
+from visitpay.loading.types import Options
 from visitpay.models import ENTITIES, LoadFile, RejectedRow
 from visitpay.sample import write_sample
 
@@ -101,13 +102,13 @@ def end_state(
 
 def check_books(feed: Feed) -> None:
     """See that the ledger balances and the quarantine holds what it says."""
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         for entry in connection.execute(select(*LoadFile.__table__.columns)).mappings():
             ends = ["inserted", "updated", "unchanged", "stale", "superseded", "rejected"]
             assert entry["rows_read"] == sum(entry[f"rows_{end}"] for end in ends)
             held = select(func.count()).where(RejectedRow.file_id == entry["id"])
             assert connection.scalar(held) == entry["rows_rejected"]
-        assert dialect_of(connection).broken_references(connection) == set()
+        assert dialect_of(connection).foreign_key_violations(connection) == set()
         for entity in ENTITIES:
             known = select(LoadFile.id).where(LoadFile.id == entity.source_file_id)
             assert connection.scalars(select(entity).where(~known.exists())).all() == []

@@ -4,9 +4,10 @@ import pytest
 
 from tests.conftest import Feed
 from tests.test_balances import load_all
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.landing.local import scan
-from visitpay.loading.run import Options, load
+from visitpay.loading.run import load
+from visitpay.loading.types import Options
 from visitpay.quality.balances import reconcile
 from visitpay.quality.checks import CHECKS, Finding, findings, visits
 
@@ -35,7 +36,7 @@ def deliver_day(feed: Feed, day: date) -> None:
 def found(feed: Feed, today: date, expect: str | None = None) -> list[Finding]:
     """Load what was delivered and give what is to be looked into at the noon of a day."""
     load_all(feed)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         return findings(connection, noon(today), expect)
 
 
@@ -72,7 +73,7 @@ def test_type_missing(feed: Feed) -> None:
     assert found(feed, after(400)) == missing
     path = feed.landing / deliver(feed, "Visit", after(2))
     waiting = scan(feed.landing, "HospitalABC").files
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert findings(connection, noon(after(20)), waiting=waiting) == []
     path.unlink()
     deliver_day(feed, after(17))
@@ -140,7 +141,7 @@ def test_a_set_is_judged_once_it_is_over(feed: Feed) -> None:
     """While more of it may come nothing is said of it."""
     deliver_at(feed, "Visit 20211101_080000", "Transaction 20211101_080100")
     load_all(feed)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         for hour, times in ((13, 0), (15, 1)):
             now = noon(MONDAY).replace(hour=hour)
             told = [each.check for each in findings(connection, now)]
@@ -165,7 +166,7 @@ def test_what_waits_is_not_missing(feed: Feed) -> None:
     ]
     deliver(feed, "Transaction", after(1))
     waiting = scan(feed.landing, "HospitalABC").files[-1:]
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert findings(connection, noon(after(2)), "daily", waiting=waiting) == []
 
 
@@ -290,7 +291,7 @@ def test_visits(feed: Feed) -> None:
         Finding("admission_in_future", "", 1, "1 visit begins on a day that is yet to come"),
         Finding("visit_without_transactions", "", 1, "1 visit has no transactions"),
     ]
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         listed = visits(connection, noon(MONDAY), 1)
         everything = visits(connection, noon(MONDAY), 9)
     assert [tuple(map(str, each.values())) for each in listed] == [

@@ -9,7 +9,7 @@ from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.databases import ROOT
 from tests.test_terminal import on_terminal
 from visitpay.cli.app import app
-from visitpay.parsing.parser import REASONS
+from visitpay.vocabulary import Reason
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -69,4 +69,4 @@ def test_the_readme_names_every_command_and_reason() -> None:
     rejects = [f"rejects {each}" for each in ("list", "export", "dismiss", "retry")]
     for name in (*names, *rejects):
         assert f"    visitpay {name}" in README
-    assert all(f"`{reason}`" in README for reason in REASONS)
+    assert all(f"`{reason}`" in README for reason in Reason)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_postgresql, only_sqlite
-from visitpay.database.engine import make_engine, reading
+from visitpay.database.engine import make_engine, read_connection
 from visitpay.landing.local import scan
 from visitpay.loading.run import load
 from visitpay.models import LoadFile
@@ -205,7 +205,7 @@ def test_the_ledger_keeps_what_it_saw(feed: Feed, visitpay: Visitpay) -> None:
     visitpay("load")
     seen = path.stat()
     parts = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalar(select(LoadFile.version)) == " ".join(map(str, parts))
 
 
@@ -287,11 +287,11 @@ def test_conflicting_rows(feed: Feed, visitpay: Visitpay) -> None:
 @only_sqlite
 def test_conflicting_rows_of_several_batches(feed: Feed) -> None:
     """They are found in whatever blocks the file is read."""
-    from visitpay.loading.run import Options
+    from visitpay.loading.types import Options
 
     feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "3\tx", "1\tgauze", "2\tburn")
     load(make_engine(feed.url), feed.landing, "HospitalABC", Options(block_bytes=20))
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalars(select(LoadFile.rows_conflicting)).all() == [1]
 
 
@@ -336,7 +336,7 @@ def test_a_name_that_comes_back_to_its_first_content(feed: Feed, visitpay: Visit
         visitpay("load")
     assert feed.tables()["Procedure"] == [(1, "a")]
     assert "content_repeated" not in findings(visitpay)
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         hashes = connection.scalars(select(LoadFile.sha256).order_by(LoadFile.id)).all()
     assert (len(hashes), hashes[2]) == (3, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -389,5 +389,5 @@ def test_a_landing_of_files_that_were_seen_before_the_upgrade(
     feed.execute("UPDATE load_files SET version = ''")
     assert visitpay("load", "--json").document["files"] == []
     (file,) = scan(feed.landing, "HospitalABC").files
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         assert connection.scalar(select(LoadFile.version)) == file.version

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests import reference
 from visitpay.errors import FileError
 from visitpay.landing.local import scan
-from visitpay.models import entity_named, fed_columns
+from visitpay.models import entity_named
+from visitpay.parsing.columns import file_columns
 from visitpay.parsing.parser import Parser
 
 GOOD = {
@@ -160,7 +161,7 @@ STRANGE_QUOTES = (
 def parsed(entity: str, data: bytes, block_bytes: int) -> reference.Read:
     """Parse a file as a load does."""
     model = entity_named(entity)
-    names = [column.name for column in fed_columns(model)]
+    names = [column.name for column in file_columns(model)]
     rows: set[reference.Verdict] = set()
     rejects: set[reference.Verdict] = set()
     lines = 0

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
-from visitpay.database.engine import reading
+from visitpay.database.engine import read_connection
 from visitpay.errors import ConfigurationError
-from visitpay.landing.local import short
+from visitpay.feed import short
 from visitpay.models import RejectedRow
-from visitpay.private_files import writing
-from visitpay.rejects.export import harmless
+from visitpay.private_files import write_private
+from visitpay.rejects.export import escape_formula
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -204,7 +204,7 @@ def test_response_of_files(
 )
 def test_no_formula_for_a_spreadsheet(cell: str, exported: str) -> None:
     """A cell that a spreadsheet would calculate has a space before it, which a load trims."""
-    assert harmless(cell) == exported
+    assert escape_formula(cell) == exported
 
 
 def test_counts_and_since(feed: Feed, visitpay: Visitpay) -> None:
@@ -366,7 +366,7 @@ def test_dismiss_very_many(feed: Feed, visitpay: Visitpay) -> None:
     number = 70_000
     feed.deliver("Procedure", "20211201_223357", *["x\ty"] * number)
     visitpay("load")
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         ids = connection.scalars(select(RejectedRow.id)).all()
     assert len(ids) == number
     document = visitpay("rejects", "dismiss", *ids, "--why", "made up", "--json").document
@@ -484,7 +484,7 @@ def test_writing_over_no_other_file(
     for name in ("file", "link", "directory"):
         with (
             pytest.raises(ConfigurationError, match="cannot be written: File exists"),
-            writing(folder / name) as file,
+            write_private(folder / name) as file,
         ):
             file.write("ours")
     assert (folder / "file").read_text() == "theirs"

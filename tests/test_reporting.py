@@ -16,13 +16,13 @@ from sqlalchemy import func, select
 from tests.browser import chromium, look
 from tests.conftest import Feed, Visitpay, only_sqlite
 from tests.test_privacy import MARK, deliver
-from visitpay.database.engine import make_engine, reading
-from visitpay.database.session import Hold
-from visitpay.landing.local import short
-from visitpay.models import OPEN, BalanceDifference, LoadFile, LoadRun, RejectedRow
-from visitpay.parsing.parser import REASONS
+from visitpay.database.engine import make_engine, read_connection
+from visitpay.database.session import ExclusiveSession
+from visitpay.feed import short
+from visitpay.models import BalanceDifference, LoadFile, LoadRun, RejectedRow
 from visitpay.quality.checks import CHECKS
-from visitpay.reporting.advice import REMEDIES
+from visitpay.reporting.advice import ADVICE
+from visitpay.vocabulary import Reason, RejectStatus
 
 HARMFUL = "<img src=x onerror=alert(1)><script>alert(2)<|script>{{ 7*7 }}.txt"
 
@@ -153,7 +153,7 @@ def test_a_run_that_did_not_end(feed: Feed, visitpay: Visitpay, browser: Browser
         sight.page.close()
         return said.partition(" UTC and ")[2]
 
-    with Hold(make_engine(feed.url), 0):
+    with ExclusiveSession(make_engine(feed.url), 0):
         assert ended() == "has not ended."
     assert ended() == "died or was stopped."
     feed.execute(interrupt)
@@ -165,7 +165,7 @@ def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser:
     bad(feed, visitpay)
     sight = look(browser, report(feed, visitpay))
     by_day: Counter[tuple[str, str]] = Counter()
-    with reading(feed.url) as connection:
+    with read_connection(feed.url) as connection:
         files = connection.execute(select(LoadFile).order_by(LoadFile.id.desc())).all()
         rejects = connection.execute(
             select(RejectedRow.id, LoadFile.file_datetime, RejectedRow.reason, RejectedRow.status)
@@ -183,14 +183,14 @@ def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser:
     assert sight.table("#chart1") == rows
 
     of_day = Counter((str(each.file_datetime.date()), each.reason) for each in rejects)
-    reasons = [each for each in REASONS if each in {reject.reason for reject in rejects}]
+    reasons = [each for each in Reason if each in {reject.reason for reject in rejects}]
     rows = [[day, *(f"{of_day[day, reason]:,}" for reason in reasons)] for day in days]
     assert sight.table("#chart2") == rows
     seconds = round((run.finished_at - run.started_at).total_seconds(), 2)
     assert [(place, float(took)) for place, took in sight.table("#chart3")] == [("1", seconds)]
     assert [number(count) for _, count in sight.table("#chart4")] == [differing]
 
-    still_open = [each for each in rejects if each.status == OPEN]
+    still_open = [each for each in rejects if each.status == RejectStatus.OPEN]
     assert sorted(int(row[0]) for row in sight.table("#rejects")) == [e.id for e in still_open]
     told = dict(
         text.split(": ", 1)
@@ -289,7 +289,7 @@ def test_a_held_file(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
 def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
     states = {"file_failed", "file_held", "file_changing", "not_recognised"}
-    assert set(REMEDIES) == {*REASONS, *CHECKS, *states}
+    assert set(ADVICE) == {*Reason, *CHECKS, *states}
 
 
 @only_sqlite
@@ -317,8 +317,10 @@ def test_long_lists_are_cut(
     monkeypatch.setattr("visitpay.reporting.page.ROWS", 3)
     sight = look(browser, report(feed, visitpay))
     assert (len(sight.table("#files")), len(sight.table("#rejects"))) == (3, 3)
-    with reading(feed.url) as connection:
-        count = connection.scalar(select(func.count()).where(RejectedRow.status == OPEN))
+    with read_connection(feed.url) as connection:
+        count = connection.scalar(
+            select(func.count()).where(RejectedRow.status == RejectStatus.OPEN)
+        )
     notes = sight.page.locator("section.list > p:not(.filter)").all_inner_texts()
     assert notes == [f"The oldest 3 of {count}.", "The first 3 of 13."]
     sight.page.close()

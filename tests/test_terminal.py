@@ -17,8 +17,9 @@ from rich.cells import cell_len
 from tests.conftest import Feed, only_sqlite, start
 from tests.databases import MakeDatabase
 from visitpay.cli.console import show
-from visitpay.landing.local import printable, short
+from visitpay.feed import short
 from visitpay.sample import write_sample
+from visitpay.text import printable
 
 NAME = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 ROW = "x\t" + "cast " * 20 + "on the left arm"

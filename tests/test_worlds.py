@@ -20,7 +20,8 @@ from tests.conftest import HEADERS, Feed
 from tests.databases import MakeDatabase
 from tests.test_promise import ROWS, check_books
 from visitpay.database.engine import make_engine
-from visitpay.loading.run import Options, load
+from visitpay.loading.run import load
+from visitpay.loading.types import Options
 
 NewDatabase = Callable[[Path], AbstractContextManager[str]]
 TYPES = list(HEADERS)

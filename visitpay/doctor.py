@@ -10,15 +10,15 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, select, update
 
 from visitpay.database.dialects import dialect_of
-from visitpay.database.engine import make_engine, reading, translated
-from visitpay.database.session import Hold
+from visitpay.database.engine import make_engine, read_connection, translate_errors
+from visitpay.database.session import ExclusiveSession
 from visitpay.errors import BusyError, VisitPayError
-from visitpay.landing import local as landing
-from visitpay.landing.local import printable
-from visitpay.ledger import files as ledger
+from visitpay.landing.local import scan
+from visitpay.ledger.runs import last_run
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
-from visitpay.notify.watch import open_channels, open_metrics, open_pinger
-from visitpay.text import counted, minute, second
+from visitpay.notify.watch import open_channels, open_heartbeat, open_metrics
+from visitpay.text import counted, minute, printable, second
+from visitpay.vocabulary import RunStatus
 
 OK = "ok"
 WARNING = "warning"
@@ -78,24 +78,25 @@ def examine(  # noqa: PLR0913 - each is a setting of a load
 
 def _landing(directory: Path, hospital: str, pass_over: Collection[str]) -> Examined:
     try:
-        landed = landing.scan(directory, hospital, pass_over)
+        landed = scan(directory, hospital, pass_over)
     except VisitPayError as error:
         return Examined(
             "landing directory", ERROR, str(error), "check its path and its permissions"
         )
-    seen = (
-        f"{counted(len(landed.files), 'file')} of the feed, {counted(len(landed.strange), 'other')}"
-    )
+    others = counted(len(landed.unrecognised), "other")
+    seen = f"{counted(len(landed.files), 'file')} of the feed, {others}"
     if closed := sum(not os.access(each.path, os.R_OK) for each in landed.files):
         remedy = "let the user of the load read them all"
         what = f"{seen}; {counted(closed, 'file')} cannot be read"
         return Examined("landing directory", ERROR, what, remedy)
-    if landed.strange:
+    if landed.unrecognised:
         remedy = (
             "rename the others, take them away, or name them with --pass-over;"
             " `visitpay status --json` names them all"
         )
-        return Examined("landing directory", WARNING, f"{seen}: {landed.strangers}", remedy)
+        return Examined(
+            "landing directory", WARNING, f"{seen}: {landed.describe_unrecognised()}", remedy
+        )
     return Examined("landing directory", OK, seen)
 
 
@@ -117,7 +118,7 @@ def _channels(alert_urls: str, *, send: bool) -> Examined:
 
 
 def _ping(url: str) -> Examined:
-    _, troubles = open_pinger(url)
+    _, troubles = open_heartbeat(url)
     if troubles:
         return Examined("ping", ERROR, "; ".join(troubles), "correct VISITPAY_PING_URL")
     return Examined("ping", OK, "a URL is set, not asked: that would count as a load")
@@ -143,7 +144,7 @@ def _metrics(path: Path) -> Examined:
 
 def _database(engine: Engine, url: str) -> Iterator[Examined]:
     try:
-        with reading(url), translated(engine.url), engine.connect() as connection:
+        with read_connection(url), translate_errors(engine.url), engine.connect() as connection:
             # It is at head, and the engine of a load keeps foreign keys.
             version = connection.dialect.server_version_info or ()
             lacking = dialect_of(connection).lacking_encoding(connection)
@@ -159,7 +160,7 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         seen = f"{lacking}: a file with a character that it lacks fails whole"
         yield Examined("encoding", WARNING, seen, remedy)
     yield from _as_a_load(engine, url)
-    with reading(url) as connection:
+    with read_connection(url) as connection:
         for look in (_references, _clock):
             yield look(connection)
 
@@ -179,21 +180,21 @@ def _dotted(version: tuple[int | str, ...]) -> str:
 def _as_a_load(engine: Engine, url: str) -> list[Examined]:
     """Look from where a load stands: its lock, what it may write, what the one before left."""
     try:
-        with Hold(engine, 0) as hold:
-            last_run = _last_run(hold.unit(ledger.last_run), is_over=True)
+        with ExclusiveSession(engine, 0) as hold:
+            last = _last_run(hold.transact(last_run), is_over=True)
         lock = Examined("lock", OK, "no load holds the database; foreign keys are kept")
-        return [lock, _writing(engine), last_run]  # without the lock: it may wait for a table
+        return [lock, _writing(engine), last]  # without the lock: it may wait for a table
     except BusyError as error:
         lock = Examined("lock", WARNING, str(error), "see whether that load still gets on")
     except VisitPayError as error:
         lock = Examined("lock", ERROR, str(error))
-    with reading(url) as connection:
-        return [lock, _last_run(ledger.last_run(connection), is_over=False)]
+    with read_connection(url) as connection:
+        return [lock, _last_run(last_run(connection), is_over=False)]
 
 
 def _writing(engine: Engine) -> Examined:
     try:
-        with translated(engine.url), engine.connect() as connection:
+        with translate_errors(engine.url), engine.connect() as connection:
             _write_nothing(connection)
             connection.rollback()
     except VisitPayError as error:
@@ -216,7 +217,7 @@ def _write_nothing(connection: Connection) -> None:
 
 
 def _references(connection: Connection) -> Examined:
-    broken = sorted(dialect_of(connection).broken_references(connection))
+    broken = sorted(dialect_of(connection).foreign_key_violations(connection))
     known = select(LoadFile.id)
     for entity in ENTITIES:
         strays = select(entity).where(entity.source_file_id.not_in(known))
@@ -235,10 +236,10 @@ def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
         return Examined("last run", WARNING, "none yet", "run: visitpay load")
     began = f"{minute(run['started_at'])} UTC on {printable(run['host'])}"
     seen = f"{run['id']}: {run['status']}, begun {began}"
-    if is_over and run["status"] == ledger.RUNNING:
+    if is_over and run["status"] == RunStatus.RUNNING:
         remedy = "the next load marks it interrupted, and goes on from there"
         return Examined("last run", WARNING, f"{seen}, but no load is there: it died", remedy)
-    state = OK if run["status"] in ("ok", ledger.RUNNING) else WARNING
+    state = OK if run["status"] in ("ok", RunStatus.RUNNING) else WARNING
     remedies = {
         "attention": "see `visitpay rejects list`, `visitpay files --status failed` (or held)",
         "interrupted": "the next load goes on from there",

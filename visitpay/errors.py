@@ -7,9 +7,14 @@ from traceback import walk_tb
 class VisitPayError(Exception):
     """Something stopped visitpay; the message says what, and what to do next."""
 
+    exit_status = 3
+    """The exit status of a command that ends with it."""
+
 
 class ConfigurationError(VisitPayError):
     """An argument or a setting cannot be used."""
+
+    exit_status = 2
 
 
 class DatabaseError(VisitPayError):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from fnmatch import translate
 
+from visitpay.errors import ConfigurationError
 from visitpay.models import ENTITIES
 
 YEARS = range(1990, 2101)
@@ -128,3 +129,19 @@ def moment(digits: str) -> datetime:
     if read.year not in YEARS:
         raise ValueError(NO_YEAR)
     return read
+
+
+def require_hospital(name: str) -> None:
+    """Raise ConfigurationError for a hospital's name with which no file's name can begin."""
+    if not (name and name.isprintable() and "/" not in name):
+        message = "the hospital's name must be printable, without a slash: files begin with it"
+        raise ConfigurationError(message)
+
+
+def short(name: str) -> str:
+    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
+    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
+
+
+REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
+"""Headers that exported rejects have ahead of the feed's own: all four make a file one of them."""

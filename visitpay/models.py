@@ -6,13 +6,12 @@ quarantine and the migrations follow them.
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from sqlalchemy import (
     REAL,
     BigInteger,
     Boolean,
-    Column,
     Date,
     DateTime,
     Dialect,
@@ -30,15 +29,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-
-LOADED = "loaded"
-FAILED = "failed"
-HELD = "held"
-
-OPEN = "open"
-RESOLVED = "resolved"
-SUPERSEDED = "superseded"
-DISMISSED = "dismissed"
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -67,17 +57,27 @@ class UTCDateTime(TypeDecorator[datetime]):
 Identifier = BigInteger().with_variant(Integer, "sqlite")
 
 BusinessKey = Annotated[int, mapped_column(Identifier, primary_key=True, autoincrement=False)]
+
 BookKey = Annotated[int, mapped_column(Identifier, primary_key=True)]
+
 Number = Annotated[int, mapped_column(BigInteger)]
+
 Count = Annotated[int, mapped_column(BigInteger, default=0)]
+
 # SQLite keeps NUMERIC(14, 2) of whole dollars as integers: then a quarter of 10.00 would be 2.
 Dollars = Numeric(14, 2).with_variant(REAL(asdecimal=True, decimal_return_scale=2), "sqlite")
+
 # Ordered by its bytes, as SQLite orders every text, whatever the collation of the database.
 FileName = Text().with_variant(Text(collation="C"), "postgresql")
+
 Money = Annotated[Decimal, mapped_column(Dollars)]
+
 Day = Annotated[date, mapped_column(Date)]
+
 Words = Annotated[str, mapped_column(Text)]
+
 Code = Annotated[str, mapped_column(String(32))]
+
 Moment = Annotated[datetime, mapped_column(UTCDateTime)]
 
 
@@ -116,10 +116,6 @@ class Entity(Base):
 
 SOURCE_COLUMNS = ("source_file_id", "source_line")
 """The columns of an entity that its files do not fill."""
-
-
-REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
-"""Headers that exported rejects have ahead of the feed's own: all four make a file one of them."""
 
 
 class Procedure(Entity):
@@ -324,26 +320,3 @@ ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
 def entity_named(name: str) -> type[Entity]:
     """Give the entity class of a name as it stands in file names and in the books."""
     return next(entity for entity in ENTITIES if entity.__name__ == name)
-
-
-IS_OF_FEED = (LoadFile.status == LOADED, LoadFile.is_resubmission.is_(False))
-"""The conditions under which a file was loaded as the hospital sent it."""
-
-
-def fed_columns(entity: type[Entity]) -> list[Column[Any]]:
-    """Give the columns of an entity that its files fill, in the model's order."""
-    return [column for column in entity.__table__.columns if column.name not in SOURCE_COLUMNS]
-
-
-def header_of(column: Column[Any]) -> str:
-    """Give the header under which the hospital sends a column of the model."""
-    named: str = column.info.get("header") or "".join(
-        word.capitalize() for word in column.name.split("_")
-    )
-    return named
-
-
-def key_of(entity: type[Entity]) -> Column[Any]:
-    """Give the column that tells an entity's rows apart."""
-    (key,) = entity.__table__.primary_key.columns
-    return key

@@ -12,7 +12,7 @@ from visitpay.errors import ConfigurationError
 _ANEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def may_write_over(path: Path, begin: bytes) -> bool:
+def may_replace(path: Path, begin: bytes) -> bool:
     """Say whether there is nothing to lose at a path: no file, an empty one, or one of ours.
 
     Ours are those that begin so; a link or a device is not. Raises OSError when it cannot be seen,
@@ -29,7 +29,7 @@ def may_write_over(path: Path, begin: bytes) -> bool:
 
 
 @contextmanager
-def writing(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
+def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
     """Open a file, in UTF-8, that appears under its name when the block ends well.
 
     Surrogates in it stand for bytes that are no text (`surrogateescape`). Only with `over` does it
@@ -38,7 +38,7 @@ def writing(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
     """
     hidden = path.with_name(f".{path.name}")
     try:
-        if over is not None and not may_write_over(path, over):
+        if over is not None and not may_replace(path, over):
             message = f"{path} is there, and is not ours to write over; name another place"
             raise ConfigurationError(message)
         path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -37,3 +37,11 @@ def ago(age: timedelta) -> str:
         if age >= 2 * length:
             return f"{counted(age // length, unit)} ago"
     return f"{counted(age // timedelta(minutes=1), 'minute')} ago"
+
+
+def printable(name: str) -> str:
+    """Give a text from outside with everything that a terminal could act on written out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in name
+    )

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, ForeignKey, MetaData, Table
 
-from visitpay.models import ENTITIES, fed_columns
+from visitpay.models import ENTITIES
+from visitpay.parsing.columns import file_columns
 
 METADATA = MetaData()
 """The rivals' tables: visitpay's, but for the columns that say where a row came from."""
@@ -21,6 +22,6 @@ for _entity in ENTITIES:
                 nullable=column.nullable,
                 index=column.index,
             )
-            for column in fed_columns(_entity)
+            for column in file_columns(_entity)
         ),
     )

@@ -1,31 +1,23 @@
 """What people see: tables and lines on a terminal, the progress bar, the log."""
 
 import json
-import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from traceback import format_tb
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from visitpay.cli.tables import Column, lay_out, width_of
-from visitpay.errors import VisitPayError
-from visitpay.events import RUN_ID
-from visitpay.landing.local import printable, short
-from visitpay.text import counted, second
+from visitpay.text import printable, second
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as BarProgress
-
-    from visitpay.loading.run import Progress
+    from visitpay.quality.checks import Finding
 
 _NAMES = ("id", "line", "key", "visit")
 """Columns of which the numbers count nothing, and so have no separators."""
@@ -131,81 +123,16 @@ def _shown(cell: object) -> str:
     return "" if cell is None else printable(str(cell))
 
 
-def start_log(log_format: str, *, verbose: bool) -> None:
-    """Send the log to standard error; on a terminal, where a table follows, warnings only."""
-    logger = logging.getLogger("visitpay")
-    logger.handlers[:] = [_Handler(log_format)]
-    usual = logging.WARNING if err.is_terminal and log_format == "text" else logging.INFO
-    logger.setLevel(logging.DEBUG if verbose else usual)
-    logger.propagate = False
+ENDS = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
 
 
-class _Handler(logging.Handler):
-    """Writes past a progress bar, never wrapping, never taking a name for markup."""
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """Print findings, if there are any."""
+    from visitpay.cli.console import show
+    from visitpay.feed import short
 
-    def __init__(self, log_format: str) -> None:
-        super().__init__()
-        self.as_json = log_format == "json"
-
-    def emit(self, record: logging.LogRecord) -> None:
-        moment = datetime.fromtimestamp(record.created, UTC)
-        level, message = record.levelname, record.getMessage()
-        if record.exc_info and record.exc_info[1]:
-            message = _traced(record.exc_info[1])
-        line = f"{iso(moment)} {level.lower()}: {message}"
-        if self.as_json:
-            named = {"event": getattr(record, "event", None), "run_id": RUN_ID.get()}
-            line = json.dumps(
-                {"time": iso(moment), "level": level.lower(), **named, "message": message}
-            )
-        with suppress(OSError):  # a log on a full disk, or one nobody reads, costs no load
-            if err.is_terminal:
-                err.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
-            else:  # where nobody looks on, rich would take as long as a small file's load
-                err.file.write(f"{line}\n")
-
-
-def _traced(error: BaseException) -> str:
-    """Write tracebacks, without the texts of errors that are not ours: they may hold a cell."""
-    told: list[str] = []
-    each: BaseException | None = error
-    while each is not None:
-        text = f": {each}" if isinstance(each, VisitPayError) else ""
-        places = "".join(format_tb(each.__traceback__))
-        told.append(f"Traceback (most recent call last):\n{places}{type(each).__name__}{text}")
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    return "\n".join(reversed(told))
-
-
-@contextmanager
-def progress_bar() -> Iterator["Progress"]:
-    """Show a progress bar on standard error while the block runs; nothing off a terminal."""
-    from visitpay.loading.run import Silent
-
-    if not err.is_terminal or err.is_dumb_terminal:
-        yield Silent()
-        return
-    from rich import table
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    name = TextColumn("{task.description}", markup=False)
-    size = DownloadColumn(table_column=table.Column(no_wrap=True))
-    left = TimeRemainingColumn(table_column=table.Column(no_wrap=True))
-    with Progress(name, BarColumn(), size, left, console=err, transient=True) as bar:
-        yield _Bar(bar)
-
-
-class _Bar:
-    def __init__(self, bar: "BarProgress") -> None:
-        self._bar = bar
-        self._task = bar.add_task("", visible=False)
-
-    def begin(self, files: int, size_bytes: int) -> None:
-        about = counted(files, "file")
-        self._bar.update(self._task, total=size_bytes, description=about, visible=True)
-
-    def file(self, name: str) -> None:
-        self._bar.update(self._task, description=short(name))
-
-    def advance(self, size_bytes: int) -> None:
-        self._bar.update(self._task, advance=size_bytes)
+    rows = [
+        (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
+        for each in findings
+    ]
+    show(("check", "finding"), rows)

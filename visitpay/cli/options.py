@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay.vocabulary import RecordType, RejectStatus
+
 if TYPE_CHECKING:
-    from visitpay.loading.run import Tolerance
+    from visitpay.loading.types import Tolerance
 
 ATTENTION_STATUS = 1
+
 CONFIGURATION_STATUS = 2
+
 DATABASE_STATUS = 3
 
 ALL_PERCENT = 100
@@ -30,29 +34,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Entities(StrEnum):
-    """What a file holds."""
+class RejectChoice(StrEnum):
+    """The status of the rejects that are shown."""
 
-    PROCEDURE = "Procedure"
-    VISIT = "Visit"
-    TRANSACTION = "Transaction"
-
-
-class FileStatus(StrEnum):
-    """What came of a file."""
-
-    LOADED = "loaded"
-    FAILED = "failed"
-    HELD = "held"
-
-
-class RejectStatus(StrEnum):
-    """Whether a row still waits for someone."""
-
-    OPEN = "open"
-    RESOLVED = "resolved"
-    SUPERSEDED = "superseded"
-    DISMISSED = "dismissed"
+    OPEN = RejectStatus.OPEN
+    RESOLVED = RejectStatus.RESOLVED
+    SUPERSEDED = RejectStatus.SUPERSEDED
+    DISMISSED = RejectStatus.DISMISSED
     ALL = "all"
 
 
@@ -75,7 +63,7 @@ def as_moment(text: str) -> datetime:
 
 def as_tolerance(text: str) -> "Tolerance":
     """Read how many rejects are tolerated: rows, or a share of them."""
-    from visitpay.loading.run import Tolerance
+    from visitpay.loading.types import Tolerance
 
     if text.endswith(PERCENT):
         return Tolerance(as_percent(text), percent=True)
@@ -89,9 +77,9 @@ def as_reason(reason: str | None) -> str | None:
     """Check that a reason is one."""
     if reason is None:
         return None
-    from visitpay.parsing.parser import REASONS
+    from visitpay.vocabulary import Reason
 
-    _require_one_of(REASONS, reason)
+    _require_one_of(list(Reason), reason)
     return reason
 
 
@@ -152,13 +140,13 @@ def state_directory() -> Path | None:
     return state / "visitpay"
 
 
-def told() -> tuple[str, str]:
+def notify_settings() -> tuple[str, str]:
     """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
     # Secrets, which as options anyone could see in the list of processes.
     return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
 
 
-Landing = Annotated[
+LandingDirectory = Annotated[
     Path,
     typer.Argument(
         metavar="LANDING",
@@ -168,35 +156,45 @@ Landing = Annotated[
         show_default=True,
     ),
 ]
+
 DatabaseUrl = Annotated[
     str,
     typer.Option(envvar="VISITPAY_DATABASE_URL", help="The database, as an SQLAlchemy URL."),
 ]
+
 Hospital = Annotated[
     str,
     typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
 ]
+
 OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
+
 OfEntity = Annotated[
-    Entities | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
+    RecordType | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
 ]
+
 OfReason = Annotated[
     str | None,
     typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
 ]
+
 OfKey = Annotated[
     int | None,
     typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
 ]
+
 PutAsideSince = Annotated[
     datetime | None,
     typer.Option(parser=as_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
 ]
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
 Expected = Annotated[
     Expect | None,
     typer.Option(envvar="VISITPAY_EXPECT", help="Find days (UTC) on which nothing came."),
 ]
+
 Ignored = Annotated[
     list[str] | None,
     typer.Option(
@@ -207,6 +205,7 @@ Ignored = Annotated[
         help="Do not make this check, such as type_missing; several are parted by commas.",
     ),
 ]
+
 PassOver = Annotated[
     list[str] | None,
     typer.Option(
@@ -217,6 +216,7 @@ PassOver = Annotated[
         help="Say nothing of names like this, such as 'archive*'; several are parted by commas.",
     ),
 ]
+
 Settle = Annotated[
     float,
     typer.Option(
@@ -227,6 +227,7 @@ Settle = Annotated[
         help="Let a file wait that changed less than this long ago.",
     ),
 ]
+
 MetricsFile = Annotated[
     Path | None,
     typer.Option(
@@ -236,13 +237,18 @@ MetricsFile = Annotated[
         help="Leave metrics for Prometheus in this file.",
     ),
 ]
+
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
+
 Wait = Annotated[
     float,
     typer.Option(
         min=0, callback=as_number, help="Seconds to wait while another load holds the database."
     ),
 ]
+
 DEFAULT_LANDING = Path("landing")
+
 DEFAULT_REPORT = Path("report.html")
+
 DEFAULT_HOSPITAL = "HospitalABC"

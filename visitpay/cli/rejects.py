@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visitpay import DEFAULT_URL
 from visitpay.cli.options import (
     DEFAULT_HOSPITAL,
     DEFAULT_LANDING,
     DatabaseUrl,
     Hospital,
     Json,
-    Landing,
+    LandingDirectory,
     Limit,
     LogFormat,
     OfEntity,
@@ -23,11 +22,12 @@ from visitpay.cli.options import (
     OfReason,
     PassOver,
     PutAsideSince,
-    RejectStatus,
+    RejectChoice,
     Wait,
 )
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
+from visitpay.vocabulary import DEFAULT_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,8 +47,8 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     key: OfKey = None,
     since: PutAsideSince = None,
     status: Annotated[
-        RejectStatus, typer.Option(help="Only rows that stand so.")
-    ] = RejectStatus.OPEN,
+        RejectChoice, typer.Option(help="Only rows that stand so.")
+    ] = RejectChoice.OPEN,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
     ] = False,
@@ -62,14 +62,18 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     Example: visitpay rejects list --reason missing_reference
     """
     from visitpay.cli import console as terminal
-    from visitpay.database.engine import reading
-    from visitpay.rejects import store as quarantine
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects.queries import (
+        RejectFilter,
+        count_by_reason,
+        list_rejects,
+    )
 
-    stands = None if status is RejectStatus.ALL else status
-    wanted = quarantine.Wanted(file, entity, reason, key, stands, since)
-    with reading(database_url) as connection:
-        rejects = quarantine.listing(connection, wanted, limit)
-        counts = quarantine.counts(connection, wanted)
+    stands = None if status is RejectChoice.ALL else status
+    wanted = RejectFilter(file, entity, reason, key, stands, since)
+    with read_connection(database_url) as connection:
+        rejects = list_rejects(connection, wanted, limit)
+        counts = count_by_reason(connection, wanted)
     total = sum(counts.values())
     hidden = () if raw else ("record_key", "raw")
     rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
@@ -87,7 +91,7 @@ def rejects_table(
     rejects: "Sequence[Mapping[Any, Any]]",
 ) -> tuple[tuple[str, ...], list[list[object]]]:
     """Give the headers and the rows of a table of rejects."""
-    from visitpay.landing.local import short
+    from visitpay.feed import short
 
     columns = {
         "line_number": "line",
@@ -106,7 +110,7 @@ def rejects_table(
 @rejects_app.command("export")
 def export_rejects(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
-    landing: Landing = DEFAULT_LANDING,
+    landing: LandingDirectory = DEFAULT_LANDING,
     *,
     database_url: DatabaseUrl = DEFAULT_URL,
     hospital: Hospital = DEFAULT_HOSPITAL,
@@ -136,20 +140,23 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     Example: visitpay rejects export mended --reason invalid_date
     """
     from visitpay.cli import console as terminal
-    from visitpay.database.engine import reading
+    from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.rejects import export as exporting
-    from visitpay.rejects import store as quarantine
+    from visitpay.rejects.queries import (
+        RejectFilter,
+        count_by_reason,
+    )
 
-    wanted = quarantine.Wanted(file, entity, reason, key, since=since)
+    wanted = RejectFilter(file, entity, reason, key, since=since)
     now = datetime.now(UTC)
     landed = scan(landing, hospital, pass_over or ()).files if response else ()
-    with reading(database_url) as connection:
+    with read_connection(database_url) as connection:
         if response:
             written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
         else:
             written = exporting.export(connection, directory, hospital, wanted)
-        too_long = 0 if response else quarantine.counts(connection, wanted).get("line_too_long", 0)
+        too_long = 0 if response else count_by_reason(connection, wanted).get("line_too_long", 0)
     if as_json:
         typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
     else:
@@ -193,26 +200,34 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console as terminal
     from visitpay.database.engine import make_engine
-    from visitpay.database.session import Hold
-    from visitpay.rejects import store as quarantine
+    from visitpay.database.session import ExclusiveSession
+    from visitpay.rejects.queries import (
+        RejectFilter,
+        dismiss,
+        reject_ids,
+    )
 
     if not why.strip():
         message = "say why"
         raise typer.BadParameter(message, param_hint="--why")
-    wanted = quarantine.Wanted(file, entity, reason, key, since=since)
-    if bool(ids) == (wanted != quarantine.Wanted()):
+    wanted = RejectFilter(file, entity, reason, key, since=since)
+    if bool(ids) == (wanted != RejectFilter()):
         message = "give IDs, or say which by --file, --entity, --reason, --key or --since"
         raise typer.BadParameter(message, param_hint="ID")
     dismissed: list[int] = []
 
-    def dismiss(connection: "Connection") -> None:
-        dismissed[:] = ids or quarantine.ids_of(connection, wanted)
-        quarantine.dismiss(connection, dismissed, why)
+    def dismiss_wanted(connection: "Connection") -> None:
+        dismissed[:] = ids or reject_ids(connection, wanted)
+        dismiss(connection, dismissed, why)
 
-    with stoppable(), Hold(make_engine(database_url), wait) as hold, ExitStack() as trial:
+    with (
+        stoppable(),
+        ExclusiveSession(make_engine(database_url), wait) as hold,
+        ExitStack() as trial,
+    ):
         if dry_run:
-            trial.enter_context(hold.rehearsal())
-        hold.unit(dismiss)
+            trial.enter_context(hold.dry_run())
+        hold.transact(dismiss_wanted)
     if as_json:
         document = {"dismissed": dismissed, "total": len(dismissed), "dry_run": dry_run}
         typer.echo(terminal.dumps(document))
@@ -230,10 +245,11 @@ def retry_rejects(
     Example: visitpay rejects retry
     """
     from visitpay.cli import console as terminal
+    from visitpay.cli.logs import start_log
     from visitpay.database.engine import make_engine
     from visitpay.loading.run import retry
 
-    terminal.start_log(LogFormat.TEXT, verbose=False)
+    start_log(LogFormat.TEXT, verbose=False)
     with stoppable():
         resolved, still_open = retry(make_engine(database_url), wait)
     if as_json:

@@ -3,19 +3,19 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from unicodedata import category
 
-from sqlalchemy import URL, Connection, Engine, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from visitpay import DEFAULT_URL
-from visitpay.database.dialects import EXAMPLES, dialect_of
+from visitpay.database.dialects import dialect_of
+from visitpay.database.dialects.base import EXAMPLES
+from visitpay.database.revision import require_head
 from visitpay.errors import ConfigurationError, DatabaseError, RefusedError
-
-MIGRATE = "run: alembic upgrade head"
+from visitpay.vocabulary import DEFAULT_URL
 
 _UNREADABLE = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
+
 _LOGIN = re.compile("[^:/]*(?::[^@]*)?@")
 """What stands before the host, as SQLAlchemy reads it."""
 
@@ -33,7 +33,7 @@ def parse_url(url: str | URL) -> URL:
     if parsed.get_backend_name() not in EXAMPLES:
         message = f"{parsed.drivername} is not supported; use a URL like {DEFAULT_URL}"
         raise ConfigurationError(message)
-    return dialect_of(parsed).checked(parsed)
+    return dialect_of(parsed).validate_url(parsed)
 
 
 def _require_unambiguous(url: str) -> None:
@@ -76,55 +76,16 @@ def make_migration_engine(url: str | URL) -> Engine:
 
 
 @contextmanager
-def reading(url: str) -> Iterator[Connection]:
+def read_connection(url: str) -> Iterator[Connection]:
     """Open a database at the schema's head to look at it; raises DatabaseError if it cannot be."""
     engine = make_engine(url, read_only=True)
-    with translated(engine.url), engine.connect() as connection:
+    with translate_errors(engine.url), engine.connect() as connection:
         require_head(connection)
         yield connection
 
 
-def require_head(connection: Connection) -> None:
-    """Check that the schema is at Alembic's head; raises DatabaseError that says what to run."""
-    current: set[str] = set()
-    if inspect(connection).has_table("alembic_version"):
-        current = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
-    known, heads = revisions()
-    if current == heads:
-        return
-    found = ", ".join(sorted(current)) or "empty"
-    message = f"the database's schema is {found}, not {', '.join(sorted(heads))}; {MIGRATE}"
-    if current - known:
-        message += ", with the visitpay that knows this schema if it is a newer one"
-    raise DatabaseError(message)
-
-
-def revisions() -> tuple[set[str], set[str]]:
-    """Give all revisions of the schema, and those that no other follows.
-
-    They are read without Alembic, which takes 0.15 s to import.
-    """
-    scripts = [path.read_text("utf-8") for path in (_scripts() / "versions").glob("*.py")]
-    known, followed = (
-        {
-            name
-            for script in scripts
-            for name in re.findall(rf"^{word} = ['\"](.+)['\"]$", script, re.MULTILINE)
-        }
-        for word in ("revision", "down_revision")
-    )
-    return known, known - followed
-
-
-def _scripts() -> Path:
-    """Find the migrations: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "alembic"
-    return inside if inside.is_dir() else package.parent / "alembic"
-
-
 @contextmanager
-def translated(url: URL) -> Iterator[None]:
+def translate_errors(url: URL) -> Iterator[None]:
     """Turn the driver's errors into a DatabaseError that says what to do.
 
     The traceback stays, without the driver's error: that may name values of a row. What the
@@ -134,7 +95,7 @@ def translated(url: URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         dialect = dialect_of(url)
-        what, remedy = dialect.explained(error)
+        what, remedy = dialect.describe_error(error)
         if dialect.is_of_data(error):
             raise RefusedError(what, remedy).with_traceback(error.__traceback__) from None
         message = (

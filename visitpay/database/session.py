@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from visitpay.database.dialects import dialect_of
-from visitpay.database.engine import require_head, translated
+from visitpay.database.engine import translate_errors
+from visitpay.database.revision import require_head
 from visitpay.errors import BusyError
 from visitpay.events import Event
 
@@ -27,7 +28,7 @@ _LAST_WAIT_SECONDS = 1.0
 """Enough for a server to see that a connection is gone, and let go of its lock."""
 
 
-class Hold:
+class ExclusiveSession:
     """The hold of one load on a database at the schema's head; no other load has one meanwhile.
 
     It is gone when the process is, however that ends.
@@ -41,7 +42,7 @@ class Hold:
 
     def __enter__(self) -> Self:
         """Take the hold; raises BusyError when another load still has it after the wait."""
-        with translated(self._engine.url):
+        with translate_errors(self._engine.url):
             self._open()
         return self
 
@@ -69,20 +70,20 @@ class Hold:
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         """Take back at the end what the units did; none of them is tried again."""
-        with translated(self._engine.url), self._connection.begin() as everything:
+        with translate_errors(self._engine.url), self._connection.begin() as everything:
             yield
             everything.rollback()
 
-    def unit(self, work: Callable[[Connection], T]) -> T:
+    def transact(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, and all of it again where that helps.
 
         After a deadlock, a failed serialisation or a lost connection it is tried again, after each
         of PAUSES, on a new connection if need be. Raises DatabaseError when the database cannot be
         used.
         """
-        with translated(self._engine.url):
+        with translate_errors(self._engine.url):
             if self._connection.in_transaction():
                 with self._connection.begin_nested():
                     return work(self._connection)
@@ -93,21 +94,21 @@ class Hold:
                     dialect = dialect_of(self._engine.url)
                     if not dialect.is_transient(error):
                         raise
-                    what = dialect.explained(error).what
+                    what = dialect.describe_error(error).what
                     message = "%s; trying again in %g s"
                     logger.warning(message, what, pause, extra=Event.TRYING_AGAIN.extra)
                 time.sleep(pause)
             return self._once(work)
 
-    def last_unit(self, work: Callable[[Connection], T]) -> T:
+    def transact_after_signal(self, work: Callable[[Connection], T]) -> T:
         """Do a last unit, after a signal: that may have left the connection in any state.
 
         Raises DatabaseError as `unit` does, also when another load took the hold at once.
         """
         self._wait_seconds = _LAST_WAIT_SECONDS
-        with translated(self._engine.url):
+        with translate_errors(self._engine.url):
             self._open()
-        return self.unit(work)
+        return self.transact(work)
 
     def _once(self, work: Callable[[Connection], T]) -> T:
         if self._connection.closed or self._connection.invalidated:

@@ -4,86 +4,17 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.feed import ALMOST, Names, composed, moment
+from visitpay.feed import ALMOST, Names, composed, moment, require_hospital
+from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import ENTITIES
-from visitpay.text import first
-
-_NAMES_TO_TELL = 10
+from visitpay.text import printable
 
 _WENT_AWAY = "went away"
-
-
-class LandedFile(NamedTuple):
-    """A file of the feed as it lies in the landing directory; sizes in bytes, times in UTC."""
-
-    directory: Path
-    name: str
-    hospital: str
-    entity: str
-    file_datetime: datetime
-    size_bytes: int
-    version: str
-    """What was seen of it (`_version`); when it differs, the content may differ as well."""
-    trouble: str = ""
-    """Why nothing could be seen of it."""
-    changed_at: float = 0
-    """When it last changed, in seconds since the epoch; 0 where that is not known."""
-
-    @property
-    def path(self) -> Path:
-        """Where the file lies; made when it is asked for, since most files are known already."""
-        return self.directory / self.name
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names by which people call it."""
-        known = (self.name, composed(self.name))
-        return frozenset({*known, *map(short, known)})
-
-
-@dataclass(frozen=True)
-class Landing:
-    """What a landing directory holds: files of the feed in load order, and what is none of it."""
-
-    files: tuple[LandedFile, ...]
-    strange: Mapping[str, str]
-    """Names that are none of the feed's, in order, and why; nothing where that is plain to see."""
-    near_misses: tuple[str, ...] = ()
-    """Those of them that nearly are the feed's, so that a person must see to them."""
-    unsettled: frozenset[str] = frozenset()
-    """Names of files that changed a moment ago, so that they wait for a later run."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of its files."""
-        return frozenset(file.name for file in self.files)
-
-    @property
-    def unrecognised(self) -> tuple[str, ...]:
-        """The names of what is none of the feed."""
-        return tuple(self.strange)
-
-    @property
-    def strangers(self) -> str:
-        """The first of the names that are none of the feed's, with the reasons, for people.
-
-        Those that nearly are stand first.
-        """
-        others = self.strange.keys() - set(self.near_misses)
-        names = (*self.near_misses, *(name for name in self.strange if name in others))
-        told = (
-            f"{printable(name)} ({self.strange[name]})" if self.strange[name] else printable(name)
-            for name in names
-        )
-        return first(told, _NAMES_TO_TELL, len(names))
 
 
 def scan(
@@ -124,18 +55,6 @@ def scan(
     files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
     unsettled = frozenset(file.name for file in files if now - file.changed_at < settle)
     return Landing(tuple(files), dict(sorted(strange.items())), tuple(sorted(near)), unsettled)
-
-
-def require_hospital(name: str) -> None:
-    """Raise ConfigurationError for a hospital's name with which no file's name can begin."""
-    if not (name and name.isprintable() and "/" not in name):
-        message = "the hospital's name must be printable, without a slash: files begin with it"
-        raise ConfigurationError(message)
-
-
-def short(name: str) -> str:
-    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
-    return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
 
 
 def _landed(
@@ -184,14 +103,6 @@ def _settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
     except OSError:
         return True
     return now - _changed_at(status, now) >= settle
-
-
-class Source(Protocol):
-    """Bytes to read, a block at a time; empty at the end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes."""
-        ...
 
 
 class Reading:
@@ -267,7 +178,7 @@ def _version(status: os.stat_result) -> str:
 
 
 @contextmanager
-def reading(file: LandedFile) -> Iterator[Reading]:
+def open_landed(file: LandedFile) -> Iterator[Reading]:
     """Open a landed file, never a link or a device that took its place.
 
     Raises FileChangedError when it is gone, FileError when it cannot be opened.
@@ -305,15 +216,7 @@ def _opened(handle: int, file: LandedFile) -> Reading:
 
 def sha256_of(file: LandedFile) -> str:
     """Hash a landed file; raises what `reading` raises."""
-    with reading(file) as source:
+    with open_landed(file) as source:
         while source.read(1 << 20):
             pass
         return source.sha256
-
-
-def printable(name: str) -> str:
-    """Give a text from outside with everything that a terminal could act on written out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in name
-    )

@@ -27,7 +27,7 @@ class Changing(NamedTuple):
     since: datetime
 
 
-def record(
+def record_changing(
     connection: Connection, changed: Collection[str], left_out: Collection[str], now: datetime
 ) -> None:
     """Write down which files a run did not load since they changed, and which do no more.
@@ -44,7 +44,7 @@ def record(
         connection.execute(update(Problem).where(Problem.id == standing[name].id).values(values))
 
 
-def lasting(connection: Connection, lying: Collection[str], now: datetime) -> list[Changing]:
+def keeps_changing(connection: Connection, lying: Collection[str], now: datetime) -> list[Changing]:
     """Give those of the files that lie there that changed in every run for longer than LONG."""
     standing = (Changing(row.subject, row.opened_at) for row in connection.execute(_STANDING))
     return [each for each in standing if each.since < now - LONG and each.name in lying]

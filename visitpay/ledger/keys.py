@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select
 
 from visitpay.ledger.files import NEWER, Delivery
 from visitpay.models import DeliveredKeys, RejectedRow
-from visitpay.parsing.values import none_of
+from visitpay.parsing.values import no_rows_mask
 
 _OVERLAPPING = select(DeliveredKeys.keys).where(
     DeliveredKeys.first_key <= bindparam("last_key"),
@@ -48,35 +48,35 @@ def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> Non
     connection.execute(_ADD, {"file_id": delivery.file_id, **brought})
 
 
-def is_outdated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+def is_stale(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
     """Say of each key whether a newer delivery brought it."""
     if delivery.is_newest:
-        return none_of(keys)
+        return no_rows_mask(keys)
     return _delivered(connection, _BY_NEWER, delivery, keys)
 
 
-def is_repeated(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
+def is_duplicate(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
     """Say of each key whether an earlier batch of the same delivery brought it."""
     return _delivered(connection, _BY_ITSELF, delivery, keys)
 
 
-def withdrawn(connection: Connection, delivery: Delivery, former: Sequence[int]) -> int:
+def count_withdrawn(connection: Connection, delivery: Delivery, former: Sequence[int]) -> int:
     """Count the keys that former deliveries brought and that this one does not, not even badly."""
     missing = [pl.Series([], dtype=pl.Int64)]
     for packed in connection.scalars(_BROUGHT.where(DeliveredKeys.file_id.in_(former))).all():
         keys = unpack(packed)
-        missing.append(keys.filter(~is_repeated(connection, delivery, keys)))
+        missing.append(keys.filter(~is_duplicate(connection, delivery, keys)))
     gone = set(pl.concat(missing))
-    return len(gone.difference(connection.scalars(_REJECTED, delivery.given) if gone else ()))
+    return len(gone.difference(connection.scalars(_REJECTED, delivery.parameters) if gone else ()))
 
 
 def _delivered(
     connection: Connection, overlapping: Select[bytes], delivery: Delivery, keys: pl.Series
 ) -> pl.Series:
-    found = none_of(keys)
+    found = no_rows_mask(keys)
     if keys.null_count() == len(keys):
         return found
-    given = {**delivery.given, "first_key": keys.min(), "last_key": keys.max()}
+    given = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
     for packed in connection.scalars(overlapping, given):
         found |= keys.is_in(unpack(packed).implode()).fill_null(value=False)
     return found

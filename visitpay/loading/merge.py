@@ -7,27 +7,30 @@ from operator import or_
 import polars as pl
 from sqlalchemy import Connection, exists, select
 
-from visitpay.database.writes import OrphanError, table_of, upsert
-from visitpay.ledger.files import Counts, Delivery, Orphanage
-from visitpay.ledger.keys import add_keys, is_outdated, is_repeated
-from visitpay.models import RESOLVED, SUPERSEDED, Entity, fed_columns, header_of, key_of
+from visitpay.database.writes import OrphanError, keys_as_table, upsert
+from visitpay.ledger.files import Counts, Delivery
+from visitpay.ledger.keys import add_keys, is_duplicate, is_stale
+from visitpay.models import Entity
+from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import NO_REJECTS, Batch, parse_again
-from visitpay.parsing.values import none_of
+from visitpay.parsing.values import no_rows_mask
 from visitpay.rejects.citations import find_cited, without_doubt
+from visitpay.rejects.queries import OrphanedFile
 from visitpay.rejects.store import (
+    add,
     close,
     is_replaced,
-    orphans_of,
-    put_aside,
-    rename,
+    read_orphans,
     supersede,
     supersede_by_rejects,
+    update_missing_reference,
 )
+from visitpay.vocabulary import RejectStatus
 
 
 @dataclass(frozen=True)
-class Settled:
+class MergeResult:
     """What became of good rows.
 
     `accepted` holds the `key` and `source_line` of those that were inserted, updated, unchanged or
@@ -41,7 +44,7 @@ class Settled:
     conflicting: int
 
 
-def take_in(
+def merge_batch(
     connection: Connection, delivery: Delivery, batch: Batch, layout: Layout
 ) -> tuple[Counts, int]:
     """Write a batch of a delivery into the tables and the quarantine.
@@ -50,12 +53,12 @@ def take_in(
     mended closes the reject that it was exported from. One that was mended in vain is superseded at
     once: the reject stays open that it was exported from.
     """
-    settled = settle(connection, delivery, batch.rows)
+    settled = merge_rows(connection, delivery, batch.rows)
     _put_aside(connection, delivery, batch.rejects.vstack(settled.orphans), layout)
     supersede(connection, delivery, settled.accepted)
-    if layout.is_mended:
+    if layout.is_resubmission:
         mended = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
-        close(connection, without_doubt(mended), SUPERSEDED)
+        close(connection, without_doubt(mended), RejectStatus.SUPERSEDED)
     counts = settled.counts
     counts.read = batch.rows_read
     counts.rejected = len(batch.rejects) + len(settled.orphans)
@@ -67,20 +70,20 @@ def _put_aside(
 ) -> None:
     if rejects.is_empty():
         return
-    in_vain = none_of(rejects["raw"])
-    if layout.is_mended:
+    in_vain = no_rows_mask(rejects["raw"])
+    if layout.is_resubmission:
         again = find_cited(connection, delivery, rejects["raw"], layout.delimiter)["place"]
         places = pl.int_range(len(rejects), eager=True)
         in_vain = places.is_in(again.cast(pl.Int64).implode())
         in_vain &= rejects["reason"] != "missing_reference"
-    outdated = is_outdated(connection, delivery, rejects["record_key"])
+    outdated = is_stale(connection, delivery, rejects["record_key"])
     outdated |= is_replaced(connection, delivery, rejects)
-    put_aside(connection, delivery, rejects, outdated | in_vain)
-    if not layout.is_mended:
+    add(connection, delivery, rejects, outdated | in_vain)
+    if not layout.is_resubmission:
         supersede_by_rejects(connection, delivery, rejects)
 
 
-def heal(connection: Connection, orphanage: Orphanage) -> int:
+def retry_orphans(connection: Connection, orphanage: OrphanedFile) -> int:
     """Try a delivery's rows again that miss a reference; gives how many found it.
 
     Raises FileError when the delivery's columns are no longer those of the entity.
@@ -88,27 +91,27 @@ def heal(connection: Connection, orphanage: Orphanage) -> int:
     delivery = orphanage.delivery(connection)
     layout = Layout.of(delivery.entity, orphanage.header)
     healed = 0
-    for rows in orphans_of(connection, delivery):
-        settled = settle(connection, delivery, parse_again(rows, layout).rows)
+    for rows in read_orphans(connection, delivery):
+        settled = merge_rows(connection, delivery, parse_again(rows, layout).rows)
         found = rows.join(settled.accepted, on="source_line", how="semi")
-        close(connection, found["id"], RESOLVED)
+        close(connection, found["id"], RejectStatus.RESOLVED)
         supersede(connection, delivery, settled.accepted)
         still = rows.join(
             settled.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
         )
         changed = still.filter(pl.col("column_name") != pl.col("column_name_now"))
-        rename(connection, changed.select("id", column_name="column_name_now"))
+        update_missing_reference(connection, changed.select("id", column_name="column_name_now"))
         healed += len(found)
     return healed
 
 
-def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Settled:
+def merge_rows(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> MergeResult:
     """Write good rows (sorted by key, then line) unless they are stale or refer to nothing.
 
     The statement is tried as it is: only when a foreign key fails are the references looked at.
     """
-    key = key_of(delivery.entity).name
-    stale, fresh = _parted(rows, is_outdated(connection, delivery, rows[key]))
+    key = key_column(delivery.entity).name
+    stale, fresh = _parted(rows, is_stale(connection, delivery, rows[key]))
     orphans = NO_REJECTS
     try:
         counts, conflicting = _write_latest(connection, delivery, fresh)
@@ -121,7 +124,7 @@ def settle(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> Se
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
     accepted = _latest(pl.DataFrame({"key": both[key], "source_line": both["source_line"]}), "key")
     add_keys(connection, delivery, accepted["key"])
-    return Settled(counts, accepted, orphans, conflicting + _conflicting(rows, delivery.entity))
+    return MergeResult(counts, accepted, orphans, conflicting + _conflicting(rows, delivery.entity))
 
 
 def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -136,7 +139,7 @@ def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     followed = _followed(rows[key])
     if not followed.any():
         return rows
-    return rows.filter(~followed.append(none_of(rows[key].head(1))))
+    return rows.filter(~followed.append(no_rows_mask(rows[key].head(1))))
 
 
 def _followed(keys: pl.Series) -> pl.Series:
@@ -146,11 +149,11 @@ def _followed(keys: pl.Series) -> pl.Series:
 
 def _conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
     """Count rows, sorted by key, that the next row of their key replaces with other values."""
-    followed = _followed(rows[key_of(entity).name])
+    followed = _followed(rows[key_column(entity).name])
     if not followed.any():
         return 0
     earlier, later = rows.head(len(rows) - 1).filter(followed), rows.slice(1).filter(followed)
-    names = [column.name for column in fed_columns(entity)]
+    names = [column.name for column in file_columns(entity)]
     return int(reduce(or_, (earlier[name].ne_missing(later[name]) for name in names)).sum())
 
 
@@ -162,12 +165,12 @@ def _write_latest(
     Return the counts, and how many rows differ from what earlier batches of the delivery brought.
     """
     entity, counts = delivery.entity, Counts()
-    key = key_of(entity).name
+    key = key_column(entity).name
     names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
     latest = _latest(rows[names], key)
     counts.superseded = len(rows) - len(latest)
     # What an earlier batch of the same delivery brought is counted already.
-    again, first = _parted(latest, is_repeated(connection, delivery, latest[key]))
+    again, first = _parted(latest, is_duplicate(connection, delivery, latest[key]))
     with connection.begin_nested():
         written = upsert(connection, entity, first, delivery.file_id)
         repeated = upsert(connection, entity, again, delivery.file_id)
@@ -182,12 +185,12 @@ def _missing_reference(
 ) -> pl.Series:
     """Say of each row the header of the first column whose parent is not there, or null."""
     verdict = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
-    for column in reversed(fed_columns(entity)):
+    for column in reversed(file_columns(entity)):
         for key in column.foreign_keys:
-            wanted = table_of(connection, rows[column.name].drop_nulls().unique()).c.value
+            wanted = keys_as_table(connection, rows[column.name].drop_nulls().unique()).c.value
             lost = connection.scalars(select(wanted).where(~exists().where(key.column == wanted)))
             gone = pl.Series(lost.all(), dtype=pl.Int64)
-            verdict = verdict.set(rows[column.name].is_in(gone.implode()), header_of(column))
+            verdict = verdict.set(rows[column.name].is_in(gone.implode()), file_header(column))
     return verdict
 
 

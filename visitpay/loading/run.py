@@ -2,22 +2,22 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from visitpay.database.dialects import dialect_of
-from visitpay.database.session import Hold
+from visitpay.database.session import ExclusiveSession
 from visitpay.errors import (
     ConfigurationError,
     FileChangedError,
@@ -29,126 +29,46 @@ from visitpay.errors import (
 )
 from visitpay.events import RUN_ID, Event
 from visitpay.feed import composed
-from visitpay.landing import local as landing
-from visitpay.landing.local import LandedFile, printable
-from visitpay.ledger import changing
-from visitpay.ledger import files as ledger
-from visitpay.ledger.files import Counts
-from visitpay.models import FAILED, HELD, LOADED, entity_named
-from visitpay.text import counted, first, minute
+from visitpay.landing.local import open_landed, scan
+from visitpay.landing.place import LandedFile, Landing
+from visitpay.ledger.changing import keeps_changing, record_changing
+from visitpay.ledger.files import (
+    Counts,
+    Delivery,
+    close_delivery,
+    counts_of,
+    enter_failure,
+    former_deliveries,
+    open_delivery,
+    record_versions,
+    same_content,
+)
+from visitpay.ledger.history import CLOCKS_APART, checkpoint
+from visitpay.ledger.plan import Plan, make_plan, require_one_hospital
+from visitpay.ledger.runs import close_run, interrupt_runs, open_run
+from visitpay.loading.types import (
+    CHANGED,
+    TO_APPROVE,
+    FileReport,
+    NoProgress,
+    Options,
+    Progress,
+    RunReport,
+    sum_of,
+)
+from visitpay.models import entity_named
+from visitpay.rejects.queries import OrphanedFile, count_open, count_orphans, files_with_orphans
+from visitpay.text import counted, first, minute, printable
+from visitpay.vocabulary import FileStatus, RunStatus
 
 if TYPE_CHECKING:
     from visitpay.parsing.parser import Batch, Parser
 
 logger = logging.getLogger(__name__)
 
-OK = "ok"
-ATTENTION = "attention"
-
-CHANGED = "changed"
-
-TO_APPROVE = "ask for a better one, or load it with --approve"
-"""What a person does about a file that is held."""
-
 BATCHES_AHEAD = 2
 
 _NAMES_TO_LOG = 10
-
-
-class Progress(Protocol):
-    """Someone who wants to see how a run gets on."""
-
-    def begin(self, files: int, size_bytes: int) -> None:
-        """Hear how many files, and how many bytes, are to be loaded."""
-
-    def file(self, name: str) -> None:
-        """Hear which file comes next."""
-
-    def advance(self, size_bytes: int) -> None:
-        """Hear that so many bytes more were dealt with."""
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, files: int, size_bytes: int) -> None:
-        """Do nothing."""
-
-    def file(self, name: str) -> None:
-        """Do nothing."""
-
-    def advance(self, size_bytes: int) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How many rejected rows a run may have before a person is needed."""
-
-    rows: float = 0
-    percent: bool = False
-
-    def exceeded(self, counts: Counts) -> bool:
-        """Say whether a run rejected more than that."""
-        return counts.rejected > (self.rows * counts.read / 100 if self.percent else self.rows)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is to be done."""
-
-    since: datetime | None = None
-    dry_run: bool = False
-    wait_seconds: float = 60
-    tolerance: Tolerance = field(default_factory=Tolerance)
-    hold_above: float = 100
-    """Percent of a file's rows; with more rejected it is held, unless it is `approved`."""
-    approved: frozenset[str] = frozenset()
-    """Names of files, whole or `landing.short`, that are loaded whatever is rejected of them."""
-    pass_over: tuple[str, ...] = ()
-    """Patterns of names of which nothing is said (`naming.Names`)."""
-    settle: float = 0
-    """A file that changed less than so many seconds ago is left for the next run."""
-    block_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What came of one file."""
-
-    file: LandedFile
-    status: str
-    counts: Counts
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What came of a run."""
-
-    run_id: int | None
-    status: str
-    checkpoint: datetime | None
-    files: tuple[FileReport, ...]
-    files_waiting: tuple[str, ...]
-    """Those that were left for the next run since they changed a moment ago."""
-    unrecognised: tuple[str, ...]
-    rejects_open: int
-    rejects_resolved: int
-    dry_run: bool
-
-    @property
-    def counts(self) -> Counts:
-        """The rows of all its files."""
-        return sum_of(self.files)
-
-
-def sum_of(reports: Iterable[FileReport]) -> Counts:
-    """Add up the rows of files."""
-    total = Counts()
-    for report in reports:
-        total.add(report.counts)
-    return total
 
 
 def load(
@@ -157,7 +77,7 @@ def load(
     hospital: str,
     options: Options | None = None,
     progress: Progress | None = None,
-    afterwards: Callable[[Hold, landing.Landing], None] | None = None,
+    afterwards: Callable[[ExclusiveSession, Landing], None] | None = None,
 ) -> RunReport:
     """Load what was not consumed before; every file is one transaction.
 
@@ -169,16 +89,16 @@ def load(
     """
     options = options or Options()
     RUN_ID.set(None)
-    with Hold(engine, options.wait_seconds) as hold:
+    with ExclusiveSession(engine, options.wait_seconds) as hold:
         # Listed under the lock: while it was waited for, another load took files in.
-        landed = landing.scan(directory, hospital, options.pass_over, options.settle)
+        landed = scan(directory, hospital, options.pass_over, options.settle)
         approved = options.approved  # nearly always none
         if strange := approved and approved.difference(*(file.names for file in landed.files)):
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
-        hold.unit(partial(ledger.require_one_hospital, hospital=composed(hospital)))
-        run = _Run(hold, options, progress or Silent())
-        with hold.rehearsal() if options.dry_run else nullcontext():
+        hold.transact(partial(require_one_hospital, hospital=composed(hospital)))
+        run = _Run(hold, options, progress or NoProgress())
+        with hold.dry_run() if options.dry_run else nullcontext():
             report = run.load(landed)
         if afterwards and not options.dry_run:
             afterwards(hold, landed)
@@ -190,22 +110,22 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
 
     Raises DatabaseError as `load` does.
     """
-    with Hold(engine, wait_seconds) as hold:
-        resolved = _Run(hold, Options(), Silent()).retry()
-        return resolved, hold.unit(ledger.open_rejects)
+    with ExclusiveSession(engine, wait_seconds) as hold:
+        resolved = _Run(hold, Options(), NoProgress()).retry()
+        return resolved, hold.transact(count_open)
 
 
 class _Run:
     """One run, unit by unit, on the database that is held for it."""
 
-    def __init__(self, hold: Hold, options: Options, progress: Progress) -> None:
+    def __init__(self, hold: ExclusiveSession, options: Options, progress: Progress) -> None:
         self._hold = hold
         self._options = options
         self._progress = progress
         self._reports: list[FileReport] = []
         self._waiting: tuple[str, ...] = ()
 
-    def load(self, landed: landing.Landing) -> RunReport:
+    def load(self, landed: Landing) -> RunReport:
         try:
             return self._load(landed)
         except VisitPayError:
@@ -220,23 +140,25 @@ class _Run:
         clear_frames(ended.__traceback__)  # their cursors would keep SQLite's lock
         # If it cannot be written down, the next run does so.
         with suppress(Exception):
-            self._hold.last_unit(partial(ledger.interrupt_runs, finished_at=datetime.now(UTC)))
+            self._hold.transact_after_signal(partial(interrupt_runs, finished_at=datetime.now(UTC)))
 
-    def _load(self, landed: landing.Landing) -> RunReport:
+    def _load(self, landed: Landing) -> RunReport:
         since = self._options.since
         files = [file for file in landed.files if since is None or file.file_datetime >= since]
-        run_id, plan = self._hold.unit(partial(_open, files))
+        run_id, plan = self._hold.transact(partial(_open, files))
         RUN_ID.set(run_id)
-        if landed.strange:
+        if landed.unrecognised:
             message = "not recognised in the landing directory, left alone: %s"
-            logger.warning(message, landed.strangers, extra=Event.NAMES_UNRECOGNISED.extra)
+            logger.warning(
+                message, landed.describe_unrecognised(), extra=Event.NAMES_UNRECOGNISED.extra
+            )
         pending = self._settled(plan.pending, landed.unsettled)
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
             redelivered = file.name in plan.redelivered
             self._reports.append(self._load_file(run_id, file, redelivered=redelivered))
         resolved = self.retry()
-        return self._hold.unit(lambda each: self._close(each, landed, run_id, resolved))
+        return self._hold.transact(lambda each: self._close(each, landed, run_id, resolved))
 
     def _settled(
         self, pending: tuple[LandedFile, ...], unsettled: frozenset[str]
@@ -249,7 +171,7 @@ class _Run:
             logger.info(message, self._options.settle, named, extra=Event.FILES_WAITING.extra)
         return [file for file in pending if file.name not in unsettled]
 
-    def _keeps_changing(self, connection: Connection, landed: landing.Landing) -> bool:
+    def _keeps_changing(self, connection: Connection, landed: Landing) -> bool:
         """Write down which files this run left since they change; say whether one does for long."""
         changed = {each.file.name for each in self._reports if each.status == CHANGED}
         changed.update(self._waiting)
@@ -257,37 +179,37 @@ class _Run:
         left_out = {file.name for file in landed.files if since and file.file_datetime < since}
         try:
             with connection.begin_nested():
-                changing.record(connection, changed, left_out, now)
-                return bool(changing.lasting(connection, changed, now))
+                record_changing(connection, changed, left_out, now)
+                return bool(keeps_changing(connection, changed, now))
         except DBAPIError as error:  # what was loaded is not lost for a book of problems
             message = "which files keep changing could not be written down: %s"
-            logger.warning(message, dialect_of(connection).explained(error).what)
+            logger.warning(message, dialect_of(connection).describe_error(error).what)
             return False
 
     def _close(
-        self, connection: Connection, landed: landing.Landing, run_id: int, resolved: int
+        self, connection: Connection, landed: Landing, run_id: int, resolved: int
     ) -> RunReport:
         counts = sum_of(self._reports)
-        failed, held = self._ended(FAILED), self._ended(HELD)
+        failed, held = self._ended(FileStatus.FAILED), self._ended(FileStatus.HELD)
         to_see = bool(landed.near_misses) | self._keeps_changing(connection, landed)
         attention = to_see or failed or held or self._options.tolerance.exceeded(counts)
         report = RunReport(
             run_id=None if self._options.dry_run else run_id,
-            status=ATTENTION if attention else OK,
-            checkpoint=ledger.checkpoint(connection),
+            status=RunStatus.ATTENTION if attention else RunStatus.OK,
+            checkpoint=checkpoint(connection),
             files=tuple(self._reports),
             files_waiting=self._waiting,
-            unrecognised=landed.unrecognised,
-            rejects_open=ledger.open_rejects(connection),
+            unrecognised=tuple(landed.unrecognised),
+            rejects_open=count_open(connection),
             rejects_resolved=resolved,
             dry_run=self._options.dry_run,
         )
-        ledger.close_run(
+        close_run(
             connection,
             run_id,
             report.status,
             datetime.now(UTC),
-            files_loaded=self._ended(LOADED),
+            files_loaded=self._ended(FileStatus.LOADED),
             files_failed=failed,
             rejects_resolved=resolved,
             **counts.columns(),
@@ -318,19 +240,23 @@ class _Run:
 
         def consume(connection: Connection) -> Counts:
             # When a connection is lost at the end, its last word may have been heard.
-            done = ledger.counts_of(connection, run_id, file) if next(attempts) else None
+            done = counts_of(connection, run_id, file) if next(attempts) else None
             return done or self._consume(connection, run_id, file)
 
         try:
-            with faults_of_a_file():
-                counts = self._hold.unit(consume)
+            with file_faults():
+                counts = self._hold.transact(consume)
         except FileChangedError as error:
             message = "%s: %s; left for the next run"
             logger.warning(message, file.name, error, extra=Event.FILE_CHANGED.extra)
             report = FileReport(file, CHANGED, Counts(), str(error))
         except FileError as error:
             held = isinstance(error, HeldError)
-            status, event = (HELD, Event.FILE_HELD) if held else (FAILED, Event.FILE_FAILED)
+            status, event = (
+                (FileStatus.HELD, Event.FILE_HELD)
+                if held
+                else (FileStatus.FAILED, Event.FILE_FAILED)
+            )
             told = str(error)
             advice = f"; {TO_APPROVE}" if held else ""
             logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
@@ -338,16 +264,16 @@ class _Run:
             report = FileReport(file, status, Counts(), told)
         else:
             _log_loaded(file, counts)
-            report = FileReport(file, LOADED, counts)
+            report = FileReport(file, FileStatus.LOADED, counts)
         return report
 
     def _enter_failure(self, run_id: int, file: LandedFile, status: str, told: str) -> None:
         """Enter it into the ledger, in ASCII if the database lacks a character of the error."""
-        enter = partial(ledger.enter_failure, run_id=run_id, file=file, status=status)
+        enter = partial(enter_failure, run_id=run_id, file=file, status=status)
         plain = printable(told).encode("ascii", "backslashreplace").decode()
         for error in (told, plain):
             with suppress(RefusedError, UnicodeError):
-                self._hold.unit(partial(enter, error=error))
+                self._hold.transact(partial(enter, error=error))
                 return
         message = "%s: that it failed is not in the ledger: the database cannot hold its name"
         logger.warning(message, file.name, extra=Event.FILE_FAILED.extra)
@@ -355,20 +281,20 @@ class _Run:
     def _consume(self, connection: Connection, run_id: int, file: LandedFile) -> Counts:
         """Load one file, within a transaction of its own."""
         # A run that finds nothing to do, as most do, need not wait for polars.
-        from visitpay.loading.merge import take_in
+        from visitpay.loading.merge import merge_batch
         from visitpay.parsing.lines import FIRST_BLOCK_BYTES
         from visitpay.parsing.parser import Parser
 
         counts, conflicting = Counts(), 0
-        with landing.reading(file) as source:
+        with open_landed(file) as source:
             parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
             layout = parser.layout
             _warn_of_columns(file, layout.extra)
             # What a person mended, if only some of it, comes in.
-            is_approved = layout.is_mended or bool(self._options.approved & file.names)
+            is_approved = layout.is_resubmission or bool(self._options.approved & file.names)
             if not is_approved:
                 _require_time_come(file)
-            delivery = ledger.open_delivery(connection, run_id, file)
+            delivery = open_delivery(connection, run_id, file)
             done = 0
             batches = parser.batches()
             if file.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
@@ -376,7 +302,7 @@ class _Run:
             # Closed before the file is: the thread must not read from a closed descriptor.
             with closing(batches):
                 for batch in batches:
-                    ends, differing = take_in(connection, delivery, batch, layout)
+                    ends, differing = merge_batch(connection, delivery, batch, layout)
                     counts.add(ends)
                     conflicting += differing
                     rows = counted(counts.read, "row")
@@ -389,16 +315,18 @@ class _Run:
                 _require_month_first(parser)
                 self._require_few_rejects(connection, delivery, counts)
             _warn_of_content(connection, file, source.sha256, counts, conflicting)
-            ledger.close_delivery(
+            close_delivery(
                 connection,
                 delivery,
                 source,
                 counts,
                 header=layout.header,
-                is_resubmission=layout.is_mended,
+                is_resubmission=layout.is_resubmission,
                 trailer_rows=parser.trailer_rows,
                 rows_conflicting=conflicting,
-                rows_withdrawn=0 if layout.is_mended else _replace_former(connection, delivery),
+                rows_withdrawn=0
+                if layout.is_resubmission
+                else _replace_former(connection, delivery),
             )
         if not counts.balanced:
             message = f"its books do not balance ({counts}); nothing of it was kept, report this"
@@ -409,7 +337,7 @@ class _Run:
         return counts
 
     def _require_few_rejects(
-        self, connection: Connection, delivery: ledger.Delivery, counts: Counts
+        self, connection: Connection, delivery: Delivery, counts: Counts
     ) -> None:
         if counts.rejected * 100 <= self._options.hold_above * counts.read:
             return
@@ -417,7 +345,7 @@ class _Run:
             f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"
             f" {self._options.hold_above:g} %"
         )
-        if orphans := ledger.orphans(connection, delivery):
+        if orphans := count_orphans(connection, delivery):
             what = ("of them refers to a row not there", "of them refer to rows not there")
             message += f"; {counted(orphans, *what)}: see first what became of their files"
         raise HeldError(message)
@@ -425,7 +353,7 @@ class _Run:
     def retry(self) -> int:
         """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
         resolved = 0
-        for orphanage in self._hold.unit(ledger.orphanages):
+        for orphanage in self._hold.transact(files_with_orphans):
             closed = self._heal(orphanage)
             if closed:
                 what = ("row found what it refers to", "rows found what they refer to")
@@ -434,12 +362,12 @@ class _Run:
             resolved += closed
         return resolved
 
-    def _heal(self, orphanage: ledger.Orphanage) -> int:
-        from visitpay.loading.merge import heal
+    def _heal(self, orphanage: OrphanedFile) -> int:
+        from visitpay.loading.merge import retry_orphans
 
         try:
-            with faults_of_a_file():
-                return self._hold.unit(partial(heal, orphanage=orphanage))
+            with file_faults():
+                return self._hold.transact(partial(retry_orphans, orphanage=orphanage))
         except FileError as error:
             message = "%s: its rejected rows cannot be tried again: %s"
             logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
@@ -447,7 +375,7 @@ class _Run:
 
 
 @contextmanager
-def faults_of_a_file() -> Iterator[None]:
+def file_faults() -> Iterator[None]:
     """Turn whatever one file can cause into a FileError, so that the others go on.
 
     polars panics with a BaseException. No fault of a file is what ends a run: a database that
@@ -472,16 +400,16 @@ def _log_traceback(error: BaseException) -> None:
     clear_frames(error.__traceback__)  # they would keep the rows of a batch
 
 
-def _open(files: list[LandedFile], connection: Connection) -> tuple[int, ledger.Plan]:
-    run_id = ledger.open_run(connection)
-    plan = ledger.plan(connection, files)
-    ledger.touch(connection, plan.touched)
+def _open(files: list[LandedFile], connection: Connection) -> tuple[int, Plan]:
+    run_id = open_run(connection)
+    plan = make_plan(connection, files)
+    record_versions(connection, plan.touched)
     return run_id, plan
 
 
 def _require_time_come(file: LandedFile) -> None:
     """Raise HeldError for a file that is dated in the future: its rows would win until then."""
-    if file.file_datetime > datetime.now(UTC) + ledger.CLOCKS_APART:
+    if file.file_datetime > datetime.now(UTC) + CLOCKS_APART:
         message = f"held: its name is dated in the future, {minute(file.file_datetime)} UTC"
         raise HeldError(message)
 
@@ -495,21 +423,21 @@ def _require_month_first(parser: "Parser") -> None:
         raise HeldError(message)
 
 
-def _replace_former(connection: Connection, delivery: ledger.Delivery) -> int:
+def _replace_former(connection: Connection, delivery: Delivery) -> int:
     """Close what is open of former deliveries of the name; count the keys not brought again."""
-    from visitpay.ledger.keys import withdrawn
+    from visitpay.ledger.keys import count_withdrawn
     from visitpay.rejects.store import supersede_former
 
-    former = ledger.former(connection, delivery)
+    former = former_deliveries(connection, delivery)
     if not former:
         return 0
     supersede_former(connection, former)
-    gone = withdrawn(connection, delivery, former)
+    gone = count_withdrawn(connection, delivery, former)
     if gone:
         what = ("row of its former delivery is", "rows of its former deliveries are")
         message = "%s: %s not in it; the rows stay"
         missing, event = counted(gone, *what), Event.ROWS_WITHDRAWN
-        logger.warning(message, delivery.given["name"], missing, extra=event.extra)
+        logger.warning(message, delivery.parameters["name"], missing, extra=event.extra)
     return gone
 
 
@@ -521,7 +449,7 @@ def _warn_of_content(
         message = "%s: %s of the same identifier with other values"
         rows, event = counted(conflicting, *what), Event.ROWS_CONFLICTING
         logger.warning(message, file.name, rows, extra=event.extra)
-    if counts.read and (other := ledger.same_content(connection, file.name, sha256)):
+    if counts.read and (other := same_content(connection, file.name, sha256)):
         message = "%s: has the same content as %s, and may put old values back"
         logger.warning(message, file.name, other, extra=Event.CONTENT_REPEATED.extra)
 

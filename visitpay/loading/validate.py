@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from visitpay.errors import FileChangedError, FileError
-from visitpay.landing import local as landing
-from visitpay.landing.local import LandedFile, Landing
+from visitpay.landing.local import open_landed
+from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import entity_named
 from visitpay.parsing.parser import DAY_FIRST, Parser
 
@@ -44,7 +44,7 @@ def check(landed: Landing) -> Iterator[CheckedFile]:
 
 
 def _read(checked: CheckedFile) -> None:
-    with landing.reading(checked.file) as source:
+    with open_landed(checked.file) as source:
         parser = Parser(source, entity_named(checked.file.entity))
         for batch in parser.batches():
             checked.rows_read += batch.rows_read
@@ -53,5 +53,5 @@ def _read(checked: CheckedFile) -> None:
             first = batch.rejects.head(room).select("line_number", "reason", "column_name")
             checked.examples.extend(first.rows())
         source.require_unchanged()
-    if parser.is_day_first and not parser.layout.is_mended:
+    if parser.is_day_first and not parser.layout.is_resubmission:
         checked.error = DAY_FIRST

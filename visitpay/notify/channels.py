@@ -7,7 +7,7 @@ from functools import partial
 
 from apprise import Apprise, NotifyFormat, NotifyType
 
-from visitpay.notify.timeouts import within
+from visitpay.notify.timeouts import run_within
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def send(channels: Mapping[int, Apprise], title: str, body: str, *, good: bool =
     """Tell all channels at once; gives whether any took it, and warns of each that did not."""
     kind = NotifyType.SUCCESS if good else NotifyType.WARNING
     works = [partial(_notify, each, title, body, kind) for each in channels.values()]
-    taken = within(SECONDS, works)
+    taken = run_within(SECONDS, works)
     for (number, channel), took in zip(channels.items(), taken, strict=True):
         if not took:
             name = channel[0].service_name

@@ -7,9 +7,9 @@ from urllib.error import HTTPError
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import Request, urlopen
 
-from visitpay import __version__
 from visitpay.errors import ConfigurationError
-from visitpay.notify.timeouts import within
+from visitpay.notify.timeouts import run_within
+from visitpay.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ SECONDS = 5.0
 """For so long a ping may keep a load waiting."""
 
 
-class Pinger:
+class Heartbeat:
     """Whoever expects to hear that a load began, and how it ended.
 
     The URL is a secret: it is never told.
@@ -43,7 +43,7 @@ class Pinger:
     def _ping(self, signal: str) -> None:
         """Send one; costs a warning, the first time that it does not get through."""
         url = self._url._replace(path=self._url.path.rstrip("/") + signal).geturl()
-        (trouble,) = within(SECONDS, [partial(_get, url)])
+        (trouble,) = run_within(SECONDS, [partial(_get, url)])
         if trouble != "" and not self._warned:
             logger.warning("the ping did not get through: %s", trouble or "no answer in time")
             self._warned = True

@@ -13,7 +13,7 @@ SECONDS = 3600
 """The same message is not told again before."""
 
 
-class Lately:
+class LastAlert:
     """A small private file that remembers the last message; it holds a hash, and no word of it.
 
     Where it cannot be read or written, nothing was told lately.

@@ -13,11 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
-from visitpay.landing.local import LandedFile, printable
-from visitpay.ledger import files as ledger
-from visitpay.ledger.files import Counts
-from visitpay.loading.run import OK
-from visitpay.models import FAILED, LOADED, OPEN, LoadFile, LoadRun, RejectedRow
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import Counts, failed_files
+from visitpay.ledger.history import checkpoint
+from visitpay.models import LoadFile, LoadRun, RejectedRow
+from visitpay.text import printable
+from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +31,23 @@ _ROWS = (
     select(
         LoadFile.entity, *(func.sum(getattr(LoadFile, f"rows_{outcome}")) for outcome in _OUTCOMES)
     )
-    .where(LoadFile.status == LOADED)
+    .where(LoadFile.status == FileStatus.LOADED)
     .group_by(LoadFile.entity)
     .order_by(LoadFile.entity)
 )
-_LOADED = select(func.count()).select_from(LoadFile).where(LoadFile.status == LOADED)
+_LOADED = select(func.count()).select_from(LoadFile).where(LoadFile.status == FileStatus.LOADED)
 _OPEN = (
     select(RejectedRow.entity, RejectedRow.reason, func.count())
-    .where(RejectedRow.status == OPEN)
+    .where(RejectedRow.status == RejectStatus.OPEN)
     .group_by(RejectedRow.entity, RejectedRow.reason)
     .order_by(RejectedRow.entity, RejectedRow.reason)
 )
-_LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == OK)
+_LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == RunStatus.OK)
 
 
 def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
     """Give what the books say, and how many of the landed files failed."""
-    checkpoint = ledger.checkpoint(connection, datetime.now(UTC))
+    fed_until = checkpoint(connection, datetime.now(UTC))
     success = connection.scalar(_LAST_SUCCESS)
     rows = CounterMetricFamily(
         "visitpay_rows", "Rows of all loaded files.", labels=("entity", "outcome")
@@ -57,8 +58,8 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
     known = GaugeMetricFamily(
         "visitpay_files", "Files loaded ever, and files that failed and wait.", labels=("status",)
     )
-    known.add_metric((LOADED,), connection.scalar(_LOADED) or 0)
-    known.add_metric((FAILED,), len(ledger.failed(connection, files)))
+    known.add_metric((FileStatus.LOADED,), connection.scalar(_LOADED) or 0)
+    known.add_metric((FileStatus.FAILED,), len(failed_files(connection, files)))
     rejects = GaugeMetricFamily(
         "visitpay_rejects_open", "Rejected rows that are open.", labels=("entity", "reason")
     )
@@ -71,7 +72,7 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
         GaugeMetricFamily(
             "visitpay_checkpoint_timestamp_seconds",
             "The newest time, not in the future, in the name of a loaded file of the feed.",
-            _seconds(checkpoint),
+            _seconds(fed_until),
         ),
         GaugeMetricFamily(
             "visitpay_last_success_timestamp_seconds",

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
-from visitpay.landing.local import Landing, printable
+from visitpay.landing.place import Landing
 from visitpay.ledger import changing
-from visitpay.ledger import files as ledger
-from visitpay.ledger.changing import FILE_CHANGING
-from visitpay.loading.run import OK, TO_APPROVE
-from visitpay.models import FAILED, HELD, OPEN, LoadFile, LoadRun, Problem, RejectedRow
+from visitpay.ledger.changing import FILE_CHANGING, keeps_changing
+from visitpay.ledger.files import failed_files
+from visitpay.loading.types import TO_APPROVE
+from visitpay.models import LoadFile, LoadRun, Problem, RejectedRow
 from visitpay.quality import checks as quality
-from visitpay.text import counted, minute
+from visitpay.text import counted, minute, printable
+from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 
 FILE_FAILED = "file_failed"
 NAME_NEARLY_RIGHT = "name_nearly_right"
@@ -33,8 +34,8 @@ _OVER = {
 }
 
 _UNTIL = {
-    FAILED: "each load tries it until it is corrected or taken away",
-    HELD: TO_APPROVE,
+    FileStatus.FAILED: "each load tries it until it is corrected or taken away",
+    FileStatus.HELD: TO_APPROVE,
 }
 
 _LINES = 20
@@ -43,7 +44,7 @@ _REJECTED = (
     select(RejectedRow.entity, func.count())
     .join_from(RejectedRow, LoadFile)
     .join(LoadRun)
-    .where(RejectedRow.status == OPEN, LoadRun.status != OK)
+    .where(RejectedRow.status == RejectStatus.OPEN, LoadRun.status != RunStatus.OK)
     .group_by(RejectedRow.entity)
     .order_by(RejectedRow.entity)
 )
@@ -63,7 +64,7 @@ def _known(now: datetime) -> Select[int, str, str, int, datetime | None]:
     )
 
 
-class Found(NamedTuple):
+class CurrentProblem(NamedTuple):
     """A problem as it stands now."""
 
     name: str
@@ -72,7 +73,7 @@ class Found(NamedTuple):
     message: str
 
 
-class Known(NamedTuple):
+class RecordedProblem(NamedTuple):
     """A problem that is on record; `told_at` is None as long as nobody could be told."""
 
     id: int
@@ -82,7 +83,7 @@ class Known(NamedTuple):
     told_at: datetime | None
 
 
-class Turn(StrEnum):
+class Transition(StrEnum):
     """What became of a problem since a person was told of it."""
 
     NEW = "new"
@@ -93,40 +94,40 @@ class Turn(StrEnum):
     """Over before anyone was told."""
 
     @property
-    def is_news(self) -> bool:
+    def worth_telling(self) -> bool:
         """Whether a person is told of it."""
-        return self in {Turn.NEW, Turn.WORSE, Turn.OVER}
+        return self in {Transition.NEW, Transition.WORSE, Transition.OVER}
 
 
 @dataclass(frozen=True)
 class Change:
     """A problem of which something is to be told, or written down."""
 
-    turn: Turn
-    now: Found
+    turn: Transition
+    now: CurrentProblem
     entry: int | None = None
     """Its id, if it is on record."""
 
 
 def find(
     connection: Connection, landed: Landing, now: datetime, expect: str | None = None
-) -> list[Found]:
+) -> list[CurrentProblem]:
     """Give what needs a person: files, names, days, and rows of runs that rejected too many.
 
     Rows that a run was told to tolerate are not among them; those of a run that was killed are. For
     `expect` see `quality.findings`.
     """
     failed = [
-        Found(
+        CurrentProblem(
             FILE_FAILED,
             each.name,
             1,
             f"{each.name}: {each.error}; {_UNTIL[each.status]}",
         )
-        for each in ledger.failed(connection, landed.files)
+        for each in failed_files(connection, landed.files)
     ]
     rejected = [
-        Found(
+        CurrentProblem(
             ROWS_REJECTED,
             entity,
             rows,
@@ -137,49 +138,53 @@ def find(
     ]
     return [
         *failed,
-        *map(_misnamed, landed.near_misses, map(landed.strange.__getitem__, landed.near_misses)),
-        *map(_changing, changing.lasting(connection, landed.names, now)),
+        *map(
+            _misnamed, landed.near_misses, map(landed.unrecognised.__getitem__, landed.near_misses)
+        ),
+        *map(_changing, keeps_changing(connection, landed.names, now)),
         *_missing(connection, landed, now, expect),
         *rejected,
     ]
 
 
-def _misnamed(name: str, why: str) -> Found:
+def _misnamed(name: str, why: str) -> CurrentProblem:
     shown = printable(name)
     message = f"{shown}: not loaded, its name is not right: {why}; rename it, or take it away"
-    return Found(NAME_NEARLY_RIGHT, shown, 1, message)
+    return CurrentProblem(NAME_NEARLY_RIGHT, shown, 1, message)
 
 
-def _changing(file: changing.Changing) -> Found:
+def _changing(file: changing.Changing) -> CurrentProblem:
     message = f"changed in every run since {minute(file.since)} UTC; see who writes it"
-    return Found(FILE_CHANGING, file.name, 1, f"{file.name}: not loaded, {message}")
+    return CurrentProblem(FILE_CHANGING, file.name, 1, f"{file.name}: not loaded, {message}")
 
 
 def _missing(
     connection: Connection, landed: Landing, now: datetime, expect: str | None
-) -> Iterator[Found]:
+) -> Iterator[CurrentProblem]:
     if expect is None:
         return
     others = quality.CHECKS.keys() - {FEED_MISSING}
     for each in quality.findings(connection, now, expect, others, landed.files):
         message = f"{each.subject}: {each.message}; see whether the hospital sent its feed"
-        yield Found(FEED_MISSING, each.subject, each.count, message)
+        yield CurrentProblem(FEED_MISSING, each.subject, each.count, message)
 
 
-def decide(known: Iterable[Known], found: Iterable[Found]) -> list[Change]:
+def decide(known: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) -> list[Change]:
     """Say what is to be told and written down: what is new, worse than a person knows, or over."""
     before = {(each.name, each.subject): each for each in known}
     changes = []
     for now in found:
         was = before.pop((now.name, now.subject), None)
         if was is None or was.told_at is None:
-            changes.append(Change(Turn.NEW, now, was and was.id))
+            changes.append(Change(Transition.NEW, now, was and was.id))
         elif now.size != was.size:
-            turn = Turn.WORSE if now.size > was.size else Turn.BETTER
+            turn = Transition.WORSE if now.size > was.size else Transition.BETTER
             changes.append(Change(turn, now, was.id))
     for gone in before.values():
-        now = Found(gone.name, gone.subject, 0, f"{gone.subject}: {_OVER[gone.name]}")
-        changes.append(Change(Turn.OVER if gone.told_at else Turn.FORGOTTEN, now, gone.id))
+        now = CurrentProblem(gone.name, gone.subject, 0, f"{gone.subject}: {_OVER[gone.name]}")
+        changes.append(
+            Change(Transition.OVER if gone.told_at else Transition.FORGOTTEN, now, gone.id)
+        )
     return changes
 
 
@@ -187,7 +192,7 @@ def changes_of(
     connection: Connection, landed: Landing, now: datetime, expect: str | None = None
 ) -> list[Change]:
     """Compare what needs a person `now` (UTC) with what is on record; takes what `find` takes."""
-    known = (Known(*each) for each in connection.execute(_known(now)))
+    known = (RecordedProblem(*each) for each in connection.execute(_known(now)))
     return decide(known, find(connection, landed, now, expect))
 
 
@@ -204,7 +209,7 @@ def record(
     Done again, it changes nothing: its commit may have arrived though the answer did not.
     """
     for change in changes_of(connection, landed, moment, expect):
-        if told or change.turn in {Turn.NEW, Turn.BETTER, Turn.FORGOTTEN}:
+        if told or change.turn in {Transition.NEW, Transition.BETTER, Transition.FORGOTTEN}:
             _write(connection, change, moment, moment if told else None)
 
 
@@ -212,9 +217,9 @@ def _write(
     connection: Connection, change: Change, moment: datetime, told_at: datetime | None
 ) -> None:
     values: dict[str, object]
-    if change.turn in {Turn.OVER, Turn.FORGOTTEN}:
+    if change.turn in {Transition.OVER, Transition.FORGOTTEN}:
         values = {"closed_at": moment}
-    elif change.turn is Turn.BETTER:
+    elif change.turn is Transition.BETTER:
         values = {"size": change.now.size}
     else:
         values = {"size": change.now.size, "message": change.now.message, "told_at": told_at}

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def within(seconds: float, works: Sequence[Callable[[], T]]) -> list[T | None]:
+def run_within(seconds: float, works: Sequence[Callable[[], T]]) -> list[T | None]:
     """Do all works at once; gives what each gave, None for one that takes longer.
 
     That one is left to itself, and does not keep the process alive. No work may raise.

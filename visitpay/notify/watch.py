@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visitpay.database.session import Hold
+from visitpay.database.session import ExclusiveSession
 from visitpay.errors import ConfigurationError, DatabaseError, StoppedError, VisitPayError
-from visitpay.landing.local import Landing, printable
-from visitpay.private_files import may_write_over
+from visitpay.landing.place import Landing
+from visitpay.private_files import may_replace
+from visitpay.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from apprise import Apprise
     from prometheus_client import Metric
 
-    from visitpay.notify.heartbeat import Pinger
-    from visitpay.notify.last_alert import Lately
+    from visitpay.notify.heartbeat import Heartbeat
+    from visitpay.notify.last_alert import LastAlert
 
 logger = logging.getLogger(__name__)
 
 
-class Watch:
+class LoadWatch:
     """The watch over one load: people, a dead man's switch, Prometheus, each where it is set.
 
     None of them can fail the load, nor hold it up for long: a setting that cannot be used costs a
@@ -37,7 +38,7 @@ class Watch:
         alert_urls: str = "",
         ping_url: str = "",
         metrics_file: Path | None = None,
-        lately: "Lately | None" = None,
+        lately: "LastAlert | None" = None,
         expect: str | None = None,
     ) -> None:
         """Say who is to be told.
@@ -47,7 +48,7 @@ class Watch:
         """
         self._lately, self._expect = lately, expect
         self._channels, troubles = open_channels(alert_urls)
-        self._pinger, of_pinger = open_pinger(ping_url)
+        self._pinger, of_pinger = open_heartbeat(ping_url)
         self._metrics_file, of_metrics = open_metrics(metrics_file)
         for trouble in troubles + of_pinger + of_metrics:
             logger.warning("not used, the load goes on without it: %s", trouble)
@@ -61,7 +62,7 @@ class Watch:
         if self._pinger:
             self._pinger.begin()
 
-    def look(self, hold: Hold, landed: Landing) -> None:
+    def after_load(self, hold: ExclusiveSession, landed: Landing) -> None:
         """Look at what the load left, as long as it has its hold, and tell what is new."""
         self._over = True
         try:
@@ -70,7 +71,7 @@ class Watch:
             if self._metrics_file:
                 from visitpay.notify import metrics
 
-                self._books = hold.unit(partial(metrics.of_books, files=landed.files))
+                self._books = hold.transact(partial(metrics.of_books, files=landed.files))
         except DatabaseError as error:
             logger.warning("all is loaded, but not all could be told of it: %s", error)
 
@@ -86,19 +87,20 @@ class Watch:
         if self._pinger:
             self._pinger.end(exit_status)
 
-    def _tell(self, hold: Hold, landed: Landing) -> None:
+    def _tell(self, hold: ExclusiveSession, landed: Landing) -> None:
         from visitpay.notify import channels, problems
+        from visitpay.notify.problems import Transition
 
         seen = (landed, datetime.now(UTC), self._expect)
-        changes = hold.unit(lambda each: problems.changes_of(each, *seen))
-        news = [change for change in changes if change.turn.is_news]
+        changes = hold.transact(lambda each: problems.changes_of(each, *seen))
+        news = [change for change in changes if change.turn.worth_telling]
         told = bool(news) and channels.send(
             self._channels,
             *problems.summary(news),
-            good=all(change.turn is problems.Turn.OVER for change in news),
+            good=all(change.turn is Transition.OVER for change in news),
         )
         if changes:
-            hold.unit(lambda each: problems.record(each, *seen, told=told))
+            hold.transact(lambda each: problems.record(each, *seen, told=told))
 
     def _tell_of(self, error: Exception) -> None:
         from visitpay.notify import channels, problems
@@ -126,14 +128,14 @@ def open_channels(urls: str) -> "tuple[Mapping[int, Apprise], list[str]]":
     return channels, [told.format(number) for number in unusable]
 
 
-def open_pinger(url: str) -> "tuple[Pinger | None, list[str]]":
+def open_heartbeat(url: str) -> "tuple[Heartbeat | None, list[str]]":
     """Give who is pinged, if anyone is, or what is wrong with its URL."""
     if not url.strip():
         return None, []
-    from visitpay.notify.heartbeat import Pinger
+    from visitpay.notify.heartbeat import Heartbeat
 
     try:
-        return Pinger(url), []
+        return Heartbeat(url), []
     except ConfigurationError as error:
         return None, [str(error)]
 
@@ -147,6 +149,6 @@ def open_metrics(path: Path | None) -> tuple[Path | None, list[str]]:
             message = "--metrics-file needs prometheus-client; run: pip install 'visitpay[metrics]'"
             return None, [message]
         with suppress(OSError):  # writing it will say what is wrong
-            if not may_write_over(path, BEGIN):
+            if not may_replace(path, BEGIN):
                 return None, [f"{printable(str(path))} holds no metrics, and is not written over"]
     return path, []

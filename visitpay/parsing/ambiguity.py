@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from visitpay.models import fed_columns, key_of
+from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
 
 _LEADING_NUMBER = re.compile(r' *"? *[+-]?([0-9]+)')
@@ -19,7 +19,7 @@ _WIDEST = 32
 """Cells of a row that is read in every way: each way costs as much memory as the row."""
 
 
-def other_readings(
+def alternative_readings(
     rows: pl.DataFrame, uneven: pl.DataFrame, layout: Layout
 ) -> Iterator[tuple[int, str]]:
     """Give the lines of good rows as they may have been meant: their number, and their text.
@@ -28,7 +28,7 @@ def other_readings(
     and beside them (both `source_line`, `raw`).
     """
     good = dict(rows.select("source_line", "raw").iter_rows())
-    columns = zip(fed_columns(layout.entity), layout.positions, strict=True)
+    columns = zip(file_columns(layout.entity), layout.positions, strict=True)
     ends_empty = all(column.nullable for column, place in columns if place == layout.width - 1)
     for line, raw in uneven.select("source_line", "raw").iter_rows():
         if layout.delimiter not in raw:
@@ -53,7 +53,7 @@ def _of_one_line(
 
 def _starts_like(row: str, piece: str, layout: Layout) -> bool:
     """Say whether a line of one cell starts with a key: then it is what is left of another row."""
-    if layout.positions[fed_columns(layout.entity).index(key_of(layout.entity))]:
+    if layout.positions[file_columns(layout.entity).index(key_column(layout.entity))]:
         return False
     key, found = _LEADING_NUMBER.match(row), _LEADING_NUMBER.match(piece)
     return key is not None and found is not None and len(found[1]) >= len(key[1])

@@ -10,7 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from visitpay.errors import FileError
-from visitpay.models import fed_columns
+from visitpay.parsing.columns import file_columns
 from visitpay.parsing.layout import DELIMITERS, Layout
 from visitpay.parsing.quoting import csv_cells, leaves_open, unquoted
 from visitpay.text import counted
@@ -116,7 +116,7 @@ class Closing:
         joined = any(self._is_row(before + between + line) for between in ("", delimiter))
         if before and joined and not self._is_row(before):
             return True
-        columns = zip(fed_columns(self._layout.entity), self._layout.positions, strict=True)
+        columns = zip(file_columns(self._layout.entity), self._layout.positions, strict=True)
         begins = any(column.type.python_type is str for column, place in columns if not place)
         return begins and line.count(delimiter) >= self._layout.width - 1
 

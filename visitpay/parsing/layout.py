@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visitpay.errors import FileError
-from visitpay.landing.local import printable
-from visitpay.models import REJECT_HEADERS, Entity, fed_columns, header_of, key_of
+from visitpay.feed import REJECT_HEADERS
+from visitpay.models import Entity
+from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.quoting import unquoted
+from visitpay.text import printable
 
 DELIMITERS = "\t,|;"
 _LEGIBLE = {"\t": "tabs", ",": "commas", "|": "pipes", ";": "semicolons"}
@@ -62,7 +64,7 @@ class Layout:
             message = f"line 1 lacks the columns {', '.join(missing)}; {remedy}"
             raise FileError(message)
         names = _names(header, delimiter)
-        wanted = [header_of(column) for column in fed_columns(entity)]
+        wanted = [file_header(column) for column in file_columns(entity)]
         if doubled := [name for name in wanted if names.count(name.lower()) > 1]:
             message = f"line 1 names {', '.join(doubled)} more than once; one of them must go"
             raise FileError(message)
@@ -75,13 +77,13 @@ class Layout:
         _require_fit(first, delimiter, width, nameless)
         positions = tuple(names.index(name.lower()) for name in wanted)
         if rows is not None:
-            key = positions[fed_columns(entity).index(key_of(entity))]
+            key = positions[file_columns(entity).index(key_column(entity))]
             _require_no_row(names[:width], first, delimiter, key)
-        cells = None if is_resubmission(names) else _cells_of_most(first, delimiter)
+        cells = None if has_reject_headers(names) else _cells_of_most(first, delimiter)
         if cells is None or cells < width:
             cells = len(names)
         trailer = delimiter * (cells - width)
-        ours = REJECT_HEADERS if is_resubmission(names) else ()
+        ours = REJECT_HEADERS if has_reject_headers(names) else ()
         known = {each.lower() for each in (*wanted, *ours)}
         return cls(
             entity=entity,
@@ -94,9 +96,9 @@ class Layout:
         )
 
     @property
-    def is_mended(self) -> bool:
+    def is_resubmission(self) -> bool:
         """Whether the file holds exported rejects."""
-        return is_resubmission(_names(self.header, self.delimiter))
+        return has_reject_headers(_names(self.header, self.delimiter))
 
     @property
     def cells(self) -> int:
@@ -106,10 +108,10 @@ class Layout:
 
 def is_export(header: str) -> bool:
     """Whether a header is one of exported rejects, whatever its delimiter."""
-    return any(is_resubmission(_names(header, each)) for each in DELIMITERS)
+    return any(has_reject_headers(_names(header, each)) for each in DELIMITERS)
 
 
-def is_resubmission(names: Sequence[str]) -> bool:
+def has_reject_headers(names: Sequence[str]) -> bool:
     """Whether the names of a header, in any letter case, begin with all that an export adds."""
     ahead = [each.lower() for each in names[: len(REJECT_HEADERS)]]
     return ahead == [each.lower() for each in REJECT_HEADERS]
@@ -120,10 +122,13 @@ def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
     for number, row in enumerate(rows, 2):
         if any(not _missing(entity, row, each) for each in DELIMITERS):
             return f"line {number} has them all: take away what stands before it"
-    columns = fed_columns(entity)
+    columns = file_columns(entity)
     for delimiter in DELIMITERS:
         cells = header.split(delimiter)
-        if len(cells) == len(columns) and cells[columns.index(key_of(entity))].strip(" ").isdigit():
+        if (
+            len(cells) == len(columns)
+            and cells[columns.index(key_column(entity))].strip(" ").isdigit()
+        ):
             return "it looks like a row, and the header is missing: the whole file is needed again"
     return "the whole file is needed again"
 
@@ -192,10 +197,10 @@ def _shown(name: str) -> str:
 
 def _missing(entity: type[Entity], header: str, delimiter: str) -> list[str]:
     names = _names(header, delimiter)
-    headers = (header_of(column) for column in fed_columns(entity))
+    headers = (file_header(column) for column in file_columns(entity))
     return [name for name in headers if name.lower() not in names]
 
 
 def listed(entity: type[Entity]) -> str:
     """Give the headers that a file of the entity must have, for a message."""
-    return ", ".join(header_of(column) for column in fed_columns(entity))
+    return ", ".join(file_header(column) for column in file_columns(entity))

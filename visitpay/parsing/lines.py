@@ -4,11 +4,11 @@ import codecs
 import io
 from collections.abc import Iterator
 from itertools import chain
+from typing import Protocol
 
 import polars as pl
 
-from visitpay.landing.local import Source
-from visitpay.parsing.values import none_of
+from visitpay.parsing.values import no_rows_mask
 
 MAX_LINE_BYTES = 1 << 20
 KEPT_OF_LONG_LINE = 1 << 10
@@ -25,6 +25,13 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+
+
+class Source(Protocol):
+    """Bytes to read, a block at a time; empty at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes."""
 
 
 def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
@@ -97,7 +104,7 @@ def numbered(block: bytes, first_number: int) -> pl.DataFrame:
     # An empty line ahead: polars would take a first line like "x^" for compressed data.
     lines = pl.read_lines(io.BytesIO(b"\n" + block), name="raw").slice(1)
     lengths = lines["raw"].str.len_bytes()
-    strange = none_of(lengths)
+    strange = no_rows_mask(lengths)
     if broken:
         lengths = lengths.scatter(list(broken), list(broken.values()))
         strange = strange.scatter(list(broken), values=True)

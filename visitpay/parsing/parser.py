@@ -13,31 +13,21 @@ from operator import or_
 import polars as pl
 
 from visitpay.errors import FileError
-from visitpay.landing.local import Source
-from visitpay.models import Entity, fed_columns, header_of, key_of
-from visitpay.parsing.ambiguity import other_readings
+from visitpay.models import Entity
+from visitpay.parsing.ambiguity import alternative_readings
 from visitpay.parsing.closing import Closing
+from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.layout import Layout, listed
-from visitpay.parsing.lines import numbered, whole_lines
+from visitpay.parsing.lines import Source, numbered, whole_lines
 from visitpay.parsing.quoting import csv_cells, keep_together, pieces_of_cells, trimmed
 from visitpay.parsing.signatures import Remembered, foreign
-from visitpay.parsing.values import Slashes, convert, kind_of, none_of
+from visitpay.parsing.values import Slashes, convert, kind_of, no_rows_mask
+from visitpay.vocabulary import Reason
 
 BLOCK_BYTES = 2 << 20
+
 BYTES_TO_FIT = 1 << 13
 """Of the rows, so much is held against the header."""
-
-REASONS = (
-    "malformed",
-    "invalid_encoding",
-    "line_too_long",
-    "missing_value",
-    "invalid_integer",
-    "invalid_date",
-    "invalid_amount",
-    "missing_reference",
-)
-"""Why a row is put aside; a row has one reason, the first that applies."""
 
 REJECT_SCHEMA = pl.Schema(
     {
@@ -56,6 +46,7 @@ DAY_FIRST = (
 """What is wrong with a file that `is_day_first`."""
 
 NO_REJECTS = REJECT_SCHEMA.to_frame()
+
 NO_LINES = pl.Schema({"source_line": pl.Int64, "raw": pl.String}).to_frame()
 
 
@@ -121,7 +112,7 @@ class Parser:
         for block in keep_together(blocks, self.layout.delimiter):
             lines = numbered(block, line_number)
             line_number += len(lines)
-            batch = without_doubtful(parse(lines, self.layout, slashes=self._slashes), self.layout)
+            batch = reject_ambiguous(parse(lines, self.layout, slashes=self._slashes), self.layout)
             rows_read += batch.rows_read
             yield batch
         closing.require_fit(rows_read)
@@ -162,8 +153,8 @@ def parse(
         uneven = cells.filter(text).select("source_line", "raw")
     columns = [cells["source_line"], cells["raw"]]
     bare = not cells["raw"].str.contains('[" ]').any()
-    for column in fed_columns(layout.entity):
-        kind, header = kind_of(column), header_of(column)
+    for column in file_columns(layout.entity):
+        kind, header = kind_of(column), file_header(column)
         cut = cells[column.name]
         cut = cut if bare else trimmed(cut)
         if slashes and kind.dtype == pl.Date:
@@ -176,7 +167,7 @@ def parse(
             faults.append(("missing_value", header, values.is_null() & ~invalid))
     frame = pl.DataFrame(columns)
     faults = [fault for fault in faults if fault[2].any()]
-    key = key_of(layout.entity).name
+    key = key_column(layout.entity).name
     if not faults:
         return Batch(_in_order(frame, key), NO_REJECTS, uneven, len(frame))
     bad = reduce(or_, (mask for _, _, mask in faults))
@@ -192,18 +183,18 @@ def parse(
     return Batch(rows, rejects, uneven, len(frame))
 
 
-def without_doubtful(batch: Batch, layout: Layout) -> Batch:
+def reject_ambiguous(batch: Batch, layout: Layout) -> Batch:
     """Put the rows of a batch that read well in another way too (`doubts`) among its rejects."""
     if batch.uneven.is_empty():
         return batch
     rows, lines = batch.rows, batch.uneven["source_line"]
     near = pl.concat([lines - 1, lines, lines + 1]).implode()
     beside = rows.filter(rows["source_line"].is_in(near))
-    readings = list(other_readings(beside, batch.uneven, layout))
+    readings = list(alternative_readings(beside, batch.uneven, layout))
     if not readings:
         return batch
     others = pl.DataFrame(readings, {"source_line": pl.Int64, "raw": pl.String}, orient="row")
-    names = [column.name for column in fed_columns(layout.entity)]
+    names = [column.name for column in file_columns(layout.entity)]
     different = parse_again(others, layout).rows.join(
         beside, on=["source_line", *names], how="anti", nulls_equal=True
     )
@@ -212,7 +203,7 @@ def without_doubtful(batch: Batch, layout: Layout) -> Batch:
         return batch
     rejects = rows.filter(doubtful).select(
         line_number="source_line",
-        record_key=key_of(layout.entity).name,
+        record_key=key_column(layout.entity).name,
         reason=pl.lit("malformed"),
         column_name=pl.lit(None, pl.String),
         raw="raw",
@@ -229,7 +220,7 @@ def _without_keys_of_short(rejects: pl.DataFrame, layout: Layout) -> pl.DataFram
     quoted = rejects["raw"].str.contains(
         rf'(?:^|[{layout.delimiter}]) *"(?:[^"]|"")*[{layout.delimiter}]'
     )
-    short = none_of(quoted)
+    short = no_rows_mask(quoted)
     if quoted.any():
         places = quoted.arg_true()
         raw = rejects["raw"].gather(places)
@@ -246,7 +237,7 @@ def _in_order(rows: pl.DataFrame, key: str) -> pl.DataFrame:
 def _verdict(faults: list[tuple[str, str | None, pl.Series]]) -> list[pl.Expr]:
     """Say of each row the first reason that applies and, within it, the first column."""
     reason, column = pl.lit(None, pl.String), pl.lit(None, pl.String)
-    ranked = sorted(faults, key=lambda fault: REASONS.index(fault[0]))
+    ranked = sorted(faults, key=lambda fault: list(Reason).index(Reason(fault[0])))
     for name, header, mask in reversed(ranked):
         reason = pl.when(mask).then(pl.lit(name)).otherwise(reason)
         column = pl.when(mask).then(pl.lit(header, pl.String)).otherwise(column)
@@ -271,7 +262,7 @@ def split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         layout.delimiter, layout.width - 1
     )
     cut = fields.struct.unnest().get_columns()
-    names = [column.name for column in fed_columns(layout.entity)]
+    names = [column.name for column in file_columns(layout.entity)]
     cells = (lines if every else lines.filter(even)).hstack(
         [cut[place].alias(name) for name, place in zip(names, layout.positions, strict=True)]
     )
@@ -296,7 +287,7 @@ def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
     them may be another column's.
     """
     delimiter, width, positions = layout.delimiter, layout.width, layout.positions
-    key = fed_columns(layout.entity).index(key_of(layout.entity))
+    key = file_columns(layout.entity).index(key_column(layout.entity))
 
     def fits(cells: list[str]) -> bool:
         beyond = delimiter.join(cells[width:])

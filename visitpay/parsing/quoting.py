@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 
 import polars as pl
 
-from visitpay.parsing.values import none_of
+from visitpay.parsing.values import no_rows_mask
 
 MAX_CELL_ACROSS_LINES = 1 << 16
 """Bytes of a cell whose pieces are known as such."""
@@ -66,7 +66,7 @@ def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series
     A piece may be a good row by chance. It is one if it stands at an end of a stretch of lines in
     which a quote opens in the first and closes in the last, all between are bad, and so is an end.
     """
-    pieces = none_of(raw)
+    pieces = no_rows_mask(raw)
     places = raw.str.contains('"', literal=True).arg_true()
     quoted = raw.gather(places)
     opening = places.filter(quoted.str.contains(rf"^{_opening(delimiter)}$"))

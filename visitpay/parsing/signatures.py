@@ -7,8 +7,9 @@ and nothing that stands in it.
 import codecs
 import re
 
-from visitpay.landing.local import Source
-from visitpay.models import ENTITIES, header_of, key_of
+from visitpay.models import ENTITIES
+from visitpay.parsing.columns import file_header, key_column
+from visitpay.parsing.lines import Source
 
 _BYTES_TO_TELL = 1 << 12
 
@@ -91,7 +92,7 @@ def foreign(start: bytes) -> str | None:
 
 def _is_ebcdic(start: bytes) -> bool:
     text = start.decode("cp037").lower()
-    return any(header_of(key_of(entity)).lower() in text for entity in ENTITIES)
+    return any(file_header(key_column(entity)).lower() in text for entity in ENTITIES)
 
 
 def _text(start: bytes) -> bytes:

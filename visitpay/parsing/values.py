@@ -36,7 +36,7 @@ _AMOUNT = re.compile(
 
 
 @dataclass(frozen=True)
-class Kind:
+class ColumnKind:
     """How the cells of a column become values, and what to say of those that cannot."""
 
     reason: str | None
@@ -70,17 +70,17 @@ class Slashes:
         )
 
 
-def kind_of(column: Column[Any]) -> Kind:
+def kind_of(column: Column[Any]) -> ColumnKind:
     """Give the kind of a column of the model; raises KeyError for a type that no kind reads."""
     return _KINDS[column.type.python_type](column.type)
 
 
-def none_of(rows: pl.Series) -> pl.Series:
+def no_rows_mask(rows: pl.Series) -> pl.Series:
     """Give a mask that marks none of some rows."""
     return pl.Series([False]).new_from_index(0, len(rows))
 
 
-def convert(cells: pl.Series, kind: Kind) -> tuple[pl.Series, pl.Series]:
+def convert(cells: pl.Series, kind: ColumnKind) -> tuple[pl.Series, pl.Series]:
     """Turn a column of trimmed cells into values, and say which cells hold something else.
 
     The values are null where there is none; money is in whole cents (10^-scale of its column).
@@ -135,19 +135,21 @@ def parse_amount(cell: str, scale: int = 2, whole_digits: int = 12) -> int | Non
     return -units if match["open"] or signs == "-" else units
 
 
-def _integer(_type: object) -> Kind:
+def _integer(_type: object) -> ColumnKind:
     # The cast takes an optional sign and ASCII digits within 64 bits, and nothing else.
-    return Kind("invalid_integer", pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False))
+    return ColumnKind(
+        "invalid_integer", pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False)
+    )
 
 
-def _date(_type: object) -> Kind:
+def _date(_type: object) -> ColumnKind:
     def plain(cells: pl.Series) -> pl.Series:
         return pl.Series([None], dtype=pl.Date).new_from_index(0, len(cells))
 
-    return Kind("invalid_date", pl.Date(), plain, parse_date)
+    return ColumnKind("invalid_date", pl.Date(), plain, parse_date)
 
 
-def _amount(numeric: Numeric[Any]) -> Kind:
+def _amount(numeric: Numeric[Any]) -> ColumnKind:
     scale, precision = numeric.scale or 0, numeric.precision or 0
     if not 0 < scale < precision <= _DIGITS_OF_A_DOUBLE:
         message = f"an amount needs cents and at most {_DIGITS_OF_A_DOUBLE} digits: {numeric!r}"
@@ -164,17 +166,17 @@ def _amount(numeric: Numeric[Any]) -> Kind:
     def exact(cell: str) -> int | None:
         return parse_amount(cell, scale, whole)
 
-    return Kind("invalid_amount", pl.Int64(), plain, exact)
+    return ColumnKind("invalid_amount", pl.Int64(), plain, exact)
 
 
-def _text(_type: object) -> Kind:
+def _text(_type: object) -> ColumnKind:
     def plain(cells: pl.Series) -> pl.Series:
         return cells.set(cells.is_in(NULL_MARKERS), None)
 
-    return Kind(None, pl.String(), plain)
+    return ColumnKind(None, pl.String(), plain)
 
 
-_KINDS: dict[type, Callable[[Any], Kind]] = {
+_KINDS: dict[type, Callable[[Any], ColumnKind]] = {
     int: _integer,
     date: _date,
     Decimal: _amount,

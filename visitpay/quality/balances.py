@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from visitpay.database.session import Hold
+from visitpay.database.session import ExclusiveSession
 from visitpay.models import BalanceComparison, BalanceDifference, Transaction, UTCDateTime, Visit
 
 _LARGEST = 10**14 - 1
@@ -53,7 +53,7 @@ _DIFFERENT = (
 _IS_OPEN = BalanceDifference.closed_at.is_(None)
 _IS_OF_VISIT = BalanceDifference.visit_identifier == Visit.visit_identifier
 
-OPEN = (
+OPEN_DIFFERENCES = (
     select(
         BalanceDifference.visit_identifier,
         BalanceDifference.visit_balance,
@@ -114,8 +114,8 @@ def reconcile(engine: Engine, now: datetime, wait_seconds: float = 60) -> Reconc
     `now` is later than it was the last time. Raises DatabaseError when the database cannot be used
     or is held by a load.
     """
-    with Hold(engine, wait_seconds) as hold:
-        return hold.unit(partial(_reconcile, now))
+    with ExclusiveSession(engine, wait_seconds) as hold:
+        return hold.transact(partial(_reconcile, now))
 
 
 def _reconcile(now: datetime, connection: Connection) -> Reconciliation:

@@ -14,11 +14,10 @@ from statistics import median
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
-from visitpay.landing.local import LandedFile
-from visitpay.ledger import files as ledger
-from visitpay.ledger.files import CLOCKS_APART, Delivered
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
 from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
-from visitpay.quality import balances
+from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
 from visitpay.text import counted
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
@@ -74,7 +73,7 @@ class _Feed:
     def dated(self) -> Mapping[bool, Sequence[Delivered]]:
         """The newest loaded delivery of each name, by whether it is dated in the future."""
         dated: dict[bool, list[Delivered]] = {True: [], False: []}
-        for each in ledger.delivered(self.connection):
+        for each in newest_deliveries(self.connection):
             dated[each.file_datetime > self.now + CLOCKS_APART].append(each)
         return dated
 
@@ -143,11 +142,11 @@ class _Set:
             self.loaded.add(entity)
 
 
-Found = Iterator[tuple[str, int, str]]
+_Observations = Iterator[tuple[str, int, str]]
 """What a check finds: subjects, counts and messages."""
 
 
-def _type_missing(feed: _Feed) -> Found:
+def _type_missing(feed: _Feed) -> _Observations:
     """Find sets of files that are over and lack a type, each told by the day of its first file."""
     types = [entity.__name__ for entity in ENTITIES]
     lacking: Counter[tuple[date, str]] = Counter()
@@ -160,7 +159,7 @@ def _type_missing(feed: _Feed) -> Found:
         yield str(day), times, f"no {entity} file was loaded, though both others"
 
 
-def _feed_missing(feed: _Feed) -> Found:
+def _feed_missing(feed: _Feed) -> _Observations:
     """Find gaps between days on which a feed was expected and came, each named by its first day.
 
     Before anything came it is expected from the day of the first run on.
@@ -179,12 +178,12 @@ def _feed_missing(feed: _Feed) -> Found:
             yield str(gap[0]), len(gap), f"nothing came on {counted(len(gap), 'day')}, to {gap[-1]}"
 
 
-def _file_in_future(feed: _Feed) -> Found:
+def _file_in_future(feed: _Feed) -> _Observations:
     for each in feed.dated[True]:
         yield each.name, 1, "dated in the future; until then its rows are the newest"
 
 
-def _file_in_past(feed: _Feed) -> Found:
+def _file_in_past(feed: _Feed) -> _Observations:
     """Find files long past when they were loaded, of which newer ones had brought rows."""
     newest: dict[str, datetime] = {}
     for each in feed.as_loaded:
@@ -202,7 +201,7 @@ def _file_in_past(feed: _Feed) -> Found:
             newest[each.entity] = max(before, each.file_datetime)
 
 
-def _conflicting_rows(feed: _Feed) -> Found:
+def _conflicting_rows(feed: _Feed) -> _Observations:
     for each in feed.as_loaded:
         if each.rows_conflicting and feed.was_loaded_lately(each):
             rows = counted(each.rows_conflicting, "row")
@@ -213,7 +212,7 @@ def _conflicting_rows(feed: _Feed) -> Found:
             )
 
 
-def _rows_withdrawn(feed: _Feed) -> Found:
+def _rows_withdrawn(feed: _Feed) -> _Observations:
     for each in feed.as_loaded:
         if each.rows_withdrawn and feed.was_loaded_lately(each):
             what = ("row of its former delivery is", "rows of its former deliveries are")
@@ -221,7 +220,7 @@ def _rows_withdrawn(feed: _Feed) -> Found:
             yield each.name, each.rows_withdrawn, f"{rows} not in it; the rows stay"
 
 
-def _content_repeated(feed: _Feed) -> Found:
+def _content_repeated(feed: _Feed) -> _Observations:
     """Find files whose content came before under another name."""
     first: dict[str, Delivered] = {}
     for each in feed.as_loaded:
@@ -230,7 +229,7 @@ def _content_repeated(feed: _Feed) -> Found:
             yield each.name, each.rows_read, f"the same content as {before.name}"
 
 
-def _unusual_rows(feed: _Feed) -> Found:
+def _unusual_rows(feed: _Feed) -> _Observations:
     """Find files with far more, or fewer, rows than those before of their type and weekday."""
     histories: defaultdict[tuple[str, int], deque[int]]
     histories = defaultdict(partial(deque, maxlen=HISTORY))
@@ -244,7 +243,7 @@ def _unusual_rows(feed: _Feed) -> Found:
         history.append(each.rows_read)
 
 
-def _reject_share(feed: _Feed) -> Found:
+def _reject_share(feed: _Feed) -> _Observations:
     """Find types of which the newest delivery had more rejects than those before."""
     histories: defaultdict[str, deque[Delivered]]
     histories = defaultdict(partial(deque, maxlen=HISTORY + 1))
@@ -259,8 +258,8 @@ def _reject_share(feed: _Feed) -> Found:
             yield newest.name, newest.rows_rejected, message
 
 
-def _balance_differs(feed: _Feed) -> Found:
-    if count := balances.count_open(feed.connection):
+def _balance_differs(feed: _Feed) -> _Observations:
+    if count := count_open(feed.connection):
         what = ("balance is not", "balances are not")
         yield "", count, f"{counted(count, *what)} the sum of the transactions"
 
@@ -285,18 +284,18 @@ OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
 """The checks of visits, by name: which visits they find, and what one, or several, do."""
 
 
-def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> Found:
+def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> _Observations:
     query = select(func.count()).select_from(Visit).where(condition)
     if count := feed.connection.scalar(query, {"tomorrow": feed.today + timedelta(days=1)}):
         yield "", count, counted(count, one, many)
 
 
-def _visit_without_transactions(feed: _Feed) -> Found:
+def _visit_without_transactions(feed: _Feed) -> _Observations:
     if all(each.entity != Transaction.__name__ for each in feed.waiting):  # none is still to come
         yield from _visits(*OF_VISITS["visit_without_transactions"], feed)
 
 
-CHECKS: Mapping[str, Callable[[_Feed], Found]] = {
+CHECKS: Mapping[str, Callable[[_Feed], _Observations]] = {
     "type_missing": _type_missing,
     "feed_missing": _feed_missing,
     "file_in_future": _file_in_future,
@@ -348,7 +347,7 @@ def visits(
     tomorrow = now.date() + timedelta(days=1)
     return [
         {"check": name, **row}
-        for name, query in {"balance_differs": balances.OPEN, **queries}.items()
+        for name, query in {"balance_differs": OPEN_DIFFERENCES, **queries}.items()
         if name not in ignore
         for row in connection.execute(query.limit(limit), {"tomorrow": tomorrow}).mappings()
     ]

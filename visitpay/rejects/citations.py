@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import polars as pl
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from visitpay.database.writes import table_of
+from visitpay.database.writes import keys_as_table
 from visitpay.ledger.files import Delivery
-from visitpay.models import OPEN, LoadFile, RejectedRow
+from visitpay.models import LoadFile, RejectedRow
 from visitpay.parsing.layout import Layout
-from visitpay.parsing.parser import REASONS
+from visitpay.vocabulary import Reason, RejectStatus
 
 
 def cited_line(line: str, reject_id: int) -> str:
@@ -29,7 +29,7 @@ def citation_pattern(delimiter: str) -> str:
     """
     cell, around = f"[^{delimiter}]*?", '[" ]*'
     line = "(?P<line>[0-9]+)(?:#(?P<id>[0-9]+))?"
-    cells = (f"(?:{'|'.join(REASONS)})", cell, f"(?P<file>{cell})", line)
+    cells = (f"(?:{'|'.join(Reason)})", cell, f"(?P<file>{cell})", line)
     return "^" + "".join(f"{around}{each}{around}[{delimiter}]" for each in cells)
 
 
@@ -65,7 +65,7 @@ def without_doubt(cited: pl.DataFrame) -> pl.Series:
 
 def _chosen(connection: Connection, cited: pl.DataFrame) -> ColumnElement[bool]:
     ids = cited["id"].drop_nulls().unique()
-    by_id = RejectedRow.id.in_(select(table_of(connection, ids).c.value)) if len(ids) else None
+    by_id = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value)) if len(ids) else None
     older = cited.filter(pl.col("id").is_null())
     names, lines = older["file"].unique().to_list(), older["line"]
     within = RejectedRow.line_number.between(lines.min(), lines.max())
@@ -95,4 +95,4 @@ def _candidates(
             delimiter = Layout.of(delivery.entity, row.header).delimiter
             if first := re.match(citation_pattern(delimiter), row.raw):
                 file, line = first["file"], int(first["line"])
-        yield row.id, file, line, row.status == OPEN
+        yield row.id, file, line, row.status == RejectStatus.OPEN

@@ -11,28 +11,25 @@ import polars as pl
 from sqlalchemy import Connection, func, select
 
 from visitpay.errors import FileChangedError, FileError
-from visitpay.landing.local import LandedFile, reading, require_hospital
-from visitpay.ledger import files as ledger
-from visitpay.models import (
-    ENTITIES,
-    LOADED,
-    REJECT_HEADERS,
-    Entity,
-    LoadFile,
-    fed_columns,
-    header_of,
-)
+from visitpay.feed import REJECT_HEADERS, require_hospital
+from visitpay.landing.local import open_landed
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import failed_files
+from visitpay.models import ENTITIES, Entity, LoadFile
+from visitpay.parsing.columns import file_columns, file_header
 from visitpay.parsing.layout import Layout, is_export
 from visitpay.parsing.lines import whole_lines
 from visitpay.parsing.parser import BYTES_TO_FIT, NO_LINES, parse_again, split
-from visitpay.private_files import writing
+from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
-from visitpay.rejects.store import Origin, Wanted, origins, rows_of
+from visitpay.rejects.queries import RejectFilter, RejectSource, reject_sources
+from visitpay.rejects.store import read_rows
+from visitpay.vocabulary import FileStatus
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
 
-DOUBT = "?"
+UNMENDED_MARK = "?"
 """A last cell that keeps a row out which would be let in as it stands."""
 
 _LAST_MOMENT = datetime.max.replace(microsecond=0, tzinfo=UTC) - timedelta(seconds=1)
@@ -51,7 +48,7 @@ class Exported:
 
 
 def export(
-    connection: Connection, directory: Path, hospital: str, wanted: Wanted
+    connection: Connection, directory: Path, hospital: str, wanted: RejectFilter
 ) -> list[Exported]:
     """Write the rejects that are wanted, a file a type, in the feed's own format.
 
@@ -62,12 +59,12 @@ def export(
     kept. Raises ConfigurationError when a file cannot be written.
     """
     written: list[Exported] = []
-    every = origins(connection, wanted)
+    every = reject_sources(connection, wanted)
     for entity in ENTITIES:
         found = [origin for origin in every if origin.entity is entity]
         if found:
             moment = _moment_after(connection, entity)
-            headers = (*REJECT_HEADERS, *(header_of(column) for column in fed_columns(entity)))
+            headers = (*REJECT_HEADERS, *(file_header(column) for column in file_columns(entity)))
             ours = Layout.of(entity, "\t".join(headers))
             rows = _mendable(connection, found, wanted, ours)
             path = _path(directory, hospital, entity.__name__, moment)
@@ -79,7 +76,7 @@ def respond(
     connection: Connection,
     directory: Path,
     hospital: str,
-    wanted: Wanted,
+    wanted: RejectFilter,
     now: datetime,
     files: Sequence[LandedFile],
 ) -> Exported:
@@ -88,7 +85,7 @@ def respond(
     Those of the `files` that failed, or are held, stand at the end. What was mended here is left
     out: nobody sent it. Raises ConfigurationError when the file cannot be written.
     """
-    found = [each for each in origins(connection, wanted) if not each.is_resubmission]
+    found = [each for each in reject_sources(connection, wanted) if not each.is_resubmission]
     rows = _as_they_came(connection, found, wanted)
     trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted, files)]
     path = _path(directory, hospital, "Response", now)
@@ -98,14 +95,14 @@ def respond(
 def _moment_after(connection: Connection, entity: type[Entity]) -> datetime:
     newest = connection.scalars(
         select(func.max(LoadFile.file_datetime)).where(
-            LoadFile.entity == entity.__name__, LoadFile.status == LOADED
+            LoadFile.entity == entity.__name__, LoadFile.status == FileStatus.LOADED
         )
     ).one()
     return min(newest, _LAST_MOMENT) + timedelta(seconds=1)
 
 
 def _mendable(
-    connection: Connection, found: Sequence[Origin], wanted: Wanted, ours: Layout
+    connection: Connection, found: Sequence[RejectSource], wanted: RejectFilter, ours: Layout
 ) -> Iterator[str]:
     for origin in found:
         for rejects, layout in _rejects(connection, origin, wanted):
@@ -114,11 +111,11 @@ def _mendable(
                 place = cited_line(row["line"], row["id"])
                 about = (row["reason"], row["column_name"] or "", row["file"], place)
                 rows.append([*about, *_cells(row, layout)])
-            yield from _not_let_in(rows, ours)
+            yield from _mark_loadable(rows, ours)
 
 
 def _rejects(
-    connection: Connection, origin: Origin, wanted: Wanted
+    connection: Connection, origin: RejectSource, wanted: RejectFilter
 ) -> Iterator[tuple[pl.DataFrame, Layout]]:
     """Give a delivery's rejects, for `split`, and their layout.
 
@@ -127,7 +124,7 @@ def _rejects(
     """
     layout = Layout.of(origin.entity, origin.header)
     file, line, row = pl.lit(origin.name), pl.col("source_line").cast(pl.String), pl.col("raw")
-    if layout.is_mended:
+    if layout.is_resubmission:
         pattern = citation_pattern(layout.delimiter)
         headers = layout.header.split(layout.delimiter)[len(REJECT_HEADERS) :]
         layout = Layout.of(origin.entity, layout.delimiter.join(headers))
@@ -138,7 +135,7 @@ def _rejects(
         )
         row = row.str.replace(pattern, "")
     none = pl.lit(value=False)
-    for rejects in rows_of(connection, origin.file_id, wanted.conditions):
+    for rejects in read_rows(connection, origin.file_id, wanted.conditions):
         rows = rejects.with_columns(file=file, line=line, raw=row, broken=none, long=none)
         blank = pl.col("raw").str.strip_chars(" ") == ""
         yield rows.filter((pl.col("reason") != "line_too_long") & ~blank), layout
@@ -148,11 +145,11 @@ def _cells(row: Mapping[str, Any], layout: Layout) -> list[str]:
     """Give the cells of a row in the model's order; as they stand, if it does not split."""
     if row["malformed"]:
         return str(row["raw"]).split(layout.delimiter)
-    cells = (row[column.name] for column in fed_columns(layout.entity))
+    cells = (row[column.name] for column in file_columns(layout.entity))
     return [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
 
 
-def _not_let_in(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
+def _mark_loadable(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
     """Write rows such that a load rejects them, unless what an orphan waits for has come."""
     lines = [_line(row) for row in rows]
     numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
@@ -160,16 +157,16 @@ def _not_let_in(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
     for number, (reason, *others) in enumerate(rows):
         line = lines[number]
         if reason in _MAY_BE_NO_TEXT:
-            line = _line([reason, *map(no_text, others)])
+            line = _line([reason, *map(restore_bytes, others)])
         doubtful = number in let_in and line == lines[number] and reason != "missing_reference"
-        yield f"{line}\t{DOUBT}" if doubtful else line
+        yield f"{line}\t{UNMENDED_MARK}" if doubtful else line
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "\t".join(map(harmless, cells))
+    return "\t".join(map(escape_formula, cells))
 
 
-def no_text(written_out: str) -> str:
+def restore_bytes(written_out: str) -> str:
     r"""Turn what stands for bytes that are no text, such as `\xff`, into them (surrogateescape).
 
     The file itself may have had such words. They never become a character: then the first byte does
@@ -188,24 +185,28 @@ def _bytes_again(run: re.Match[str]) -> str:
     return "".join(pieces)
 
 
-def _as_they_came(connection: Connection, found: Iterable[Origin], wanted: Wanted) -> Iterator[str]:
+def _as_they_came(
+    connection: Connection, found: Iterable[RejectSource], wanted: RejectFilter
+) -> Iterator[str]:
     for origin in found:
-        for rejects in rows_of(connection, origin.file_id, wanted.conditions):
+        for rejects in read_rows(connection, origin.file_id, wanted.conditions):
             for row in rejects.iter_rows(named=True):
                 about = (origin.name, row["source_line"], row["reason"], row["column_name"] or "")
-                yield "\t".join([*map(str, about), *map(harmless, row["raw"].split("\t"))])
+                yield "\t".join([*map(str, about), *map(escape_formula, row["raw"].split("\t"))])
 
 
-def _trailer(origin: Origin) -> str:
+def _trailer(origin: RejectSource) -> str:
     counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
     return "\t".join(map(str, (TRAILER, origin.name, *counts)))
 
 
-def _not_taken_in(connection: Connection, wanted: Wanted, files: Sequence[LandedFile]) -> list[str]:
+def _not_taken_in(
+    connection: Connection, wanted: RejectFilter, files: Sequence[LandedFile]
+) -> list[str]:
     """Name those of the files that failed or are held; none where rows of one kind are wanted."""
     if wanted.reason is not None or wanted.key is not None:
         return []
-    failed = {each.name: each for each in ledger.failed(connection, files)}
+    failed = {each.name: each for each in failed_files(connection, files)}
     lines = []
     for file in files:
         entry = failed.get(file.name)
@@ -217,14 +218,14 @@ def _not_taken_in(connection: Connection, wanted: Wanted, files: Sequence[Landed
 def _was_mended(file: LandedFile) -> bool:
     """Say whether a file is an export of ours; one that cannot be read is none."""
     try:
-        with reading(file) as source:
+        with open_landed(file) as source:
             first = next(whole_lines(source, BYTES_TO_FIT), b"")
     except (FileError, FileChangedError):
         return False
     return is_export(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
 
 
-def harmless(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Give a cell that no spreadsheet takes for a formula: a load trims the space before it."""
     bare = cell.lstrip(' "\0')
     formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
@@ -241,7 +242,7 @@ def _write(
     path: Path, headers: Iterable[str], rows: Iterable[str], trailer: Iterable[str] = ()
 ) -> Exported:
     """Write a file that only its owner can read, never over another."""
-    with writing(path) as file:
+    with write_private(path) as file:
         file.write("\t".join(headers) + "\n")
         written = sum(1 for row in rows if file.write(f"{row}\n"))
         file.writelines(f"{line}\n" for line in trailer)

@@ -1,55 +1,38 @@
 """The quarantine: rows that were thrown back, with file, line and reason, until they close."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     Select,
     bindparam,
-    func,
     or_,
     select,
     update,
 )
 
-from visitpay.database.writes import insert_rows, table_of
-from visitpay.errors import ConfigurationError
-from visitpay.landing.local import LandedFile
-from visitpay.ledger.files import IN_ORDER, IS_NEWER, IS_ORPHAN, NEWER, Delivery
-from visitpay.models import (
-    DISMISSED,
-    OPEN,
-    SUPERSEDED,
-    Entity,
-    LoadFile,
-    RejectedRow,
-    entity_named,
-)
-from visitpay.parsing.values import none_of
-from visitpay.text import first
+from visitpay.database.writes import insert_rows, keys_as_table
+from visitpay.ledger.files import IS_NEWER, NEWER, Delivery
+from visitpay.models import LoadFile, RejectedRow
+from visitpay.parsing.values import no_rows_mask
+from visitpay.rejects.queries import IS_ORPHAN
+from visitpay.vocabulary import RejectStatus
 
 ROWS_AT_ONCE = 50_000
-
-_IDS_TO_NAME = 10
-
-IS_OUT = RejectedRow.status.in_((OPEN, DISMISSED))
-"""The condition under which a rejected row is in no table: neither healed nor replaced since."""
 
 _WAITING = "missing_reference"
 """The reason that a row may lose by itself."""
 
 _IS_OLDER = (
-    RejectedRow.status == OPEN,
+    RejectedRow.status == RejectStatus.OPEN,
     RejectedRow.entity == bindparam("entity"),
     ~IS_NEWER,
 )
+
 _OLDER = (
     select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
     .join(LoadFile)
@@ -63,7 +46,9 @@ _OLDER = (
         ),
     )
 )
+
 _OLDER_TO_MEND = _OLDER.where(RejectedRow.reason != _WAITING)
+
 _OLDER_KEYLESS = (
     select(RejectedRow.id, RejectedRow.raw)
     .join(LoadFile)
@@ -73,19 +58,23 @@ _OLDER_KEYLESS = (
         RejectedRow.file_id != bindparam("file_id"),
     )
 )
+
 _OLDER_SCHEMA = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
+
 # Mended rows stand for the rejects that they were exported from, and replace no others.
 _NEWER_SENT = NEWER.where(LoadFile.is_resubmission.is_(False))
+
 _NEWER_KEYS = select(RejectedRow.record_key).where(
     RejectedRow.file_id.in_(_NEWER_SENT),
     RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key")),
 )
+
 _NEWER_KEYLESS = select(RejectedRow.id, RejectedRow.raw).where(
     RejectedRow.file_id.in_(_NEWER_SENT), RejectedRow.record_key.is_(None)
 )
 
 
-def put_aside(
+def add(
     connection: Connection, delivery: Delivery, rejects: pl.DataFrame, outdated: pl.Series
 ) -> None:
     """Put the rejects of a batch (parsing.REJECT_SCHEMA) aside.
@@ -99,7 +88,9 @@ def put_aside(
         rejects.with_columns(
             file_id=pl.lit(delivery.file_id),
             entity=pl.lit(delivery.entity.__name__),
-            status=pl.when(outdated).then(pl.lit(SUPERSEDED)).otherwise(pl.lit(OPEN)),
+            status=pl.when(outdated)
+            .then(pl.lit(RejectStatus.SUPERSEDED))
+            .otherwise(pl.lit(RejectStatus.OPEN)),
             created_at=now,
             closed_at=pl.when(outdated).then(now),
         ),
@@ -112,16 +103,16 @@ def is_replaced(connection: Connection, delivery: Delivery, rejects: pl.DataFram
     It has the same key or, where there is none, the same raw line. What waits for a reference is
     not replaced: whether it found it would depend on the order of arrival.
     """
-    replaced = none_of(rejects["raw"])
+    replaced = no_rows_mask(rejects["raw"])
     if delivery.is_newest:
         return replaced
     keys = rejects["record_key"]
     if keys.null_count() < len(keys):
-        given = {**delivery.given, "first_key": keys.min(), "last_key": keys.max()}
+        given = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
         newer_keys = pl.Series(connection.scalars(_NEWER_KEYS, given).all(), dtype=pl.Int64)
         replaced |= keys.is_in(newer_keys.implode()).fill_null(value=False)
     if keys.null_count():
-        for newer in _raws(connection, _NEWER_KEYLESS, delivery.given):
+        for newer in _raws(connection, _NEWER_KEYLESS, delivery.parameters):
             replaced |= keys.is_null() & rejects["raw"].is_in(newer["raw"].implode())
     return replaced & (rejects["reason"] != _WAITING)
 
@@ -147,10 +138,10 @@ def supersede_by_rejects(connection: Connection, delivery: Delivery, rejects: pl
         raws = rejects.filter(pl.col("record_key").is_null())["raw"].implode()
         found = [
             older.filter(pl.col("raw").is_in(raws))["id"]
-            for older in _raws(connection, _OLDER_KEYLESS, delivery.given)
+            for older in _raws(connection, _OLDER_KEYLESS, delivery.parameters)
         ]
         if found:
-            close(connection, pl.concat(found), SUPERSEDED)
+            close(connection, pl.concat(found), RejectStatus.SUPERSEDED)
 
 
 def _close_older(
@@ -164,14 +155,14 @@ def _close_older(
         return
     keys, lines = brought["key"], brought["source_line"]
     given = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
-    candidates = connection.execute(query, {**delivery.given, **given}).all()
+    candidates = connection.execute(query, {**delivery.parameters, **given}).all()
     if not candidates:
         return
     older = pl.DataFrame(candidates, _OLDER_SCHEMA, orient="row").join(brought, on="key")
     replaced = older.filter(
         (pl.col("file_id") != delivery.file_id) | (pl.col("line_number") < pl.col("source_line"))
     )
-    close(connection, replaced["id"], SUPERSEDED)
+    close(connection, replaced["id"], RejectStatus.SUPERSEDED)
 
 
 def _raws(
@@ -185,14 +176,16 @@ def _raws(
 
 def supersede_former(connection: Connection, former: Sequence[int]) -> None:
     """Close the open rejects of the deliveries that a redelivery of their name replaces."""
-    closing = update(RejectedRow).where(RejectedRow.file_id.in_(former), RejectedRow.status == OPEN)
-    connection.execute(closing.values(status=SUPERSEDED, closed_at=datetime.now(UTC)))
+    closing = update(RejectedRow).where(
+        RejectedRow.file_id.in_(former), RejectedRow.status == RejectStatus.OPEN
+    )
+    connection.execute(closing.values(status=RejectStatus.SUPERSEDED, closed_at=datetime.now(UTC)))
 
 
-def rename(connection: Connection, orphans: pl.DataFrame) -> None:
+def update_missing_reference(connection: Connection, orphans: pl.DataFrame) -> None:
     """Note of orphans (`id`, `column_name`) what they miss now; before, it may have been more."""
     for (name,), some in orphans.group_by("column_name"):
-        chosen = RejectedRow.id.in_(select(table_of(connection, some["id"]).c.value))
+        chosen = RejectedRow.id.in_(select(keys_as_table(connection, some["id"]).c.value))
         connection.execute(update(RejectedRow).where(chosen).values(column_name=name))
 
 
@@ -200,132 +193,17 @@ def close(connection: Connection, ids: pl.Series, status: str) -> None:
     """Close open rejects by their ids, as resolved or superseded."""
     if ids.is_empty():
         return
-    chosen = RejectedRow.id.in_(select(table_of(connection, ids).c.value))
-    closing = update(RejectedRow).where(chosen, RejectedRow.status == OPEN)
+    chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
+    closing = update(RejectedRow).where(chosen, RejectedRow.status == RejectStatus.OPEN)
     connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
 
-def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
-    """Close open rejects that nobody will mend, however many, and record why.
-
-    Raises ConfigurationError, with nothing changed, when one of them is not an open reject.
-    """
-    if not ids:
-        return
-    given = table_of(connection, pl.Series(ids, dtype=pl.Int64))
-    chosen = RejectedRow.id.in_(select(given.c.value))
-    found = set(
-        connection.scalars(select(RejectedRow.id).where(chosen, RejectedRow.status == OPEN))
-    )
-    if strange := sorted(set(ids) - found):
-        named = first(map(str, strange), _IDS_TO_NAME, len(strange))
-        message = f"no open rejects: {named}; nothing was dismissed"
-        raise ConfigurationError(message)
-    closing = {"status": DISMISSED, "closed_at": datetime.now(UTC), "why": why}
-    connection.execute(update(RejectedRow).where(chosen).values(closing))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which rejects are wanted; None is any."""
-
-    file: str | None = None
-    """What the file's name holds, in any letter case."""
-    entity: str | None = None
-    reason: str | None = None
-    key: int | None = None
-    status: str | None = OPEN
-    since: datetime | None = None
-    """Put aside at this moment, or later."""
-    ids: Sequence[int] | None = None
-
-    @cached_property
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Give the conditions on rejects, joined with the ledger, under which they are wanted."""
-        equal = {
-            RejectedRow.entity: self.entity,
-            RejectedRow.reason: self.reason,
-            RejectedRow.record_key: self.key,
-            RejectedRow.status: self.status,
-        }
-        conditions = [column == value for column, value in equal.items() if value is not None]
-        if self.since is not None:
-            conditions.append(RejectedRow.created_at >= self.since)
-        if self.ids is not None:
-            conditions.append(RejectedRow.id.in_(self.ids))
-        if self.file is not None:
-            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
-        return conditions
-
-    def takes(self, file: LandedFile, tried_at: datetime) -> bool:
-        """Say whether a file that was tried then is wanted, whatever its rows."""
-        return (
-            (self.file or "").lower() in file.name.lower()
-            and self.entity in {None, file.entity}
-            and (self.since is None or tried_at >= self.since)
-        )
-
-
-def listing(connection: Connection, wanted: Wanted, limit: int) -> list[RowMapping]:
-    """Give rejects, oldest first, with the `file` they came in."""
-    columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
-    query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
-    ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
-    return list(connection.execute(ordered.where(*wanted.conditions)).mappings())
-
-
-def ids_of(connection: Connection, wanted: Wanted) -> list[int]:
-    """Give the ids of rejects, in order."""
-    query = select(RejectedRow.id).join_from(RejectedRow, LoadFile).order_by(RejectedRow.id)
-    return list(connection.scalars(query.where(*wanted.conditions)))
-
-
-def counts(connection: Connection, wanted: Wanted) -> dict[str, int]:
-    """Count rejects by reason, the most frequent first."""
-    number = func.count().label("number")
-    query = select(RejectedRow.reason, number).join_from(RejectedRow, LoadFile)
-    grouped = query.group_by(RejectedRow.reason).order_by(number.desc(), RejectedRow.reason)
-    return {row.reason: row.number for row in connection.execute(grouped.where(*wanted.conditions))}
-
-
-class Origin(NamedTuple):
-    """A delivery that rejects came in."""
-
-    file_id: int
-    name: str
-    entity: type[Entity]
-    header: str
-    is_resubmission: bool
-    rows_read: int
-    rows_out: int
-    """Rows that are in no table: rejected, and neither healed nor replaced since."""
-
-
-def origins(connection: Connection, wanted: Wanted) -> list[Origin]:
-    """Give the deliveries that the rejects came in, oldest first."""
-    out = select(func.count()).where(RejectedRow.file_id == LoadFile.id, IS_OUT)
-    query = (
-        select(
-            *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
-            *(LoadFile.is_resubmission, LoadFile.rows_read, out.scalar_subquery()),
-        )
-        .where(
-            LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
-        )
-        .order_by(*IN_ORDER)
-    )
-    return [
-        Origin(file_id, name, entity_named(entity), header or "", *others)
-        for file_id, name, entity, header, *others in connection.execute(query)
-    ]
-
-
-def orphans_of(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
+def read_orphans(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
     """Give a delivery's rows that wait for a reference, as `rows_of` does."""
-    return rows_of(connection, delivery.file_id, IS_ORPHAN)
+    return read_rows(connection, delivery.file_id, IS_ORPHAN)
 
 
-def rows_of(
+def read_rows(
     connection: Connection, file_id: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Iterator[pl.DataFrame]:
     """Give the rejects of a delivery, by line, some at a time.

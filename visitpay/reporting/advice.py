@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Remedy(NamedTuple):
+class Advice(NamedTuple):
     """What something means, what to do, and the command that helps."""
 
     means: str
@@ -20,32 +20,32 @@ _MENDABLE = {
     "invalid_amount": "An amount is none, or has fractions of a cent; nothing is rounded.",
 }
 
-REMEDIES = {
+ADVICE = {
     **{
-        reason: Remedy(
+        reason: Advice(
             means,
             "Ask the hospital for the row, or mend it and deliver it again.",
             f"visitpay rejects export mended --reason {reason}",
         )
         for reason, means in _MENDABLE.items()
     },
-    "line_too_long": Remedy(
+    "line_too_long": Advice(
         "The line is longer than 1 MiB; only its start was kept.",
         "Ask the hospital for the row.",
         "visitpay rejects list --reason line_too_long",
     ),
-    "missing_reference": Remedy(
+    "missing_reference": Advice(
         "The visit or procedure that the row refers to is not there.",
         "Nothing, if its file is still to come: the row is then loaded by itself. Otherwise ask"
         " the hospital for the file or the row that lacks.",
         "visitpay rejects list --reason missing_reference",
     ),
-    "file_failed": Remedy(
+    "file_failed": Advice(
         "The file cannot be used as a whole; the table of files says why.",
         "Have it corrected, or take it away: every load tries it again.",
         "visitpay files --status failed",
     ),
-    "file_held": Remedy(
+    "file_held": Advice(
         "Too many rows of the file were rejected, or its name is dated in the future, or its dates"
         " are day-first; nothing of it was loaded.",
         "Ask for a better one, or take it all the same with `visitpay load --approve` and its name."
@@ -53,79 +53,79 @@ REMEDIES = {
         " by itself once its time has come.",
         "visitpay files --status held",
     ),
-    "file_changing": Remedy(
+    "file_changing": Advice(
         "The file changed in every run for more than a day, so that none could load it.",
         "See who writes it; have it written under a hidden name, and renamed once it is whole.",
         "visitpay status --json",
     ),
-    "not_recognised": Remedy(
+    "not_recognised": Advice(
         "The file's name is none of the feed's, or nearly one.",
         "Rename it, take it away from the landing directory, or name it with --pass-over.",
         "visitpay status --json",
     ),
-    "type_missing": Remedy(
+    "type_missing": Advice(
         "On a day that is over files of two types came, and none of the third.",
         "Ask the hospital for the file.",
         "visitpay files",
     ),
-    "feed_missing": Remedy(
+    "feed_missing": Advice(
         "Nothing came on a day on which something should have.",
         "See whether the hospital sent anything, and whether it reaches the landing directory.",
         "visitpay doctor",
     ),
-    "file_in_future": Remedy(
+    "file_in_future": Advice(
         "The file's name bears a time that is yet to come. Until then its rows are the newest, and"
         " no other file changes them.",
         "Ask the hospital whether the time is right. If not, go back to a backup from before it,"
         " and load the file under its right name.",
         "visitpay files",
     ),
-    "file_in_past": Remedy(
+    "file_in_past": Advice(
         "A file far older than what was loaded before came; newer ones had brought rows of it.",
         "Ask the hospital why it came: its rows that were not known yet are loaded.",
         "visitpay files",
     ),
-    "content_repeated": Remedy(
+    "content_repeated": Advice(
         "The content of the file came before under another name; its old values may be back.",
         "Ask the hospital for the file that was meant; it comes under the same name.",
         "visitpay files",
     ),
-    "rows_withdrawn": Remedy(
+    "rows_withdrawn": Advice(
         "A file came again without rows that it had brought before. They stay in the tables.",
         "Ask the hospital whether the rows are void, or the new file is cut off.",
         "visitpay explain",
     ),
-    "conflicting_rows": Remedy(
+    "conflicting_rows": Advice(
         "A file has several rows of one identifier with different values; the last line won.",
         "Ask the hospital which row is right; a corrected file comes under the same name.",
         "visitpay files",
     ),
-    "unusual_rows": Remedy(
+    "unusual_rows": Advice(
         "The file has far more, or fewer, rows than those before it.",
         "Ask the hospital whether the file is whole; correct files come under the same name.",
         "visitpay files",
     ),
-    "reject_share": Remedy(
+    "reject_share": Advice(
         "Far more rows of the newest file were rejected than of those before it.",
         "Look at the reasons: something about the export may have changed.",
         "visitpay rejects list",
     ),
-    "balance_differs": Remedy(
+    "balance_differs": Advice(
         "Balances of visits are not the sum of their transactions.",
         "Look at the visits, and send the hospital what it must correct.",
         "visitpay reconcile --raw",
     ),
-    "discharge_before_admission": Remedy(
+    "discharge_before_admission": Advice(
         "Visits end before they begin.",
         "Send the hospital the visits to correct.",
         "visitpay reconcile --raw",
     ),
-    "admission_in_future": Remedy(
+    "admission_in_future": Advice(
         "Visits begin on a day that is yet to come.",
         "Send the hospital the visits to correct, unless they are planned.",
         "visitpay reconcile --raw",
     ),
-    "visit_without_transactions": Remedy(
+    "visit_without_transactions": Advice(
         "Visits have no transactions.",
         "See whether a Transaction file is missing, or rows of it are rejected.",
         "visitpay reconcile --raw",

@@ -11,22 +11,15 @@ from sqlalchemy import Connection, Row, RowMapping, select
 from visitpay.errors import FileError
 from visitpay.ledger.files import IN_ORDER
 from visitpay.ledger.keys import unpack
-from visitpay.models import (
-    LOADED,
-    DeliveredKeys,
-    Entity,
-    LoadFile,
-    RejectedRow,
-    Transaction,
-    Visit,
-    fed_columns,
-    key_of,
-)
+from visitpay.models import DeliveredKeys, Entity, LoadFile, RejectedRow, Transaction, Visit
+from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import known_lines, split
 from visitpay.parsing.quoting import trimmed
 from visitpay.parsing.values import convert, kind_of
-from visitpay.rejects.store import IS_OUT, ROWS_AT_ONCE, Wanted, listing
+from visitpay.rejects.queries import NOT_IN_TABLES, RejectFilter, list_rejects
+from visitpay.rejects.store import ROWS_AT_ONCE
+from visitpay.vocabulary import FileStatus
 
 DELIVERIES = 20
 """The newest deliveries that brought a row are enough."""
@@ -83,9 +76,11 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
     """Say all that is known of a procedure, a visit or a transaction."""
     table = entity.__table__
     found = (
-        connection.execute(select(*table.columns).where(key_of(entity) == key)).mappings().first()
+        connection.execute(select(*table.columns).where(key_column(entity) == key))
+        .mappings()
+        .first()
     )
-    names = [column.name for column in fed_columns(entity)]
+    names = [column.name for column in file_columns(entity)]
     lacking = _transactions_out(connection, key) if entity is Visit else []
     deliveries = _deliveries(connection, entity, key)
     return Explained(
@@ -94,10 +89,12 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
         line=None if found is None else found["source_line"],
         deliveries=deliveries,
         withdrawn_by=_withdrawn_by(connection, key, deliveries[0]) if deliveries else None,
-        rejects=listing(connection, Wanted(entity=entity.__name__, key=key, status=None), REJECTS),
+        rejects=list_rejects(
+            connection, RejectFilter(entity=entity.__name__, key=key, status=None), REJECTS
+        ),
         balance=_balance(connection, found),
-        rejected_transactions=listing(
-            connection, Wanted(status=None, ids=lacking[:REJECTS]), REJECTS
+        rejected_transactions=list_rejects(
+            connection, RejectFilter(status=None, ids=lacking[:REJECTS]), REJECTS
         ),
         rejected_transactions_total=len(lacking),
     )
@@ -136,7 +133,7 @@ def _withdrawn_by(
     rejected = select(RejectedRow.file_id).where(RejectedRow.record_key == key)
     later = (
         select(LoadFile.id, LoadFile.name, LoadFile.loaded_at)
-        .where(LoadFile.name == newest["name"], LoadFile.status == LOADED)
+        .where(LoadFile.name == newest["name"], LoadFile.status == FileStatus.LOADED)
         .where(LoadFile.id > newest["id"], LoadFile.id.not_in(rejected))
         .order_by(LoadFile.id.desc())
     )
@@ -162,7 +159,7 @@ def _transactions_out(connection: Connection, visit: int) -> list[int]:
     maybe = (
         select(RejectedRow.id, RejectedRow.raw, LoadFile.header)
         .join(LoadFile)
-        .where(RejectedRow.entity == Transaction.__name__, IS_OUT)
+        .where(RejectedRow.entity == Transaction.__name__, NOT_IN_TABLES)
         .where(RejectedRow.raw.contains(str(visit)), RejectedRow.reason != "line_too_long")
         .order_by(RejectedRow.file_id, RejectedRow.line_number)
     )

@@ -17,20 +17,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from sqlalchemy import Connection, Row, RowMapping, func, select
 
-from visitpay import __version__
-from visitpay.landing.local import printable, short
-from visitpay.ledger import files as ledger
-from visitpay.ledger.files import INTERRUPTED, RUNNING
-from visitpay.loading.run import ATTENTION, OK
-from visitpay.models import ENTITIES, LOADED, LoadFile, LoadRun, RejectedRow
-from visitpay.parsing.parser import REASONS
-from visitpay.quality import balances
-from visitpay.rejects import store as quarantine
-from visitpay.rejects.store import Wanted
-from visitpay.reporting.advice import REMEDIES
+from visitpay.feed import short
+from visitpay.ledger.files import count_entries, entry_state, list_entries
+from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
+from visitpay.quality.balances import comparisons
+from visitpay.rejects.queries import RejectFilter, count_by_reason, list_rejects
+from visitpay.reporting.advice import ADVICE
 from visitpay.reporting.charts import Chart
-from visitpay.reporting.status import Overview
-from visitpay.text import ago, counted, minute, second
+from visitpay.reporting.status import FeedStatus
+from visitpay.text import ago, counted, minute, printable, second
+from visitpay.version import __version__
+from visitpay.vocabulary import FileStatus, Reason, RunStatus
 
 DAYS = 60
 """So many days of the feed, runs with files, and comparisons of balances are drawn."""
@@ -43,10 +40,10 @@ BEGIN = b"<!DOCTYPE html>"
 """How a page begins."""
 
 _ENDS = {
-    OK: "ended well",
-    ATTENTION: "needs attention",
-    INTERRUPTED: "was interrupted",
-    RUNNING: "has not ended",
+    RunStatus.OK: "ended well",
+    RunStatus.ATTENTION: "needs attention",
+    RunStatus.INTERRUPTED: "was interrupted",
+    RunStatus.RUNNING: "has not ended",
 }
 
 
@@ -55,7 +52,7 @@ class Report:
     """What the page shows; times in UTC."""
 
     now: datetime
-    seen: Overview
+    seen: FeedStatus
     charts: Sequence[Chart]
     files: Sequence[Mapping[str, Any]]
     """`name`, `entity`, `state`, `file_datetime`, `rows_read`, `rows_rejected`, `loaded_at`,
@@ -68,17 +65,17 @@ class Report:
     """How many rejects are open, by reason."""
 
 
-def report(connection: Connection, seen: Overview, now: datetime) -> Report:
+def report(connection: Connection, seen: FeedStatus, now: datetime) -> Report:
     """Gather what the page shows beside what was `seen` of the feed `now` (UTC)."""
-    entries = ledger.count_entries(connection, entity=None, status=None)
+    entries = count_entries(connection, entity=None, status=None)
     return Report(
         now=now,
         seen=seen,
         charts=_charts(connection, seen.fed_until),
         files=_files(connection, seen),
         files_known=entries + len(seen.files_waiting) + len(seen.unrecognised),
-        rejects=quarantine.listing(connection, Wanted(), ROWS),
-        reasons=quarantine.counts(connection, Wanted()),
+        rejects=list_rejects(connection, RejectFilter(), ROWS),
+        reasons=count_by_reason(connection, RejectFilter()),
     )
 
 
@@ -99,7 +96,7 @@ def _charts(connection: Connection, fed_until: datetime | None) -> list[Chart]:
 
 def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
     loaded = select(LoadFile.file_datetime, LoadFile.entity, LoadFile.rows_read).where(
-        LoadFile.status == LOADED, LoadFile.file_datetime >= since
+        LoadFile.status == FileStatus.LOADED, LoadFile.file_datetime >= since
     )
     types = [entity.__name__ for entity in ENTITIES]
     values = _by_day(connection.execute(loaded))
@@ -114,7 +111,7 @@ def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> C
         .group_by(LoadFile.file_datetime, RejectedRow.reason)
     )
     values = _by_day(connection.execute(rejected))
-    reasons = [reason for reason in REASONS if any(reason == part for _, part in values)]
+    reasons = [reason for reason in Reason if any(reason == part for _, part in values)]
     title = "Rejected rows by day and reason, also those closed since"
     return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
 
@@ -151,7 +148,7 @@ def _load_times(connection: Connection) -> Chart:
 def _differences(connection: Connection) -> Chart:
     values = {
         (second(each["compared_at"]), "visits"): each["different"]
-        for each in reversed(balances.comparisons(connection, DAYS))
+        for each in reversed(comparisons(connection, DAYS))
     }
     places = [place for place, _ in values]
     values = {place: visits for place, visits in values.items() if visits}
@@ -159,11 +156,11 @@ def _differences(connection: Connection) -> Chart:
     return Chart(title, "compared", "visits", "part", places, ["visits"], values)
 
 
-def _files(connection: Connection, seen: Overview) -> list[dict[str, Any]]:
-    entries = ledger.entries(connection, entity=None, status=None, limit=ROWS)
+def _files(connection: Connection, seen: FeedStatus) -> list[dict[str, Any]]:
+    entries = list_entries(connection, entity=None, status=None, limit=ROWS)
     waiting = [{"name": name, "state": "waiting"} for name in seen.files_waiting]
     strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
-    known = [{**entry, "state": ledger.state(entry, seen.files_failed)} for entry in entries]
+    known = [{**entry, "state": entry_state(entry, seen.files_failed)} for entry in entries]
     return [*strange, *waiting, *known][:ROWS]
 
 
@@ -199,7 +196,7 @@ def page(shown: Report) -> str:
         seen=shown.seen,
         age=_age(shown),
         ended=_ended(shown),
-        remedies={name: REMEDIES[name] for name in dict.fromkeys(told)},
+        remedies={name: ADVICE[name] for name in dict.fromkeys(told)},
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         styles=(here / "page.css").read_text("utf-8"),

@@ -7,18 +7,22 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping
 
 from visitpay.database.dialects import dialect_of
-from visitpay.landing.local import Landing
-from visitpay.ledger import changing
-from visitpay.ledger import files as ledger
-from visitpay.models import HELD
-from visitpay.quality import balances
+from visitpay.landing.place import Landing
+from visitpay.ledger.changing import keeps_changing
+from visitpay.ledger.files import failed_files
+from visitpay.ledger.history import checkpoint, loaded_types
+from visitpay.ledger.plan import make_plan
+from visitpay.ledger.runs import last_run
 from visitpay.quality import checks as quality
+from visitpay.quality.balances import comparisons
 from visitpay.quality.checks import Finding
+from visitpay.rejects.queries import count_open
 from visitpay.text import counted, minute
+from visitpay.vocabulary import FileStatus, RunStatus
 
 
 @dataclass(frozen=True)
-class Overview:
+class FeedStatus:
     """The state of the feed; times in UTC."""
 
     checkpoint: datetime | None
@@ -72,7 +76,7 @@ class Overview:
         """Whether it is all right, in one line of plain words."""
         if self.needs_person:
             wrong = (counted(*each) for each in self._wrong if each[0])
-            is_running = self.last_run and self.last_run["status"] == ledger.RUNNING
+            is_running = self.last_run and self.last_run["status"] == RunStatus.RUNNING
             ended = "the last load died" if self.run_died else "a load has not ended"
             more = f"; {ended}" if is_running else ""
             return f"needs a person: {', '.join(wrong)}{more}"
@@ -81,40 +85,44 @@ class Overview:
         return f"all is well: loaded up to {minute(self.fed_until)} UTC, nothing is open"
 
 
-def overview(
+def feed_status(
     connection: Connection,
     landed: Landing,
     now: datetime,
     expect: str | None = None,
     ignore: Collection[str] = (),
-) -> Overview:
+) -> FeedStatus:
     """Compare a landing directory with the books; see `quality.findings` for what else it takes."""
-    waiting = ledger.plan(connection, landed.files).pending
-    failed = ledger.failed(connection, landed.files)
+    waiting = make_plan(connection, landed.files).pending
+    failed = failed_files(connection, landed.files)
     tried = {each.name for each in failed}
-    last_run = ledger.last_run(connection)
-    return Overview(
-        checkpoint=ledger.checkpoint(connection),
-        fed_until=ledger.checkpoint(connection, now),
-        last_run=last_run,
-        run_died=_died(connection, last_run),
+    run = last_run(connection)
+    return FeedStatus(
+        checkpoint=checkpoint(connection),
+        fed_until=checkpoint(connection, now),
+        last_run=run,
+        run_died=_died(connection, run),
         files_waiting=[file.name for file in waiting if file.name not in tried],
         files_failed=[each.name for each in failed],
-        files_held=[each.name for each in failed if each.status == HELD],
-        files_changing=[each.name for each in changing.lasting(connection, landed.names, now)],
-        unrecognised=landed.unrecognised,
+        files_held=[each.name for each in failed if each.status == FileStatus.HELD],
+        files_changing=[each.name for each in keeps_changing(connection, landed.names, now)],
+        unrecognised=tuple(landed.unrecognised),
         near_misses=landed.near_misses,
-        rejects_open=ledger.open_rejects(connection),
-        entities=ledger.progress(connection),
-        compared=next(iter(balances.comparisons(connection, 1)), None),
+        rejects_open=count_open(connection),
+        entities=loaded_types(connection),
+        compared=next(iter(comparisons(connection, 1)), None),
         findings=quality.findings(connection, now, expect, ignore, waiting),
     )
 
 
 def _died(connection: Connection, run: RowMapping | None) -> bool:
     """Whether a run stands as running that does so no more."""
-    if run is None or run["status"] != ledger.RUNNING or dialect_of(connection).is_held(connection):
+    if (
+        run is None
+        or run["status"] != RunStatus.RUNNING
+        or dialect_of(connection).is_held(connection)
+    ):
         return False
     with connection.engine.connect() as later:  # it may have ended since its book was read
-        now = ledger.last_run(later)
-    return now is not None and (now["id"], now["status"]) == (run["id"], ledger.RUNNING)
+        now = last_run(later)
+    return now is not None and (now["id"], now["status"]) == (run["id"], RunStatus.RUNNING)

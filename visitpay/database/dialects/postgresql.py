@@ -1,7 +1,7 @@
 """PostgreSQL, through psycopg 3: COPY into a temporary table, then one upsert of all its rows."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,8 +34,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.schema import CreateTable, DropTable
 
-from visitpay.database.dialects import EXAMPLES, Trouble, Written
-from visitpay.database.writes import do_update_changed
+from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
 from visitpay.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ _IS_HELD = text(
 """Whether the lock of a key of 64 bits, given as its halves, is held in this database."""
 
 
-def checked(url: URL) -> URL:
+def validate_url(url: URL) -> URL:
     """Give the URL for psycopg 3; raises ConfigurationError when psycopg is not there."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
         message = f"{url.drivername} is not supported; use a URL like {EXAMPLES['postgresql']}"
@@ -175,7 +174,7 @@ def lacking_encoding(connection: Connection) -> str:
     return "" if encoding == "UTF8" else encoding
 
 
-def migration_opening() -> tuple[str, ...]:
+def migration_preamble() -> tuple[str, ...]:
     """Wait for a migration that another deploy runs, but not long for what reads the tables.
 
     A statement that waits for a table's lock makes all others wait behind it. Who sets lock_timeout
@@ -188,7 +187,7 @@ def migration_opening() -> tuple[str, ...]:
     )
 
 
-def broken_references(_connection: Connection) -> set[str]:
+def foreign_key_violations(_connection: Connection) -> set[str]:
     """Give none: the constraints hold in migrations as well."""
     return set()
 
@@ -212,7 +211,7 @@ def is_held(connection: Connection) -> bool:
 
 def upsert(
     connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
-) -> Written:
+) -> UpsertCounts:
     """Copy the rows into a temporary table, and upsert from there, in the order of the keys.
 
     In one order, so that two who write cannot hold each other up. A temporary table is read in the
@@ -223,7 +222,7 @@ def upsert(
     _copy(connection, staging.table, rows)
     inserted, updated = connection.execute(staging.upsert, {"file_id": source_file_id}).one()
     connection.execute(DropTable(staging.table))
-    return Written(inserted, updated, len(rows) - inserted - updated)
+    return UpsertCounts(inserted, updated, len(rows) - inserted - updated)
 
 
 class _Staging(NamedTuple):
@@ -289,14 +288,13 @@ def _as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
         ) from error
 
 
-def table_of(keys: "pl.Series") -> FromClause:
+def keys_as_table(keys: Iterable[int]) -> FromClause:
     """Give the keys as an array, of which PostgreSQL makes a table."""
-    listed = keys.cast(str).str.join(",").item()
-    array = cast(literal(f"{{{listed}}}"), ARRAY(BigInteger))
+    array = cast(literal(f"{{{','.join(map(str, keys))}}}"), ARRAY(BigInteger))
     return func.unnest(array).table_valued("value").render_derived()
 
 
-def is_orphan(error: DBAPIError) -> bool:
+def is_foreign_key_violation(error: DBAPIError) -> bool:
     """Say whether a foreign key failed."""
     return _sqlstate(error) == "23503"
 
@@ -313,11 +311,11 @@ def is_transient(error: DBAPIError) -> bool:
     return _sqlstate(error).startswith(_TRANSIENT)
 
 
-def explained(error: DBAPIError) -> Trouble:
+def describe_error(error: DBAPIError) -> ErrorSummary:
     """Say what the server says, unless it may name values of a row: then only what it is about."""
     state = _sqlstate(error)
     if known := _REFUSALS.get(state or type(error).__name__):
-        return Trouble(known, "mend it")
+        return ErrorSummary(known, "mend it")
     diagnosis = getattr(error.orig, "diag", None)
     if state.startswith(_TELLING):
         what = getattr(diagnosis, "message_primary", None) or str(error.orig)
@@ -327,7 +325,7 @@ def explained(error: DBAPIError) -> Trouble:
         what = " ".join([type(error.orig).__name__, *filter(None, parts)])
     remedies = (_REMEDIES.get(part) for part in (state, state[:2]))
     what = _ODD_HOST.sub("(a name with an @, withheld)", what)
-    return Trouble(" ".join(what.split()), next(filter(None, remedies), "mend it"))
+    return ErrorSummary(" ".join(what.split()), next(filter(None, remedies), "mend it"))
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -32,8 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from visitpay.database.dialects import EXAMPLES, Trouble, Written
-from visitpay.database.writes import do_update_changed
+from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
 from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.models import SOURCE_COLUMNS, UTCDateTime
 
@@ -62,7 +61,7 @@ _SOURCE_FILE = "$source_file_id"
 """Stands in a statement for the delivery's id: the same in every row, it need not be bound."""
 
 
-def checked(url: URL) -> URL:
+def validate_url(url: URL) -> URL:
     """Give the URL; raises ConfigurationError unless it names a file and nothing else."""
     if url.drivername not in ("sqlite", "sqlite+pysqlite"):
         message = f"{url.drivername} is not supported; use a URL like {EXAMPLES['sqlite']}"
@@ -132,7 +131,7 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     return engine
 
 
-def migration_opening() -> tuple[str, ...]:
+def migration_preamble() -> tuple[str, ...]:
     """Give none: BEGIN IMMEDIATE keeps two migrations apart."""
     return ()
 
@@ -142,7 +141,7 @@ def lacking_encoding(_connection: Connection) -> str:
     return ""
 
 
-def broken_references(connection: Connection) -> set[str]:
+def foreign_key_violations(connection: Connection) -> set[str]:
     """Give the tables of which rows refer to nothing; a migration runs with foreign keys off."""
     return {row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
 
@@ -212,7 +211,7 @@ def _unopened(path: str | Path, error: OSError) -> DatabaseError:
 
 def upsert(
     connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
-) -> Written:
+) -> UpsertCounts:
     """Insert what is new; only where rows are left over, update those that differ.
 
     After rows of which nothing was written it is first asked whether the next are there as well,
@@ -231,7 +230,7 @@ def upsert(
             updated += changed
         inserted += new
         quiet = not new and not changed
-    return Written(inserted, updated, len(rows) - inserted - updated)
+    return UpsertCounts(inserted, updated, len(rows) - inserted - updated)
 
 
 def insert_rows(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
@@ -277,9 +276,9 @@ def _quotients(units: "pl.Series", divisor: int) -> "pl.Series":
     return (padded / pl.repeat(float(divisor), len(padded), eager=True)).head(rows)
 
 
-def table_of(keys: "pl.Series") -> FromClause:
+def keys_as_table(keys: Iterable[int]) -> FromClause:
     """Give the keys as a JSON array, of which SQLite makes a table."""
-    return func.json_each(f"[{keys.cast(str).str.join(',').item()}]").table_valued("value")
+    return func.json_each(f"[{','.join(map(str, keys))}]").table_valued("value")
 
 
 @cache
@@ -328,7 +327,7 @@ def _repeated(statement: str, rows: int) -> str:
     return before + word + ", ".join([row + closing] * rows) + after
 
 
-def is_orphan(error: DBAPIError) -> bool:
+def is_foreign_key_violation(error: DBAPIError) -> bool:
     """Say whether a foreign key failed."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
@@ -344,10 +343,10 @@ def is_transient(_error: DBAPIError) -> bool:
     return False
 
 
-def explained(error: DBAPIError) -> Trouble:
+def describe_error(error: DBAPIError) -> ErrorSummary:
     """Say what SQLite says: it names tables and columns, never a value, but a trigger may."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-        return Trouble("a trigger does not let a row in", "mend it")
+        return ErrorSummary("a trigger does not let a row in", "mend it")
     # The lowest byte is the kind of error, the others say more.
-    return Trouble(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))
+    return ErrorSummary(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))

@@ -1,0 +1,81 @@
+"""What the ledger says of the feed so far: its checkpoint, its types, its deliveries."""
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    func,
+    select,
+)
+
+from visitpay.ledger.files import IN_ORDER, IS_OF_FEED
+from visitpay.models import LoadFile
+from visitpay.vocabulary import FileStatus
+
+CLOCKS_APART = timedelta(days=1)
+"""Only a file that is dated so far ahead of our clock is one of the future."""
+
+
+def checkpoint(connection: Connection, now: datetime | None = None) -> datetime | None:
+    """Give the newest time (UTC) among the loaded files of the feed; None before the first.
+
+    With `now`, those that are dated in the future are passed over.
+    """
+    newest = select(func.max(LoadFile.file_datetime)).where(*IS_OF_FEED)
+    if now is not None:
+        newest = newest.where(LoadFile.file_datetime <= now + CLOCKS_APART)
+    return connection.scalar(newest)
+
+
+def loaded_types(connection: Connection) -> list[RowMapping]:
+    """Give for each entity that was loaded `entity`, `files` and the `newest` of the feed's times.
+
+    That is in UTC, and None where all its files are mended rejects.
+    """
+    loaded = (
+        select(
+            LoadFile.entity,
+            func.count().label("files"),
+            func.max(LoadFile.file_datetime).filter(*IS_OF_FEED).label("newest"),
+        )
+        .where(LoadFile.status == FileStatus.LOADED)
+        .group_by(LoadFile.entity)
+        .order_by(LoadFile.entity)
+    )
+    return list(connection.execute(loaded).mappings())
+
+
+class Delivered(NamedTuple):
+    """A file of the feed that was loaded; its times in UTC."""
+
+    id: int
+    name: str
+    entity: str
+    file_datetime: datetime
+    loaded_at: datetime
+    sha256: str
+    rows_read: int
+    rows_stale: int
+    rows_rejected: int
+    rows_conflicting: int
+    rows_withdrawn: int
+
+    @property
+    def day(self) -> date:
+        """The day of it, in UTC."""
+        return self.file_datetime.date()
+
+    @property
+    def reject_share(self) -> float:
+        """The share of its rows that were rejected, from 0 to 1."""
+        return self.rows_rejected / self.rows_read if self.rows_read else 0
+
+
+def newest_deliveries(connection: Connection) -> list[Delivered]:
+    """Give the feed's newest loaded delivery of each name, in order of the times in the names."""
+    columns = (getattr(LoadFile, name) for name in Delivered._fields)
+    query = select(*columns).where(*IS_OF_FEED)
+    ordered = connection.execute(query.order_by(*IN_ORDER)).all()
+    return list({row.name: Delivered(*row) for row in ordered}.values())

@@ -1,0 +1,192 @@
+"""Which rows are in the quarantine: filter, list, count and dismiss them; without polars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    func,
+    select,
+    update,
+)
+
+from visitpay.database.writes import keys_as_table
+from visitpay.errors import ConfigurationError
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import IN_ORDER, Delivery
+from visitpay.models import Entity, LoadFile, RejectedRow, entity_named
+from visitpay.text import first
+from visitpay.vocabulary import RejectStatus
+
+IS_ORPHAN = (RejectedRow.status == RejectStatus.OPEN, RejectedRow.reason == "missing_reference")
+"""The conditions under which a rejected row waits for what it refers to."""
+
+
+def count_open(connection: Connection) -> int:
+    """Count the rejects that are open."""
+    query = (
+        select(func.count()).select_from(RejectedRow).where(RejectedRow.status == RejectStatus.OPEN)
+    )
+    return connection.scalar(query) or 0
+
+
+def count_orphans(connection: Connection, delivery: Delivery) -> int:
+    """Count the rejects of a delivery that miss what they refer to."""
+    mine = RejectedRow.file_id == delivery.file_id
+    query = select(func.count()).select_from(RejectedRow).where(mine, *IS_ORPHAN)
+    return connection.scalar(query) or 0
+
+
+class OrphanedFile(NamedTuple):
+    """A delivery of which rows wait for what they refer to."""
+
+    file_id: int
+    entity: str
+    file_datetime: datetime
+    name: str
+    header: str
+
+    def delivery(self, connection: Connection) -> Delivery:
+        """Give it as it stands now; after a lost connection another load may have come between."""
+        return Delivery.of(connection, *self[:4])
+
+
+def files_with_orphans(connection: Connection) -> list[OrphanedFile]:
+    """Give the deliveries of which rows wait for a reference, oldest first."""
+    files = connection.execute(
+        select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
+        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
+        .order_by(*IN_ORDER)
+    )
+    return [
+        OrphanedFile(file.id, file.entity, file.file_datetime, file.name, file.header)
+        for file in files
+    ]
+
+
+_IDS_TO_NAME = 10
+
+NOT_IN_TABLES = RejectedRow.status.in_((RejectStatus.OPEN, RejectStatus.DISMISSED))
+"""The condition under which a rejected row is in no table: neither healed nor replaced since."""
+
+
+def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
+    """Close open rejects that nobody will mend, however many, and record why.
+
+    Raises ConfigurationError, with nothing changed, when one of them is not an open reject.
+    """
+    if not ids:
+        return
+    given = keys_as_table(connection, ids)
+    chosen = RejectedRow.id.in_(select(given.c.value))
+    found = set(
+        connection.scalars(
+            select(RejectedRow.id).where(chosen, RejectedRow.status == RejectStatus.OPEN)
+        )
+    )
+    if strange := sorted(set(ids) - found):
+        named = first(map(str, strange), _IDS_TO_NAME, len(strange))
+        message = f"no open rejects: {named}; nothing was dismissed"
+        raise ConfigurationError(message)
+    closing = {"status": RejectStatus.DISMISSED, "closed_at": datetime.now(UTC), "why": why}
+    connection.execute(update(RejectedRow).where(chosen).values(closing))
+
+
+@dataclass(frozen=True)
+class RejectFilter:
+    """Which rejects are wanted; None is any."""
+
+    file: str | None = None
+    """What the file's name holds, in any letter case."""
+    entity: str | None = None
+    reason: str | None = None
+    key: int | None = None
+    status: str | None = RejectStatus.OPEN
+    since: datetime | None = None
+    """Put aside at this moment, or later."""
+    ids: Sequence[int] | None = None
+
+    @cached_property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Give the conditions on rejects, joined with the ledger, under which they are wanted."""
+        equal = {
+            RejectedRow.entity: self.entity,
+            RejectedRow.reason: self.reason,
+            RejectedRow.record_key: self.key,
+            RejectedRow.status: self.status,
+        }
+        conditions = [column == value for column, value in equal.items() if value is not None]
+        if self.since is not None:
+            conditions.append(RejectedRow.created_at >= self.since)
+        if self.ids is not None:
+            conditions.append(RejectedRow.id.in_(self.ids))
+        if self.file is not None:
+            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
+        return conditions
+
+    def takes(self, file: LandedFile, tried_at: datetime) -> bool:
+        """Say whether a file that was tried then is wanted, whatever its rows."""
+        return (
+            (self.file or "").lower() in file.name.lower()
+            and self.entity in {None, file.entity}
+            and (self.since is None or tried_at >= self.since)
+        )
+
+
+def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> list[RowMapping]:
+    """Give rejects, oldest first, with the `file` they came in."""
+    columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
+    query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
+    ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
+    return list(connection.execute(ordered.where(*wanted.conditions)).mappings())
+
+
+def reject_ids(connection: Connection, wanted: RejectFilter) -> list[int]:
+    """Give the ids of rejects, in order."""
+    query = select(RejectedRow.id).join_from(RejectedRow, LoadFile).order_by(RejectedRow.id)
+    return list(connection.scalars(query.where(*wanted.conditions)))
+
+
+def count_by_reason(connection: Connection, wanted: RejectFilter) -> dict[str, int]:
+    """Count rejects by reason, the most frequent first."""
+    number = func.count().label("number")
+    query = select(RejectedRow.reason, number).join_from(RejectedRow, LoadFile)
+    grouped = query.group_by(RejectedRow.reason).order_by(number.desc(), RejectedRow.reason)
+    return {row.reason: row.number for row in connection.execute(grouped.where(*wanted.conditions))}
+
+
+class RejectSource(NamedTuple):
+    """A delivery that rejects came in."""
+
+    file_id: int
+    name: str
+    entity: type[Entity]
+    header: str
+    is_resubmission: bool
+    rows_read: int
+    rows_out: int
+    """Rows that are in no table: rejected, and neither healed nor replaced since."""
+
+
+def reject_sources(connection: Connection, wanted: RejectFilter) -> list[RejectSource]:
+    """Give the deliveries that the rejects came in, oldest first."""
+    out = select(func.count()).where(RejectedRow.file_id == LoadFile.id, NOT_IN_TABLES)
+    query = (
+        select(
+            *(LoadFile.id, LoadFile.name, LoadFile.entity, LoadFile.header),
+            *(LoadFile.is_resubmission, LoadFile.rows_read, out.scalar_subquery()),
+        )
+        .where(
+            LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
+        )
+        .order_by(*IN_ORDER)
+    )
+    return [
+        RejectSource(file_id, name, entity_named(entity), header or "", *others)
+        for file_id, name, entity, header, *others in connection.execute(query)
+    ]

@@ -1,0 +1,59 @@
+"""The words of the books, the commands and the messages; it imports nothing of visitpay."""
+
+from enum import StrEnum
+
+DEFAULT_URL = "sqlite:///visitpay.db"
+"""The database that is used when none is named."""
+
+
+class RecordType(StrEnum):
+    """What the rows of a file are: the names of the entities."""
+
+    PROCEDURE = "Procedure"
+    VISIT = "Visit"
+    TRANSACTION = "Transaction"
+
+
+class RunStatus(StrEnum):
+    """How a run of `visitpay load` stands."""
+
+    RUNNING = "running"
+    OK = "ok"
+    ATTENTION = "attention"
+    """It ended, and something needs a person."""
+    INTERRUPTED = "interrupted"
+    """It was stopped, or killed."""
+
+
+class FileStatus(StrEnum):
+    """What came of a file, in the ledger."""
+
+    LOADED = "loaded"
+    FAILED = "failed"
+    HELD = "held"
+    """Nothing of it was loaded: a person must approve or replace it."""
+
+
+class RejectStatus(StrEnum):
+    """Whether a rejected row still waits for something."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    """It was loaded, since what it refers to has come."""
+    SUPERSEDED = "superseded"
+    """A later row took its place."""
+    DISMISSED = "dismissed"
+    """A person decided that nobody will mend it."""
+
+
+class Reason(StrEnum):
+    """Why a row is rejected. A row has one reason: the first of these that applies."""
+
+    MALFORMED = "malformed"
+    INVALID_ENCODING = "invalid_encoding"
+    LINE_TOO_LONG = "line_too_long"
+    MISSING_VALUE = "missing_value"
+    INVALID_INTEGER = "invalid_integer"
+    INVALID_DATE = "invalid_date"
+    INVALID_AMOUNT = "invalid_amount"
+    MISSING_REFERENCE = "missing_reference"
