@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, RowMapping, false, func, insert, select, update
+from sqlalchemy import Connection, Engine, false, func, insert, select, update
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_engine, read_connection, translate_errors
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import BusyError, VisitPayError
 from visitpay.landing.local import scan
-from visitpay.ledger.runs import last_run
+from visitpay.ledger.runs import Run, last_run
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
 from visitpay.notify.watch import open_channels, open_heartbeat, open_metrics
 from visitpay.text import counted, minute, printable, second
@@ -231,20 +231,20 @@ def _references(connection: Connection) -> Examined:
     return Examined("references", OK, "every row refers to what is there")
 
 
-def _last_run(run: RowMapping | None, *, is_over: bool) -> Examined:
+def _last_run(run: Run | None, *, is_over: bool) -> Examined:
     if run is None:
         return Examined("last run", WARNING, "none yet", "run: visitpay load")
-    began = f"{minute(run['started_at'])} UTC on {printable(run['host'])}"
-    seen = f"{run['id']}: {run['status']}, begun {began}"
-    if is_over and run["status"] == RunStatus.RUNNING:
+    began = f"{minute(run.started_at)} UTC on {printable(run.host)}"
+    seen = f"{run.id}: {run.status}, begun {began}"
+    if is_over and run.status == RunStatus.RUNNING:
         remedy = "the next load marks it interrupted, and goes on from there"
         return Examined("last run", WARNING, f"{seen}, but no load is there: it died", remedy)
-    state = OK if run["status"] in ("ok", RunStatus.RUNNING) else WARNING
+    state = OK if run.status in ("ok", RunStatus.RUNNING) else WARNING
     remedies = {
         "attention": "see `visitpay rejects list`, `visitpay files --status failed` (or held)",
         "interrupted": "the next load goes on from there",
     }
-    return Examined("last run", state, seen, remedies.get(run["status"], ""))
+    return Examined("last run", state, seen, remedies.get(run.status, ""))
 
 
 def _clock(connection: Connection) -> Examined:

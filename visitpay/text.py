@@ -27,6 +27,11 @@ def second(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
+def iso(moment: datetime | None) -> str | None:
+    """Return a moment as `2021-12-01T22:33:57Z`."""
+    return f"{second(moment)}Z".replace(" ", "T") if moment else None
+
+
 def ago(age: timedelta) -> str:
     """Say how long ago something was, in minutes, hours or days: `3 hours ago`."""
     if age < timedelta():

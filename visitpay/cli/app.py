@@ -1,12 +1,10 @@
 """The commands: arguments in, tables or JSON out."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from io import StringIO
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -15,14 +13,7 @@ from visitpay.cli.check import check
 from visitpay.cli.doctor import doctor
 from visitpay.cli.explain import explain
 from visitpay.cli.files import files
-from visitpay.cli.load import load
-from visitpay.cli.options import (
-    CONFIGURATION_STATUS,
-    DATABASE_STATUS,
-    LogFormat,
-    notify_settings,
-    state_directory,
-)
+from visitpay.cli.load import load, tell_of_arguments
 from visitpay.cli.reconcile import reconcile
 from visitpay.cli.rejects import rejects_app
 from visitpay.cli.report import report
@@ -36,7 +27,6 @@ from visitpay.errors import (
     foreseen,
 )
 from visitpay.version import __version__
-from visitpay.vocabulary import DEFAULT_URL
 
 _INTERRUPTED_STATUS = 130
 
@@ -69,22 +59,6 @@ def _visitpay(
     pass
 
 
-def _tell_of_arguments(given: Sequence[str]) -> None:
-    """Tell of a load that could not run, since an argument of it cannot be used."""
-    if given[:1] != ["load"] or "--dry-run" in given:
-        return
-    from visitpay.cli.logs import start_log
-    from visitpay.notify.last_alert import LastAlert
-    from visitpay.notify.watch import LoadWatch
-
-    start_log(LogFormat.TEXT, verbose=False)
-    metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
-    lately = LastAlert(state_directory(), os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL))
-    watch = LoadWatch(*notify_settings(), Path(metrics_file) if metrics_file else None, lately)
-    error = ConfigurationError("an argument of its command cannot be used, its log says which")
-    watch.end(CONFIGURATION_STATUS, error)
-
-
 for command in (load, status, files, explain, doctor, reconcile, report, check, sample):
     app.command()(command)
 app.add_typer(rejects_app, name="rejects")
@@ -103,10 +77,10 @@ def _log_failure(told: VisitPayError, error: BaseException) -> None:
 
 
 def _say_on_stderr(text: str) -> None:
-    from visitpay.cli import console as terminal
+    from visitpay.cli import console
 
     with suppress(OSError):  # who cannot hear us must go by the exit status
-        terminal.say(text, terminal.err)
+        console.say(text, console.err)
 
 
 def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
@@ -131,11 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message, said = _usage(given, error)
         _tell_json(given, "failed", message)
         _say_on_stderr(said)
-        _tell_of_arguments(given)
-        sys.exit(CONFIGURATION_STATUS)
+        tell_of_arguments(given)
+        sys.exit(ConfigurationError.exit_status)
     except SystemExit as leaving:  # typer's, which says 1
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
-        sys.exit(DATABASE_STATUS if is_lost else leaving.code)
+        sys.exit(OutputError.exit_status if is_lost else leaving.code)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
         sys.exit(_ended_by(given, error))
     if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C
@@ -155,7 +129,7 @@ def _ended_by(given: Sequence[str], error: BaseException) -> int:
 
 def _tell_json(given: Sequence[str], status: str, error: str) -> None:
     if "--json" in given:
-        from visitpay.cli.console import dumps
+        from visitpay.cli import to_json
 
         with suppress(OSError):
-            typer.echo(dumps({"status": status, "error": error}))
+            typer.echo(to_json.dumps(to_json.error(status, error)))

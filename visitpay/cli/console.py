@@ -1,10 +1,9 @@
-"""What people see: tables and lines on a terminal, the progress bar, the log."""
+"""What people see on a terminal: lines and tables."""
 
-import json
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -14,10 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from visitpay.cli.tables import Column, lay_out, width_of
-from visitpay.text import printable, second
+from visitpay.text import iso, printable
 
 if TYPE_CHECKING:
+    from visitpay.ledger.files import Counts
     from visitpay.quality.checks import Finding
+
+OUTCOMES = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
+"""The columns of tables of files that say what became of the rows."""
 
 _NAMES = ("id", "line", "key", "visit")
 """Columns of which the numbers count nothing, and so have no separators."""
@@ -44,22 +47,6 @@ class _Console(Console):
 _A_MEASURE = re.compile("[1-9][0-9]{0,3}")
 
 err = _Console(stderr=True)
-
-
-def iso(moment: datetime | None) -> str | None:
-    """Write a moment as `2021-12-01T22:33:57Z`."""
-    return f"{second(moment)}Z".replace(" ", "T") if moment else None
-
-
-def dumps(document: object) -> str:
-    """Write a document as JSON, ASCII only."""
-    return json.dumps(document, indent=2, default=_plain)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return iso(value)
-    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def say(text: str, console: Console | None = None) -> None:
@@ -123,16 +110,20 @@ def _shown(cell: object) -> str:
     return "" if cell is None else printable(str(cell))
 
 
-ENDS = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
+def outcomes(counts: "Counts") -> list[int | None]:
+    """Return what became of rows, as OUTCOMES names it; None for no rows."""
+    return [getattr(counts, outcome) or None for outcome in OUTCOMES]
 
 
 def show_findings(findings: "Sequence[Finding]") -> None:
     """Print findings, if there are any."""
-    from visitpay.cli.console import show
     from visitpay.feed import short
 
     rows = [
-        (each.check, f"{short(each.subject)}: {each.message}" if each.subject else each.message)
-        for each in findings
+        (
+            found.check,
+            f"{short(found.subject)}: {found.message}" if found.subject else found.message,
+        )
+        for found in findings
     ]
     show(("check", "finding"), rows)

@@ -1,6 +1,341 @@
-"""The JSON documents."""
+"""The JSON documents that `--json` prints: each key, its type and its meaning.
+
+A key means the same in every document. docs/json.md is made from these types (`make docs`).
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, TypedDict
+
+FORMAT = 1
+"""The version of the documents; it rises when a key goes or changes its meaning."""
 
 
-def verdict(*, attention: bool) -> str:
-    """Say in one word whether something needs a person."""
-    return "attention" if attention else "ok"
+class RowCounts(TypedDict):
+    """What became of the rows of a file, or of a run."""
+
+    rows_read: Annotated[int, "rows that are not blank; the other counts add up to it"]
+    inserted: Annotated[int, "rows with a new key"]
+    updated: Annotated[int, "rows that changed the values of their key"]
+    unchanged: Annotated[int, "rows with the values that were there"]
+    stale: Annotated[int, "rows of which a newer delivery had brought the key; not written"]
+    superseded: Annotated[int, "rows that a later line of the file with the same key replaced"]
+    rejected: Annotated[int, "rows in the quarantine"]
+
+
+class File(RowCounts):
+    """A file that a run dealt with."""
+
+    name: Annotated[str, "its name"]
+    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    status: Annotated[str, "loaded, failed, held, or changed: left for the next run"]
+    error: Annotated[str | None, "why it was not loaded"]
+
+
+class LedgerFile(File):
+    """An entry of the ledger: one delivery of one file."""
+
+    id: Annotated[int, "its number in the ledger"]
+    run_id: Annotated[int, "the run that loaded it, or tried it last"]
+    hospital: Annotated[str, "the name that its name begins with"]
+    file_datetime: Annotated[datetime, "the time in its name"]
+    loaded_at: Annotated[datetime | None, "when it was loaded"]
+    tried_at: Annotated[datetime, "when the run that loaded it, or tried it last, began"]
+    is_past: Annotated[
+        bool, "whether it failed, or was held, and its file is gone or has changed since"
+    ]
+    size_bytes: Annotated[int, "its size"]
+    sha256: Annotated[str | None, "the hash of its content; null if it was not loaded"]
+    header: Annotated[str | None, "its first line"]
+    is_resubmission: Annotated[bool, "whether it holds mended rejects"]
+    trailer_rows: Annotated[int | None, "the rows that its trailer says there are"]
+    conflicting: Annotated[int, "superseded rows whose values differ from the later row's"]
+    withdrawn: Annotated[int, "keys that its former delivery brought and that it does not bring"]
+
+
+class CheckedFile(TypedDict):
+    """A file that was read without a database."""
+
+    name: Annotated[str, "its name"]
+    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    rows_read: Annotated[int, "rows that are not blank"]
+    rejected: Annotated[int, "rows that would be rejected"]
+    reasons: Annotated[dict[str, int], "rejected rows by reason"]
+    error: Annotated[str | None, "why it would not be loaded"]
+
+
+class LastRun(RowCounts):
+    """The last run of `visitpay load`."""
+
+    run_id: Annotated[int, "its number"]
+    status: Annotated[str, "running, ok, attention or interrupted"]
+    died: Annotated[bool, "whether it is `running` in the ledger, though no load is alive"]
+    started_at: Annotated[datetime, "when it began"]
+    finished_at: Annotated[datetime | None, "when it ended; null while it runs, or if unknown"]
+    version: Annotated[str, "the version of visitpay"]
+    host: Annotated[str, "the machine that it ran on"]
+    loaded: Annotated[int, "files that it loaded"]
+    failed: Annotated[int, "files that failed"]
+    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+
+
+class LoadedType(TypedDict):
+    """An entity of which files were loaded."""
+
+    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    loaded: Annotated[int, "files that were loaded"]
+    newest: Annotated[datetime | None, "the newest time in their names, without mended rejects"]
+
+
+class FindingRow(TypedDict):
+    """Something that a person should look into."""
+
+    check: Annotated[str, "which check found it"]
+    subject: Annotated[str, "the file or the day; empty where all visits were looked at"]
+    count: Annotated[int, "rows, visits or days"]
+    message: Annotated[str, "what it is"]
+
+
+class Compared(TypedDict):
+    """The last comparison of balances with transactions."""
+
+    compared_at: Annotated[datetime, "when"]
+    compared: Annotated[int, "visits that have a balance"]
+    different: Annotated[int, "visits whose balance is not the sum of their transactions"]
+
+
+class Balances(Compared):
+    """A comparison, and what changed since the one before."""
+
+    visit_balance: Annotated[Decimal, "the sum of the balances that differ"]
+    transactions_total: Annotated[Decimal, "the sum of the transactions of these visits"]
+    new: Annotated[int, "visits that did not differ before"]
+    changed: Annotated[int, "visits that differed before by other amounts"]
+    cleared: Annotated[int, "visits that no longer differ"]
+
+
+class OddVisitRow(TypedDict):
+    """A visit that a check found: data of a patient."""
+
+    check: Annotated[str, "which check found it"]
+    visit_identifier: Annotated[int, "the visit"]
+    visit_balance: Annotated[Decimal | None, "its balance"]
+    transactions_total: Annotated[Decimal | None, "the sum of its transactions, where it differs"]
+    found_at: Annotated[datetime | None, "when the difference was found"]
+
+
+class RejectRow(TypedDict):
+    """A row of the quarantine, without what it holds."""
+
+    id: Annotated[int, "its number"]
+    file: Annotated[str, "the name of the file that it came in"]
+    line: Annotated[int, "its line there; the header is line 1"]
+    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    reason: Annotated[str, "why it was rejected"]
+    column: Annotated[str | None, "the header of the column at fault"]
+    status: Annotated[str, "open, resolved, superseded or dismissed"]
+    created_at: Annotated[datetime, "when it was rejected"]
+    closed_at: Annotated[datetime | None, "when it was resolved, superseded or dismissed"]
+    why: Annotated[str | None, "why a person dismissed it"]
+
+
+class RawReject(RejectRow):
+    """A row of the quarantine with what it holds: data of a patient."""
+
+    key: Annotated[int | None, "its identifier, if it could be read"]
+    raw: Annotated[str, "the line as it came"]
+
+
+class DeliveryDocument(TypedDict):
+    """A delivery of a file."""
+
+    id: Annotated[int, "its number in the ledger"]
+    name: Annotated[str, "the name of the file"]
+    file_datetime: Annotated[datetime, "the time in its name"]
+    loaded_at: Annotated[datetime, "when it was loaded"]
+
+
+class BalanceDocument(TypedDict):
+    """The balance of a visit beside its transactions."""
+
+    visit_identifier: Annotated[int, "the visit"]
+    visit_balance: Annotated[Decimal | None, "its balance"]
+    transactions: Annotated[int, "how many transactions it has"]
+    transactions_total: Annotated[Decimal, "their sum"]
+    differs: Annotated[bool, "whether the two are not the same"]
+
+
+class WrittenFile(TypedDict):
+    """A file that was written."""
+
+    path: Annotated[str, "where"]
+    rows: Annotated[int, "rejected rows in it"]
+
+
+class ExaminedRow(TypedDict):
+    """One thing that the doctor looked at."""
+
+    name: Annotated[str, "what was looked at"]
+    status: Annotated[str, "ok, warning or error"]
+    message: Annotated[str, "what was seen"]
+    remedy: Annotated[str, "what to do; empty where it is ok"]
+
+
+class Document(TypedDict):
+    """What every document has."""
+
+    format: Annotated[int, f"the version of the format: {FORMAT}"]
+
+
+class ErrorDocument(Document):
+    """A command that could not do its work, instead of its own document."""
+
+    status: Annotated[str, "failed, or interrupted by a signal"]
+    error: Annotated[str, "what happened, and what to do"]
+
+
+class LoadDocument(Document):
+    """`visitpay load`."""
+
+    run_id: Annotated[int | None, "the number of the run; null with --dry-run"]
+    status: Annotated[str, "ok or attention"]
+    dry_run: Annotated[bool, "whether nothing was kept"]
+    checkpoint: Annotated[datetime | None, "the newest time in the names of loaded files"]
+    files: Annotated[list[File], "what became of each file"]
+    files_waiting: Annotated[list[str], "names of files that changed just now (--settle)"]
+    unrecognised: Annotated[list[str], "names that are not the feed's"]
+    rejects_open: Annotated[int, "rejects that are open, of all runs"]
+    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+
+
+class StatusDocument(Document):
+    """`visitpay status`."""
+
+    status: Annotated[str, "ok or attention"]
+    summary: Annotated[str, "the same in one line of words"]
+    checkpoint: Annotated[datetime | None, "the newest time in the names of loaded files"]
+    fed_until: Annotated[datetime | None, "the same, without files dated in the future"]
+    last_run: Annotated[LastRun | None, "the last run"]
+    files_waiting: Annotated[list[str], "names of files that no run has tried as they are"]
+    files_failed: Annotated[list[str], "names of files that failed, or are held"]
+    files_held: Annotated[list[str], "those of them that are held"]
+    files_changing: Annotated[list[str], "names of files that changed in every run for a day"]
+    unrecognised: Annotated[list[str], "names that are not the feed's"]
+    why_unrecognised: Annotated[dict[str, str], "the reason for each of them; empty if obvious"]
+    near_misses: Annotated[list[str], "those of them that are nearly right: a person must look"]
+    rejects_open: Annotated[int, "rejects that are open"]
+    entities: Annotated[list[LoadedType], "what was loaded, by entity"]
+    balances: Annotated[Compared | None, "the last comparison of balances"]
+    findings: Annotated[list[FindingRow], "what a person should look into"]
+
+
+class FilesDocument(Document):
+    """`visitpay files`."""
+
+    files: Annotated[list[LedgerFile], "entries of the ledger, the newest first"]
+    total: Annotated[int, "how many there are in all"]
+
+
+class RejectsDocument(Document):
+    """`visitpay rejects list`."""
+
+    rejects: Annotated[list[RejectRow] | list[RawReject], "rejected rows, the oldest first"]
+    reasons: Annotated[dict[str, int], "how many there are in all, by reason"]
+    total: Annotated[int, "how many there are in all"]
+
+
+class ExportDocument(Document):
+    """`visitpay rejects export`."""
+
+    written: Annotated[list[WrittenFile], "the files"]
+
+
+class DismissDocument(Document):
+    """`visitpay rejects dismiss`."""
+
+    dismissed: Annotated[list[int], "ids of the rejects"]
+    total: Annotated[int, "how many"]
+    dry_run: Annotated[bool, "whether nothing was kept"]
+
+
+class RetryDocument(Document):
+    """`visitpay rejects retry`."""
+
+    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+    rejects_open: Annotated[int, "rejects that are open"]
+
+
+class ExplainDocument(Document):
+    """`visitpay explain`: data of a patient."""
+
+    row: Annotated[dict[str, object] | None, "the row in its table, by column"]
+    source: Annotated[DeliveryDocument | None, "the delivery that last changed the row"]
+    line: Annotated[int | None, "its line there; the header is line 1"]
+    deliveries: Annotated[list[DeliveryDocument], "deliveries that brought it, newest first"]
+    withdrawn_by: Annotated[
+        DeliveryDocument | None, "a later delivery of the newest one's name that lacks it"
+    ]
+    rejects: Annotated[list[RawReject], "rejected rows with this identifier, the oldest first"]
+    balance: Annotated[BalanceDocument | None, "the balance of its visit"]
+    rejected_transactions: Annotated[
+        list[RawReject], "rejected transactions of the visit that are in no table"
+    ]
+    rejected_transactions_total: Annotated[int, "how many there are in all"]
+
+
+class ReconcileDocument(Document):
+    """`visitpay reconcile`; with `--raw` also `visits` and `total`."""
+
+    status: Annotated[str, "ok or attention"]
+    balances: Annotated[Balances, "the comparison of balances with transactions"]
+    findings: Annotated[list[FindingRow], "what a person should look into"]
+
+
+class RawReconcileDocument(ReconcileDocument):
+    """`visitpay reconcile --raw`: data of patients."""
+
+    visits: Annotated[list[OddVisitRow], "visits that the checks found"]
+    total: Annotated[int, "how many there are in all"]
+
+
+class ReportDocument(Document):
+    """`visitpay report`."""
+
+    status: Annotated[str, "ok or attention"]
+    summary: Annotated[str, "the same in one line of words"]
+    path: Annotated[str, "where the page was written"]
+
+
+class CheckDocument(Document):
+    """`visitpay check`."""
+
+    status: Annotated[str, "ok or attention"]
+    files: Annotated[list[CheckedFile], "what each file would bring"]
+    unrecognised: Annotated[list[str], "names that are not the feed's"]
+    why_unrecognised: Annotated[dict[str, str], "the reason for each of them; empty if obvious"]
+
+
+class DoctorDocument(Document):
+    """`visitpay doctor`."""
+
+    status: Annotated[str, "ok, warning or error: the worst of all"]
+    examined: Annotated[list[ExaminedRow], "what was looked at"]
+
+
+DOCUMENTS: tuple[type[Document], ...] = (
+    LoadDocument,
+    StatusDocument,
+    FilesDocument,
+    RejectsDocument,
+    ExportDocument,
+    DismissDocument,
+    RetryDocument,
+    ExplainDocument,
+    ReconcileDocument,
+    RawReconcileDocument,
+    ReportDocument,
+    CheckDocument,
+    DoctorDocument,
+    ErrorDocument,
+)
+"""All of them, in the order of docs/json.md."""

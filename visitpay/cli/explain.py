@@ -1,21 +1,17 @@
 """`visitpay explain`."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.cli.options import (
-    ATTENTION_STATUS,
-    DatabaseUrl,
-    Json,
-)
+from visitpay.cli import options
 from visitpay.text import counted, minute
 from visitpay.vocabulary import DEFAULT_URL, RecordType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from visitpay.rejects.queries import Reject
     from visitpay.reporting.explain import Balance, Explained
 
 _DELIVERIES_SHOWN = 5
@@ -27,8 +23,8 @@ def explain(
     ],
     key: Annotated[int, typer.Argument(metavar="ID", min=-(1 << 63), max=(1 << 63) - 1)],
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    as_json: Json = False,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    as_json: options.Json = False,
 ) -> None:
     """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
 
@@ -38,7 +34,7 @@ def explain(
 
     Example: visitpay explain visit 321000004
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import console, to_json
     from visitpay.database.engine import read_connection
     from visitpay.models import entity_named
     from visitpay.reporting.explain import explain as explain_key
@@ -46,34 +42,34 @@ def explain(
     with read_connection(database_url) as connection:
         found = explain_key(connection, entity_named(entity), key)
     if as_json:
-        typer.echo(terminal.dumps(asdict(found)))
+        typer.echo(to_json.dumps(to_json.explain(found)))
     elif found.known:
-        _show_explained(found)
+        _show(found)
     else:
-        terminal.say(f"nothing is known of {entity.lower()} {key}")
+        console.say(f"nothing is known of {entity.lower()} {key}")
     if not found.known:
-        raise typer.Exit(ATTENTION_STATUS)
+        raise typer.Exit(options.ATTENTION_STATUS)
 
 
-def _show_explained(found: "Explained") -> None:
+def _show(found: "Explained") -> None:
     from visitpay.cli.console import show
     from visitpay.feed import short
     from visitpay.reporting.explain import DELIVERIES
 
     facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
     if found.source is not None:
-        facts.append(("came with", f"{short(found.source['name'])}, line {found.line}"))
+        facts.append(("came with", f"{short(found.source.name)}, line {found.line}"))
     if found.withdrawn_by is not None:
         later = found.withdrawn_by
-        when = minute(later["loaded_at"])
-        facts.append(("taken out", f"a later {short(later['name'])}, {when} UTC, lacks it"))
+        when = minute(later.loaded_at)
+        facts.append(("taken out", f"a later {short(later.name)}, {when} UTC, lacks it"))
     if found.balance is not None and found.balance.visit_balance is not None:
         facts.append(_balance_fact(found, found.balance))
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
     newest = found.deliveries[:_DELIVERIES_SHOWN]
     show(
         ("delivered by", "loaded"),
-        [(short(str(each["name"])), each["loaded_at"]) for each in newest],
+        [(short(delivery.name), delivery.loaded_at) for delivery in newest],
     )
     if earlier := len(found.deliveries) - len(newest):
         at_least = "at least " if len(found.deliveries) == DELIVERIES else ""
@@ -87,9 +83,9 @@ def _show_explained(found: "Explained") -> None:
 def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
     """Say whose balance it is, whether it is right, and what to do next if it is not."""
     is_visit = "visit_balance" in (found.row or {})
-    verdict = "differs from" if balance.differs else "is"
+    relation = "differs from" if balance.differs else "is"
     transactions = counted(balance.transactions, "transaction")
-    fact = f"{balance.visit_balance} {verdict} {balance.total}, the sum of {transactions}"
+    fact = f"{balance.visit_balance} {relation} {balance.total}, the sum of {transactions}"
     if balance.differs and not is_visit:
         fact += f"; see: visitpay explain visit {balance.visit_identifier}"
     elif found.rejected_transactions_total and balance.differs:
@@ -100,15 +96,15 @@ def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
     return "balance" if is_visit else "its visit's balance", fact
 
 
-def _show_rejects(title: str, rejects: "Sequence[Mapping[Any, Any]]") -> None:
+def _show_rejects(title: str, rejects: "Sequence[Reject]") -> None:
     """Print rejects so that they fit a terminal: what may be long stands last, and is folded."""
     from visitpay.cli.console import show
     from visitpay.feed import short
 
     rows = []
-    for each in rejects:
-        what = " ".join(filter(None, (each["reason"], each["column_name"])))
-        why = f" ({each['why']})" if each["why"] else ""
-        place = (each["id"], short(each["file"]), each["line_number"], each["status"])
-        rows.append((*place, f"{what}{why}: {each['raw']}"))
+    for reject in rejects:
+        what = " ".join(filter(None, (reject.reason, reject.column)))
+        why = f" ({reject.why})" if reject.why else ""
+        where = (reject.id, short(reject.file), reject.line, reject.status)
+        rows.append((*where, f"{what}{why}: {reject.raw}"))
     show(("id", "file", "line", "status", "reason: row"), rows, title)

@@ -7,33 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.cli.console import ENDS
-from visitpay.cli.options import (
-    DEFAULT_HOSPITAL,
-    DEFAULT_LANDING,
-    DatabaseUrl,
-    Hospital,
-    Json,
-    LandingDirectory,
-    Limit,
-    PassOver,
-)
-from visitpay.errors import (
-    ConfigurationError,
-)
+from visitpay.cli import options
+from visitpay.errors import ConfigurationError
 from visitpay.text import minute
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RecordType
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
+
+    from visitpay.ledger.files import Entry
 
 
 def files(  # noqa: PLR0913 - each is an option of the command
-    landing: LandingDirectory = DEFAULT_LANDING,
+    landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    hospital: Hospital = DEFAULT_HOSPITAL,
-    pass_over: PassOver = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
+    pass_over: options.PassOver = None,
     entity: Annotated[
         RecordType | None, typer.Option(case_sensitive=False, help="Only files of this type.")
     ] = None,
@@ -41,8 +31,8 @@ def files(  # noqa: PLR0913 - each is an option of the command
         FileStatus | None,
         typer.Option(help="Only files that ended so, also those that are gone by now."),
     ] = None,
-    limit: Limit = 50,
-    as_json: Json = False,
+    limit: options.Limit = 50,
+    as_json: options.Json = False,
 ) -> None:
     """Show the ledger: every delivery of every file, the newest first.
 
@@ -52,58 +42,64 @@ def files(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay files --status failed
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import to_json
     from visitpay.database.engine import read_connection
-    from visitpay.feed import short
     from visitpay.ledger.files import count_entries, list_entries
-    from visitpay.reporting.advice import ADVICE
-    from visitpay.vocabulary import FileStatus
 
     with read_connection(database_url) as connection:
         entries = list_entries(connection, entity=entity, status=status, limit=limit)
         total = count_entries(connection, entity=entity, status=status)
-        states = _states(connection, entries, landing, hospital, pass_over or ())
+        failed = _still_failed(connection, entries, landing, hospital, pass_over or ())
     if as_json:
-        known = [{**each, "state": state} for each, state in zip(entries, states, strict=True)]
-        typer.echo(terminal.dumps({"files": known, "total": total}))
-        return
-    rows = [
-        (
-            each["id"],
-            short(each["name"]),
-            None if state == "loaded" else state,
-            minute(each["loaded_at"] or each["tried_at"]),
-            each["rows_read"],
-            *(each[f"rows_{end}"] or None for end in ENDS),
-            each["error"],
-        )
-        for each, state in zip(entries, states, strict=True)
-    ]
-    headers = ("id", "file", "status", "when (UTC)", "rows", *ENDS, "error")
-    spare = [end for end in ENDS if end != "rejected"]
-    terminal.show(headers, rows, nothing="no files to show", total=total, spare=spare)
-    for state in (FileStatus.FAILED, FileStatus.HELD):
-        if state in states and sys.stdout.isatty():
-            terminal.say(f"{state}: {ADVICE[f'file_{state}'].do}")
+        typer.echo(to_json.dumps(to_json.files(entries, failed, total)))
+    else:
+        _show(entries, failed, total)
 
 
-def _states(
+def _still_failed(
     connection: "Connection",
-    entries: "Sequence[RowMapping]",
+    entries: "Sequence[Entry]",
     landing: Path,
     hospital: str,
     pass_over: Sequence[str],
-) -> list[str]:
-    """Say how entries of the ledger stand, as well as can be told."""
-    from visitpay.landing.local import scan
-    from visitpay.ledger.files import entry_state, failed_files
-    from visitpay.vocabulary import FileStatus
+) -> set[str]:
+    """Return the names of files that failed, or are held, and have not changed since.
 
-    if all(each["status"] == FileStatus.LOADED for each in entries):
-        return [FileStatus.LOADED] * len(entries)
+    Where the landing directory cannot be read, no file is taken to have changed.
+    """
+    from visitpay.landing.local import scan
+    from visitpay.ledger.files import failed_files
+
+    if all(entry.status == FileStatus.LOADED for entry in entries):
+        return set()
     try:
-        failed = failed_files(connection, scan(landing, hospital, pass_over).files)
+        landed = scan(landing, hospital, pass_over)
     except ConfigurationError:
-        return [each["status"] for each in entries]
-    lying = {each.name for each in failed}
-    return [entry_state(each, lying) for each in entries]
+        return {entry.name for entry in entries}
+    return {file.name for file in failed_files(connection, landed.files)}
+
+
+def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
+    from visitpay.cli import console
+    from visitpay.feed import short
+    from visitpay.reporting.advice import ADVICE
+
+    rows = [
+        (
+            entry.id,
+            short(entry.name),
+            None if entry.status == FileStatus.LOADED else entry.state(failed),
+            minute(entry.loaded_at or entry.tried_at),
+            entry.counts.read,
+            *console.outcomes(entry.counts),
+            entry.error,
+        )
+        for entry in entries
+    ]
+    headers = ("id", "file", "status", "when (UTC)", "rows", *console.OUTCOMES, "error")
+    spare = [outcome for outcome in console.OUTCOMES if outcome != "rejected"]
+    console.show(headers, rows, nothing="no files to show", total=total, spare=spare)
+    states = {entry.state(failed) for entry in entries}
+    for state in (FileStatus.FAILED, FileStatus.HELD):
+        if state in states and sys.stdout.isatty():
+            console.say(f"{state}: {ADVICE[f'file_{state}'].do}")

@@ -1,89 +1,45 @@
 """`visitpay load`."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from visitpay.cli.console import ENDS
-from visitpay.cli.options import (
-    ATTENTION_STATUS,
-    DEFAULT_HOSPITAL,
-    DEFAULT_LANDING,
-    DatabaseUrl,
-    Expected,
-    Hospital,
-    Json,
-    LandingDirectory,
-    LogFormat,
-    MetricsFile,
-    PassOver,
-    Settle,
-    Wait,
-    as_moment,
-    as_percent,
-    as_tolerance,
-    notify_settings,
-    state_directory,
-)
+from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import (
-    foreseen,
-)
+from visitpay.errors import ConfigurationError, foreseen
 from visitpay.text import counted
-from visitpay.vocabulary import DEFAULT_URL
+from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
 if TYPE_CHECKING:
-    from visitpay.loading.types import FileReport, RunReport, Tolerance
+    from visitpay.loading.types import RunReport, Tolerance
     from visitpay.notify.watch import LoadWatch
 
 
 def load(  # noqa: PLR0913 - each is an option of the command
-    landing: LandingDirectory = DEFAULT_LANDING,
+    landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    hospital: Hospital = DEFAULT_HOSPITAL,
-    pass_over: PassOver = None,
-    settle: Settle = 0,
-    expect: Expected = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=as_moment, metavar="TIME", help="Leave files with an older time in their name."
-        ),
-    ] = None,
-    max_rejects: Annotated[
-        object,
-        typer.Option(
-            parser=as_tolerance,
-            metavar="ROWS|SHARE",
-            help="Exit with 1 only if more rows than this are rejected: 10, or 5percent (also 5%).",
-        ),
-    ] = "0",
-    hold_above: Annotated[
-        float,
-        typer.Option(
-            parser=as_percent,
-            metavar="PERCENT",
-            help="Hold a file, whole, of which more rows than this are rejected.",
-        ),
-    ] = 100,
-    approve: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Load this file, whatever is rejected of it."),
-    ] = None,
-    wait: Wait = 60,
-    metrics_file: MetricsFile = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
+    pass_over: options.PassOver = None,
+    settle: options.Settle = 0,
+    expect: options.Expected = None,
+    since: options.Since = None,
+    max_rejects: options.MaxRejects = "0",
+    hold_above: options.HoldAbove = 100,
+    approve: options.Approved = None,
+    wait: options.Wait = 60,
+    metrics_file: options.MetricsFile = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything, then take it all back.")
     ] = False,
-    as_json: Json = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How the log is written.")] = LogFormat.TEXT,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    as_json: options.Json = False,
+    log_format: options.LogFormatOption = options.LogFormat.TEXT,
+    verbose: options.Verbose = False,
 ) -> None:
     """Load the files that were not loaded before: the scheduled job.
 
@@ -100,19 +56,16 @@ def load(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import to_json
     from visitpay.cli.logs import start_log
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
     from visitpay.feed import composed
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
-    from visitpay.notify.last_alert import LastAlert
-    from visitpay.notify.watch import LoadWatch
-    from visitpay.vocabulary import RunStatus
 
     start_log(log_format, verbose=verbose)
-    options = Options(
+    wanted = Options(
         since=since,
         dry_run=dry_run,
         wait_seconds=wait,
@@ -122,19 +75,31 @@ def load(  # noqa: PLR0913 - each is an option of the command
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
-    lately = LastAlert(state_directory(), database_url)
-    watch = LoadWatch() if dry_run else LoadWatch(*notify_settings(), metrics_file, lately, expect)
+    watch = _watch(database_url, metrics_file, expect, told=not dry_run)
     with _watched(watch):
         with stoppable(), progress_bar() as progress:
-            report = load_landing(
-                make_engine(database_url), landing, hospital, options, progress, watch.after_load
-            )
+            engine = make_engine(database_url)
+            report = load_landing(engine, landing, hospital, wanted, progress, watch.after_load)
         if as_json:
-            typer.echo(terminal.dumps(_run_document(report)))
+            typer.echo(to_json.dumps(to_json.load(report)))
         elif sys.stdout.isatty():
-            _show_run(report)
+            _show(report)
         if report.status == RunStatus.ATTENTION:
-            raise typer.Exit(ATTENTION_STATUS)
+            raise typer.Exit(options.ATTENTION_STATUS)
+
+
+def _watch(
+    database_url: str, metrics_file: Path | None, expect: str | None = None, *, told: bool = True
+) -> "LoadWatch":
+    """Return the watch over a load; nobody is `told` of a dry run."""
+    from visitpay.notify.last_alert import LastAlert
+    from visitpay.notify.watch import LoadWatch
+
+    if not told:
+        return LoadWatch()
+    settings = options.NotifySettings.from_environment()
+    last_alert = LastAlert(options.state_directory(), database_url)
+    return LoadWatch(settings.alert_urls, settings.ping_url, metrics_file, last_alert, expect)
 
 
 @contextmanager
@@ -147,54 +112,42 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
         watch.end(leaving.exit_code)
         raise
     except BaseException as error:
-        told = foreseen(error)
-        watch.end(told.exit_status, told)
+        known = foreseen(error)
+        watch.end(known.exit_status, known)
         raise
     watch.end(0)
 
 
-def _run_document(report: "RunReport") -> dict[str, Any]:
-    return {
-        "run_id": report.run_id,
-        "status": report.status,
-        "dry_run": report.dry_run,
-        "checkpoint": report.checkpoint,
-        "files": [_file_document(each) for each in report.files],
-        "files_waiting": report.files_waiting,
-        "unrecognised": report.unrecognised,
-        "rejects_open": report.rejects_open,
-        "rejects_resolved": report.rejects_resolved,
-    }
+def tell_of_arguments(arguments: Sequence[str]) -> None:
+    """Tell those who watch that a load could not run, since an argument of it cannot be used."""
+    if arguments[:1] != ["load"] or "--dry-run" in arguments:
+        return
+    from visitpay.cli.logs import start_log
+
+    start_log(options.LogFormat.TEXT, verbose=False)
+    metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
+    url = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
+    error = ConfigurationError("an argument of its command cannot be used, its log says which")
+    _watch(url, Path(metrics_file) if metrics_file else None).end(error.exit_status, error)
 
 
-def _file_document(report: "FileReport") -> dict[str, Any]:
-    counts = asdict(report.counts)
-    return {
-        "name": report.file.name,
-        "entity": report.file.entity,
-        "status": report.status,
-        "rows_read": counts.pop("read"),
-        **counts,
-        "error": report.error,
-    }
-
-
-def _show_run(report: "RunReport") -> None:
-    from visitpay.cli.console import iso, say, show
+def _show(report: "RunReport") -> None:
+    from visitpay.cli import console
     from visitpay.feed import short
+    from visitpay.text import iso
 
     # What is usual is left blank, and a column that is blank is left out.
     rows = [
         (
-            short(file["name"]),
-            None if file["status"] == "loaded" else file["status"],
-            file["rows_read"],
-            *(file[end] or None for end in ENDS),
+            short(file.file.name),
+            None if file.status == FileStatus.LOADED else file.status,
+            file.counts.read,
+            *console.outcomes(file.counts),
         )
-        for file in map(_file_document, report.files)
+        for file in report.files
     ]
-    show(("file", "status", "rows", *ENDS), rows)
-    say(
+    console.show(("file", "status", "rows", *console.OUTCOMES), rows)
+    console.say(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
         f"{counted(len(rows), 'file') if rows else 'no new files'}; "
         f"checkpoint {iso(report.checkpoint) or 'none'}; "

@@ -6,9 +6,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from traceback import format_tb
 
-from visitpay.cli.console import err, iso
+from visitpay.cli.console import err
 from visitpay.errors import VisitPayError
 from visitpay.events import RUN_ID
+from visitpay.text import iso
 
 
 def start_log(log_format: str, *, verbose: bool) -> None:

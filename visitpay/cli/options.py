@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isnan
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from visitpay.loading.types import Tolerance
 
 ATTENTION_STATUS = 1
-
-CONFIGURATION_STATUS = 2
-
-DATABASE_STATUS = 3
 
 ALL_PERCENT = 100
 
@@ -140,10 +137,19 @@ def state_directory() -> Path | None:
     return state / "visitpay"
 
 
-def notify_settings() -> tuple[str, str]:
-    """Give who is told of a load: the URLs of the alert channels, and the one to ping."""
-    # Secrets, which as options anyone could see in the list of processes.
-    return os.environ.get("VISITPAY_ALERT_URLS", ""), os.environ.get("VISITPAY_PING_URL", "")
+@dataclass(frozen=True)
+class NotifySettings:
+    """Who is told of a load."""
+
+    alert_urls: str
+    """Apprise URLs, with commas or spaces between them."""
+    ping_url: str
+
+    @classmethod
+    def from_environment(cls) -> "NotifySettings":
+        """Read them; they hold secrets, which anyone can see in the options of a process."""
+        get = os.environ.get
+        return cls(get("VISITPAY_ALERT_URLS", ""), get("VISITPAY_PING_URL", ""))
 
 
 LandingDirectory = Annotated[
@@ -238,6 +244,34 @@ MetricsFile = Annotated[
     ),
 ]
 
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=as_moment, metavar="TIME", help="Leave files with an older time in their name."
+    ),
+]
+MaxRejects = Annotated[
+    object,
+    typer.Option(
+        parser=as_tolerance,
+        metavar="ROWS|SHARE",
+        help="Exit with 1 only if more rows than this are rejected: 10, or 5percent (also 5%).",
+    ),
+]
+HoldAbove = Annotated[
+    float,
+    typer.Option(
+        parser=as_percent,
+        metavar="PERCENT",
+        help="Hold a file, whole, of which more rows than this are rejected.",
+    ),
+]
+Approved = Annotated[
+    list[str] | None,
+    typer.Option("--approve", metavar="NAME", help="Load this file, whatever is rejected of it."),
+]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
 
 Wait = Annotated[

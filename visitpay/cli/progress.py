@@ -1,4 +1,4 @@
-"""The progress bar of a load, on a terminal."""
+"""The progress bar of a load, on a console."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> Iterator["Progress"]:
-    """Show a progress bar on standard error while the block runs; nothing off a terminal."""
+    """Show a progress bar on standard error while the block runs; nothing off a console."""
     from visitpay.loading.types import NoProgress
 
     if not err.is_terminal or err.is_dumb_terminal:

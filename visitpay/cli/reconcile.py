@@ -1,23 +1,11 @@
 """`visitpay reconcile`."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.cli.console import show_findings
-from visitpay.cli.documents import verdict
-from visitpay.cli.options import (
-    ATTENTION_STATUS,
-    DatabaseUrl,
-    Expected,
-    Ignored,
-    Json,
-    Limit,
-    LogFormat,
-    Wait,
-)
+from visitpay.cli import options
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL
@@ -31,15 +19,15 @@ if TYPE_CHECKING:
 
 def reconcile(  # noqa: PLR0913 - each is an option of the command
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    expect: Expected = None,
-    ignore: Ignored = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    expect: options.Expected = None,
+    ignore: options.Ignored = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the visits, too, by identifier and amounts.")
     ] = False,
-    limit: Limit = 50,
-    wait: Wait = 60,
-    as_json: Json = False,
+    limit: options.Limit = 50,
+    wait: options.Wait = 60,
+    as_json: options.Json = False,
 ) -> None:
     """Compare each visit's balance with the sum of its transactions, and look for what is odd.
 
@@ -52,52 +40,45 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay reconcile --expect weekdays
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import console, to_json
     from visitpay.cli.logs import start_log
     from visitpay.database.engine import make_engine, read_connection
-    from visitpay.quality import checks as quality
-    from visitpay.quality.balances import reconcile
+    from visitpay.quality import checks
+    from visitpay.quality.balances import reconcile as compare_balances
 
-    start_log(LogFormat.TEXT, verbose=False)
+    start_log(options.LogFormat.TEXT, verbose=False)
     now = datetime.now(UTC)
     with stoppable():
-        reconciled = reconcile(make_engine(database_url), now, wait)
+        compared = compare_balances(make_engine(database_url), now, wait)
         with read_connection(database_url) as connection:
-            findings = quality.findings(connection, now, expect, ignore or ())
-            visits = quality.visits(connection, now, limit, ignore or ()) if raw else []
-    total = sum(each.count for each in findings if not each.subject)  # they count visits
+            findings = checks.findings(connection, now, expect, ignore or ())
+            visits = checks.visits(connection, now, limit, ignore or ()) if raw else []
+    total = sum(finding.count for finding in findings if not finding.subject)  # they count visits
     if as_json:
-        document = {
-            "status": verdict(attention=bool(findings)),
-            "balances": asdict(reconciled),
-            "findings": [asdict(each) for each in findings],
-            **({"visits": visits, "total": total} if raw else {}),
-        }
-        typer.echo(terminal.dumps(document))
+        whole = to_json.reconcile_raw(compared, findings, visits, total)
+        typer.echo(to_json.dumps(whole if raw else to_json.reconcile(compared, findings)))
     else:
-        _show_reconciled(reconciled, findings, raw=raw)
+        _show(compared, findings, raw=raw)
         headers = ("check", "visit", "balance", "transactions", "since")
-        terminal.show(headers, [tuple(each.values()) for each in visits], total=total)
+        console.show(headers, visits, total=total)
     if findings:
-        raise typer.Exit(ATTENTION_STATUS)
+        raise typer.Exit(options.ATTENTION_STATUS)
 
 
-def _show_reconciled(
-    reconciled: "Reconciliation", findings: "Sequence[Finding]", *, raw: bool
-) -> None:
-    from visitpay.cli.console import say
+def _show(compared: "Reconciliation", findings: "Sequence[Finding]", *, raw: bool) -> None:
+    from visitpay.cli.console import say, show_findings
 
     say(
-        f"compared {counted(reconciled.compared, 'balance')},"
-        f" of which {reconciled.different:,} differ from the sum of the transactions"
+        f"compared {counted(compared.compared, 'balance')},"
+        f" of which {compared.different:,} differ from the sum of the transactions"
     )
-    if reconciled.different:
+    if compared.different:
         say(
-            f"together {reconciled.visit_balance:,} by the balances,"
-            f" {reconciled.transactions_total:,} by the transactions"
+            f"together {compared.visit_balance:,} by the balances,"
+            f" {compared.transactions_total:,} by the transactions"
         )
-    changes = (reconciled.new, reconciled.changed, reconciled.cleared)
+    changes = (compared.new, compared.changed, compared.cleared)
     say("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
     show_findings(findings)
-    if not (raw or all(each.subject for each in findings)):
+    if not (raw or all(finding.subject for finding in findings)):
         say("--raw shows the visits, the newest first")

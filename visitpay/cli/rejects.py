@@ -3,36 +3,21 @@
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.cli.options import (
-    DEFAULT_HOSPITAL,
-    DEFAULT_LANDING,
-    DatabaseUrl,
-    Hospital,
-    Json,
-    LandingDirectory,
-    Limit,
-    LogFormat,
-    OfEntity,
-    OfFile,
-    OfKey,
-    OfReason,
-    PassOver,
-    PutAsideSince,
-    RejectChoice,
-    Wait,
-)
+from visitpay.cli import options
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
-from visitpay.vocabulary import DEFAULT_URL
+from visitpay.vocabulary import DEFAULT_URL, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy import Connection
+
+    from visitpay.rejects.queries import Reject
 
 rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
 
@@ -40,20 +25,20 @@ rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, 
 @rejects_app.command("list")
 def list_rejects(  # noqa: PLR0913 - each is an option of the command
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    file: OfFile = None,
-    entity: OfEntity = None,
-    reason: OfReason = None,
-    key: OfKey = None,
-    since: PutAsideSince = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    file: options.OfFile = None,
+    entity: options.OfEntity = None,
+    reason: options.OfReason = None,
+    key: options.OfKey = None,
+    since: options.PutAsideSince = None,
     status: Annotated[
-        RejectChoice, typer.Option(help="Only rows that stand so.")
-    ] = RejectChoice.OPEN,
+        options.RejectChoice, typer.Option(help="Only rows that stand so.")
+    ] = options.RejectChoice.OPEN,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
     ] = False,
-    limit: Limit = 50,
-    as_json: Json = False,
+    limit: options.Limit = 50,
+    as_json: options.Json = False,
 ) -> None:
     """Show rows that were put aside, how many by reason, and with --raw what they hold.
 
@@ -61,69 +46,64 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects list --reason missing_reference
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import console, to_json
     from visitpay.database.engine import read_connection
-    from visitpay.rejects.queries import (
-        RejectFilter,
-        count_by_reason,
-        list_rejects,
-    )
+    from visitpay.rejects.queries import RejectFilter, count_by_reason
+    from visitpay.rejects.queries import list_rejects as select_rejects
 
-    stands = None if status is RejectChoice.ALL else status
+    stands = None if status is options.RejectChoice.ALL else status
     wanted = RejectFilter(file, entity, reason, key, stands, since)
     with read_connection(database_url) as connection:
-        rejects = list_rejects(connection, wanted, limit)
-        counts = count_by_reason(connection, wanted)
-    total = sum(counts.values())
-    hidden = () if raw else ("record_key", "raw")
-    rows = [{name: row[name] for name in row if name not in hidden} for row in rejects]
+        rejects = select_rejects(connection, wanted, limit)
+        reasons = count_by_reason(connection, wanted)
     if as_json:
-        typer.echo(terminal.dumps({"rejects": rows, "counts": counts, "total": total}))
+        typer.echo(to_json.dumps(to_json.rejects(rejects, reasons, raw=raw)))
         return
-    if stands is not None:  # then all of them stand so
-        rows = [{name: row[name] for name in row if name != "status"} for row in rows]
-    terminal.show(*rejects_table(rows), nothing="no rejected rows to show", total=total)
-    if len(counts) > 1 or total > len(rows):
-        terminal.show(("reason", "rows"), list(counts.items()))
+    total = sum(reasons.values())
+    hidden = {*(() if raw else ("key", "row")), *(() if stands is None else ("status",))}
+    console.show(*_table(rejects, hidden), nothing="no rejected rows to show", total=total)
+    if len(reasons) > 1 or total > len(rejects):
+        console.show(("reason", "rows"), list(reasons.items()))
 
 
-def rejects_table(
-    rejects: "Sequence[Mapping[Any, Any]]",
-) -> tuple[tuple[str, ...], list[list[object]]]:
-    """Give the headers and the rows of a table of rejects."""
+def _table(
+    rejects: "Sequence[Reject]", hidden: "Collection[str]"
+) -> tuple[list[str], list[list[object]]]:
+    """Return the headers and the rows of a table of rejects, without the hidden columns."""
     from visitpay.feed import short
 
-    columns = {
-        "line_number": "line",
-        "record_key": "key",
-        "reason": "reason",
-        "status": "status",
-        "column_name": "column",
-        "why": "why",
-        "raw": "row",
+    columns: dict[str, Callable[[Reject], object]] = {
+        "id": lambda reject: reject.id,
+        "file": lambda reject: short(reject.file),
+        "line": lambda reject: reject.line,
+        "key": lambda reject: reject.key,
+        "reason": lambda reject: reject.reason,
+        "status": lambda reject: reject.status,
+        "column": lambda reject: reject.column,
+        "why": lambda reject: reject.why,
+        "row": lambda reject: reject.raw,
     }
-    shown = [name for name in columns if not rejects or name in rejects[0]]
-    cells = [[row["id"], short(row["file"]), *(row[name] for name in shown)] for row in rejects]
-    return ("id", "file", *(columns[name] for name in shown)), cells
+    shown = [name for name in columns if name not in hidden]
+    return shown, [[columns[name](reject) for name in shown] for reject in rejects]
 
 
 @rejects_app.command("export")
 def export_rejects(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
-    landing: LandingDirectory = DEFAULT_LANDING,
+    landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    hospital: Hospital = DEFAULT_HOSPITAL,
-    pass_over: PassOver = None,
-    file: OfFile = None,
-    entity: OfEntity = None,
-    reason: OfReason = None,
-    key: OfKey = None,
-    since: PutAsideSince = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
+    pass_over: options.PassOver = None,
+    file: options.OfFile = None,
+    entity: options.OfEntity = None,
+    reason: options.OfReason = None,
+    key: options.OfKey = None,
+    since: options.PutAsideSince = None,
     response: Annotated[
         bool, typer.Option("--response", help="Write one file that goes back to the hospital.")
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write the open rejects to files: mend the rows, and move the file to the landing directory.
 
@@ -139,14 +119,11 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects export mended --reason invalid_date
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import console, to_json
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.rejects import export as exporting
-    from visitpay.rejects.queries import (
-        RejectFilter,
-        count_by_reason,
-    )
+    from visitpay.rejects.queries import RejectFilter, count_by_reason
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
     now = datetime.now(UTC)
@@ -156,15 +133,17 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
             written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
         else:
             written = exporting.export(connection, directory, hospital, wanted)
-        too_long = 0 if response else count_by_reason(connection, wanted).get("line_too_long", 0)
+        too_long = (
+            0 if response else count_by_reason(connection, wanted).get(Reason.LINE_TOO_LONG, 0)
+        )
     if as_json:
-        typer.echo(terminal.dumps({"files": [vars(each) for each in written]}))
+        typer.echo(to_json.dumps(to_json.exported(written)))
     else:
-        files = [(each.path, each.rows) for each in written]
-        terminal.show(("file", "rows"), files, nothing="no rejected rows to write")
+        files = [(file.path, file.rows) for file in written]
+        console.show(("file", "rows"), files, nothing="no rejected rows to write")
         if too_long:
             lines = counted(too_long, "line is", "lines are")
-            terminal.say(f"{lines} too long to be mended here: ask the hospital")
+            console.say(f"{lines} too long to be mended here: ask the hospital")
 
 
 @rejects_app.command("dismiss")
@@ -180,17 +159,17 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     ] = None,
     *,
     why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
-    database_url: DatabaseUrl = DEFAULT_URL,
-    file: OfFile = None,
-    entity: OfEntity = None,
-    reason: OfReason = None,
-    key: OfKey = None,
-    since: PutAsideSince = None,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    file: options.OfFile = None,
+    entity: options.OfEntity = None,
+    reason: options.OfReason = None,
+    key: options.OfKey = None,
+    since: options.PutAsideSince = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many, and dismiss none.")
     ] = False,
-    wait: Wait = 60,
-    as_json: Json = False,
+    wait: options.Wait = 60,
+    as_json: options.Json = False,
 ) -> None:
     """Close open rejects that will never be mended, and record why.
 
@@ -198,14 +177,10 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects dismiss 12 13 --why "test patients"
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import to_json
     from visitpay.database.engine import make_engine
     from visitpay.database.session import ExclusiveSession
-    from visitpay.rejects.queries import (
-        RejectFilter,
-        dismiss,
-        reject_ids,
-    )
+    from visitpay.rejects.queries import RejectFilter, dismiss, reject_ids
 
     if not why.strip():
         message = "say why"
@@ -222,15 +197,14 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
 
     with (
         stoppable(),
-        ExclusiveSession(make_engine(database_url), wait) as hold,
+        ExclusiveSession(make_engine(database_url), wait) as session,
         ExitStack() as trial,
     ):
         if dry_run:
-            trial.enter_context(hold.dry_run())
-        hold.transact(dismiss_wanted)
+            trial.enter_context(session.dry_run())
+        session.transact(dismiss_wanted)
     if as_json:
-        document = {"dismissed": dismissed, "total": len(dismissed), "dry_run": dry_run}
-        typer.echo(terminal.dumps(document))
+        typer.echo(to_json.dumps(to_json.dismissed(dismissed, dry_run=dry_run)))
     else:
         kept = "dry run, nothing kept: " if dry_run else ""
         typer.echo(f"{kept}rejects dismissed {len(dismissed):,}")
@@ -238,22 +212,24 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
 
 @rejects_app.command("retry")
 def retry_rejects(
-    *, database_url: DatabaseUrl = DEFAULT_URL, wait: Wait = 60, as_json: Json = False
+    *,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    wait: options.Wait = 60,
+    as_json: options.Json = False,
 ) -> None:
     """Try the rows again that refer to something that was not there; every load does so too.
 
     Example: visitpay rejects retry
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import to_json
     from visitpay.cli.logs import start_log
     from visitpay.database.engine import make_engine
     from visitpay.loading.run import retry
 
-    start_log(LogFormat.TEXT, verbose=False)
+    start_log(options.LogFormat.TEXT, verbose=False)
     with stoppable():
         resolved, still_open = retry(make_engine(database_url), wait)
     if as_json:
-        document = {"rejects_resolved": resolved, "rejects_open": still_open}
-        typer.echo(terminal.dumps(document))
+        typer.echo(to_json.dumps(to_json.retried(resolved, still_open)))
     else:
         typer.echo(f"rejects resolved {resolved:,}, open {still_open:,}")

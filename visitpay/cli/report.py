@@ -7,37 +7,24 @@ from typing import Annotated
 
 import typer
 
-from visitpay.cli.documents import verdict
-from visitpay.cli.options import (
-    DEFAULT_HOSPITAL,
-    DEFAULT_LANDING,
-    DEFAULT_REPORT,
-    DatabaseUrl,
-    Expected,
-    Hospital,
-    Ignored,
-    Json,
-    LandingDirectory,
-    PassOver,
-    Settle,
-)
+from visitpay.cli import options
 from visitpay.errors import ConfigurationError
 from visitpay.vocabulary import DEFAULT_URL
 
 
 def report(  # noqa: PLR0913 - each is an option of the command
-    landing: LandingDirectory = DEFAULT_LANDING,
+    landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write the page; an older one goes.")
-    ] = DEFAULT_REPORT,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    hospital: Hospital = DEFAULT_HOSPITAL,
-    pass_over: PassOver = None,
-    settle: Settle = 0,
-    expect: Expected = None,
-    ignore: Ignored = None,
-    as_json: Json = False,
+    ] = options.DEFAULT_REPORT,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
+    pass_over: options.PassOver = None,
+    settle: options.Settle = 0,
+    expect: options.Expected = None,
+    ignore: options.Ignored = None,
+    as_json: options.Json = False,
 ) -> None:
     """Write one HTML page that shows how the feed stands, with charts, for whoever looks on.
 
@@ -46,8 +33,8 @@ def report(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay report /srv/landing --output report.html
     """
-    reporting = _reporting()
-    from visitpay.cli.console import dumps, line
+    pages = _pages()
+    from visitpay.cli import console, to_json
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.private_files import write_private
@@ -56,21 +43,20 @@ def report(  # noqa: PLR0913 - each is an option of the command
     now = datetime.now(UTC)
     landed = scan(landing, hospital, pass_over or (), settle)
     with read_connection(database_url) as connection:
-        seen = feed_status(connection, landed, now, expect, ignore or ())
-        page = reporting.page(reporting.report(connection, seen, now))
-    with write_private(output, over=reporting.BEGIN) as file:
+        feed = feed_status(connection, landed, now, expect, ignore or ())
+        page = pages.page(pages.report(connection, feed, now))
+    with write_private(output, over=pages.BEGIN) as file:
         file.write(page)
-    state = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
     if as_json:
-        typer.echo(dumps({**state, "path": str(output)}))
+        typer.echo(to_json.dumps(to_json.report(feed, output)))
     else:
-        line(output)
+        console.line(output)
 
 
-def _reporting() -> ModuleType:
+def _pages() -> ModuleType:
     try:
-        from visitpay.reporting import page as reporting
+        from visitpay.reporting import page
     except ImportError as error:
         message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
         raise ConfigurationError(message) from error
-    return reporting
+    return page

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from visitpay.cli.options import DEFAULT_HOSPITAL, Hospital
+from visitpay.cli import options
 
 
 def sample(
@@ -15,18 +15,18 @@ def sample(
     days: Annotated[int, typer.Option(min=1, help="Days over which they arrive.")] = 3,
     dirt: Annotated[float, typer.Option(min=0, max=100, help="Percent of damaged rows.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 0,
-    hospital: Hospital = DEFAULT_HOSPITAL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
 ) -> None:
     """Write a made-up feed of several days, for a demo, a test or a measurement.
 
     Example: visitpay sample landing --visits 1000 --days 3 --dirt 2
     """
+    from visitpay.cli.console import line
     from visitpay.sample import write_sample
 
     written = write_sample(
         directory, visits=visits, days=days, dirt=dirt, seed=seed, hospital=hospital
     )
-    from visitpay.cli.console import line
 
     for path in written:
         line(path)

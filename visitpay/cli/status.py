@@ -1,47 +1,36 @@
 """`visitpay status`."""
 
-from collections.abc import Sized
-from dataclasses import asdict
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
 
-from visitpay.cli.console import show_findings
-from visitpay.cli.documents import verdict
-from visitpay.cli.options import (
-    DEFAULT_HOSPITAL,
-    DEFAULT_LANDING,
-    DatabaseUrl,
-    Expected,
-    Hospital,
-    Ignored,
-    Json,
-    LandingDirectory,
-    PassOver,
-    Settle,
-)
+from visitpay.cli import options
 from visitpay.text import ago, first, minute
-from visitpay.vocabulary import DEFAULT_URL
+from visitpay.vocabulary import DEFAULT_URL, RunStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
+    from collections.abc import Iterator
 
+    from visitpay.landing.place import Landing
+    from visitpay.ledger.runs import Run
+    from visitpay.quality.balances import Comparison
+    from visitpay.reporting.status import FeedStatus
 
-_NAMED = 3
-"""So many files are named where more may be meant."""
+_FILES_NAMED = 3
 
 
 def status(  # noqa: PLR0913 - each is an option of the command
-    landing: LandingDirectory = DEFAULT_LANDING,
+    landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
-    database_url: DatabaseUrl = DEFAULT_URL,
-    hospital: Hospital = DEFAULT_HOSPITAL,
-    pass_over: PassOver = None,
-    settle: Settle = 0,
-    expect: Expected = None,
-    ignore: Ignored = None,
-    as_json: Json = False,
+    database_url: options.DatabaseUrl = DEFAULT_URL,
+    hospital: options.Hospital = options.DEFAULT_HOSPITAL,
+    pass_over: options.PassOver = None,
+    settle: options.Settle = 0,
+    expect: options.Expected = None,
+    ignore: options.Ignored = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say whether all is well, how far the feed has got, what waits, and what needs a person.
 
@@ -49,69 +38,68 @@ def status(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay status /srv/landing
     """
-    from visitpay.cli import console as terminal
+    from visitpay.cli import to_json
     from visitpay.database.engine import read_connection
-    from visitpay.feed import short
     from visitpay.landing.local import scan
     from visitpay.reporting.status import feed_status
 
     now = datetime.now(UTC)
     landed = scan(landing, hospital, pass_over or (), settle)
     with read_connection(database_url) as connection:
-        seen = feed_status(connection, landed, now, expect, ignore or ())
+        feed = feed_status(connection, landed, now, expect, ignore or ())
     if as_json:
-        said = {"status": verdict(attention=seen.needs_person), "summary": seen.summary}
-        found = {"findings": [asdict(each) for each in seen.findings]}
-        why = {"why_unrecognised": landed.unrecognised}
-        typer.echo(terminal.dumps(said | vars(seen) | why | found))
-        return
-    failed, restless = seen.files_failed, seen.files_changing
-    named = first(map(short, restless), _NAMED, len(restless))
-    fed = [("but the future", seen.fed_until or "none")]
-    facts = [
-        ("checkpoint", seen.checkpoint or "none: nothing was loaded yet"),
-        *(fed if seen.fed_until != seen.checkpoint else ()),
-        ("last run", seen.last_run and _run(seen.last_run, now, died=seen.run_died)),
-        ("files waiting", f"{len(seen.files_waiting):,}"),
-        *([("keep changing", _counted(restless, named))] if restless else ()),
-        ("failed or held", _counted(failed, first(map(short, failed), _NAMED, len(failed)))),
-        ("not recognised", _counted(landed.unrecognised, landed.describe_unrecognised())),
-        ("rejects open", f"{seen.rejects_open:,}"),
-        ("balances", _compared(seen.compared)),
-    ]
+        typer.echo(to_json.dumps(to_json.status(feed)))
+    else:
+        _show(feed, landed, now)
+
+
+def _show(feed: "FeedStatus", landed: "Landing", now: datetime) -> None:
+    from visitpay.cli import console
+
     newest = [
-        (
-            each["entity"],
-            each["files"],
-            each["newest"],
-            each["newest"] and ago(now - each["newest"]),
-        )
-        for each in seen.entities
+        (entity.entity, entity.files, entity.newest, entity.newest and ago(now - entity.newest))
+        for entity in feed.entities
     ]
-    terminal.say(seen.summary)
-    terminal.show(("", ""), facts)
-    terminal.show(("entity", "files", "newest", "age"), newest)
-    show_findings(seen.findings)
+    console.say(feed.summary)
+    console.show(("", ""), list(_facts(feed, landed, now)))
+    console.show(("entity", "files", "newest", "age"), newest)
+    console.show_findings(feed.findings)
 
 
-def _compared(comparison: "RowMapping | None") -> str:
+def _facts(feed: "FeedStatus", landed: "Landing", now: datetime) -> "Iterator[tuple[str, object]]":
+    yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
+    if feed.fed_until != feed.checkpoint:
+        yield "but the future", feed.fed_until or "none"
+    yield "last run", feed.last_run and _run(feed.last_run, now, died=feed.run_died)
+    yield "files waiting", f"{len(feed.files_waiting):,}"
+    if feed.files_changing:
+        yield "keep changing", _files(feed.files_changing)
+    yield "failed or held", _files(feed.files_failed)
+    unrecognised = landed.unrecognised
+    named = f"{len(unrecognised):,}: {landed.describe_unrecognised()}"
+    yield "not recognised", named if unrecognised else "0"
+    yield "rejects open", f"{feed.rejects_open:,}"
+    yield "balances", _compared(feed.compared)
+
+
+def _compared(comparison: "Comparison | None") -> str:
     if comparison is None:
         return "no comparison on record; run: visitpay reconcile"
-    counts = f"{comparison['different']:,} of {comparison['compared']:,} differed"
-    return f"{counts} at {minute(comparison['compared_at'])} UTC"
+    counts = f"{comparison.different:,} of {comparison.compared:,} differed"
+    return f"{counts} at {minute(comparison.compared_at)} UTC"
 
 
-def _run(run: "RowMapping", now: datetime, *, died: bool) -> str:
-    from visitpay.vocabulary import RunStatus
-
-    number, status, began = run["id"], run["status"], run["started_at"]
+def _run(run: "Run", now: datetime, *, died: bool) -> str:
+    began = f"{minute(run.started_at)} UTC"
     if died:
-        began_at = f"begun {minute(began)} UTC"
-        return f"{number}: died or was stopped, {began_at}; the next load marks it interrupted"
-    if status == RunStatus.RUNNING:
-        return f"{number}: running since {minute(began)} UTC"
-    return f"{number}: {status}, begun {minute(began)} UTC, {ago(now - began)}"
+        return f"{run.id}: died or was stopped, begun {began}; the next load marks it interrupted"
+    if run.status == RunStatus.RUNNING:
+        return f"{run.id}: running since {began}"
+    return f"{run.id}: {run.status}, begun {began}, {ago(now - run.started_at)}"
 
 
-def _counted(files: Sized, named: str) -> str:
-    return f"{len(files):,}: {named}" if files else "0"
+def _files(names: Collection[str]) -> str:
+    from visitpay.feed import short
+
+    listed = first(map(short, names), _FILES_NAMED, len(names))
+    return f"{len(names):,}: {listed}" if names else "0"

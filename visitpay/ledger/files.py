@@ -3,13 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
-    RowMapping,
     and_,
     bindparam,
     func,
@@ -21,7 +19,7 @@ from sqlalchemy import (
 
 from visitpay.landing.local import Reading
 from visitpay.landing.place import LandedFile
-from visitpay.models import Entity, LoadFile, LoadRun, entity_named
+from visitpay.models import Entity, LoadFile, LoadRun, RowCounts, entity_named
 from visitpay.vocabulary import FileStatus
 
 # A statement that every file or batch needs is made once: making it takes longer than its answer.
@@ -34,7 +32,7 @@ IS_NEWER = or_(
     and_(_SAME_TIME, LoadFile.name > bindparam("name")),
     and_(_SAME_TIME, _SAME_NAME, LoadFile.id > bindparam("file_id")),
 )
-"""The condition under which an entry of the ledger is newer than a delivery (`Delivery.parameters`)."""
+"""Whether an entry of the ledger is newer than a delivery (`Delivery.parameters`)."""
 
 IN_ORDER = (LoadFile.file_datetime, LoadFile.name, LoadFile.id)
 """The order of deliveries, the newest last: nothing of it depends on when another name arrived."""
@@ -130,8 +128,13 @@ class Counts:
         return min(ends) >= 0 and self.read == sum(ends) + self.rejected
 
     def columns(self) -> dict[str, int]:
-        """Give the counts under the names of the books' columns."""
+        """Return the counts under the names of the columns that hold them."""
         return {f"rows_{name}": count for name, count in asdict(self).items()}
+
+
+def counts_columns(table: type[RowCounts]) -> list[ColumnElement[int]]:
+    """Return the columns of a table that hold `Counts`, in its order."""
+    return [getattr(table, name) for name in Counts().columns()]
 
 
 def record_versions(connection: Connection, touched: Iterable[tuple[int, str]]) -> None:
@@ -174,15 +177,14 @@ def same_content(connection: Connection, name: str, sha256: str) -> str | None:
 
 
 def counts_of(connection: Connection, run_id: int, file: LandedFile) -> Counts | None:
-    """Return what became of the rows of a file, if a run has loaded it."""
-    names = [each.name for each in fields(Counts)]
+    """Return what became of the rows of a file, if that run has loaded it."""
     entry = (
-        select(*(getattr(LoadFile, f"rows_{name}").label(name) for name in names))
+        select(*counts_columns(LoadFile))
         .where(LoadFile.name == file.name, LoadFile.status == FileStatus.LOADED)
         .where(LoadFile.run_id == run_id)
     )
-    found = connection.execute(entry).mappings().first()
-    return None if found is None else Counts(**found)
+    found = connection.execute(entry).first()
+    return None if found is None else Counts(*tuple(found))
 
 
 def enter_failure(
@@ -213,39 +215,73 @@ def _enter(
     return file_id
 
 
-def failed_files(
-    connection: Connection, files: Iterable[LandedFile]
-) -> list[Row[str, str, str, str | None, datetime]]:
-    """Give those of the files that failed, or are held, and still lie there as they were.
+class FailedFile(NamedTuple):
+    """A file that failed, or is held; the next run tries it again."""
 
-    `tried_at` is when the run that took them last began.
-    """
-    list_entries = {tuple(each)[:2]: each for each in connection.execute(_FAILED)}
-    if not list_entries:
-        return []
-    lying = ((each.name, each.version) for each in files)
-    return [list_entries[each] for each in lying if each in list_entries]
+    name: str
+    version: str
+    status: str
+    """A FileStatus: failed or held."""
+    error: str
+    tried_at: datetime
+    """When the last run that tried it began, in UTC."""
+
+
+def failed_files(connection: Connection, files: Iterable[LandedFile]) -> list[FailedFile]:
+    """Return those of the files that failed, or are held, and have not changed since."""
+    entries = (FailedFile._make(row) for row in connection.execute(_FAILED))
+    failed = {(entry.name, entry.version): entry for entry in entries}
+    present = ((file.name, file.version) for file in files)
+    return [failed[file] for file in present if file in failed]
+
+
+class Entry(NamedTuple):
+    """An entry of the ledger: one delivery of one file; times in UTC."""
+
+    id: int
+    run_id: int
+    name: str
+    hospital: str
+    entity: str
+    file_datetime: datetime
+    sha256: str | None
+    size_bytes: int
+    header: str | None
+    is_resubmission: bool
+    trailer_rows: int | None
+    rows_conflicting: int
+    rows_withdrawn: int
+    status: str
+    """A FileStatus."""
+    error: str | None
+    loaded_at: datetime | None
+    tried_at: datetime
+    """When the last run that tried it began."""
+    counts: Counts
+
+    def is_past(self, failed: Collection[str]) -> bool:
+        """Whether it failed, or was held, and its file is gone or has changed since.
+
+        `failed` holds the names of the files of which that is not so (`failed_files`).
+        """
+        return self.status != FileStatus.LOADED and self.name not in failed
+
+    def state(self, failed: Collection[str]) -> str:
+        """Return in words how it stands: its status, or `failed before` if it `is_past`."""
+        return f"{self.status} before" if self.is_past(failed) else self.status
 
 
 def list_entries(
     connection: Connection, *, entity: str | None, status: str | None, limit: int
-) -> list[RowMapping]:
-    """Give the newest entries of the ledger, the newest first.
-
-    `tried_at` is when the run that took them last began.
-    """
-    columns = (*LoadFile.__table__.columns, LoadRun.started_at.label("tried_at"))
-    query = select(*columns).join(LoadRun).order_by(LoadFile.id.desc()).limit(limit)
-    return list(connection.execute(query.where(*_wanted(entity, status))).mappings())
-
-
-def entry_state(entry: RowMapping, lying: Collection[str]) -> str:
-    """Say in words how an entry of the ledger stands.
-
-    `lying` names what failed, or is held, and still lies there as it was (`failed`).
-    """
-    status = str(entry["status"])
-    return status if status == FileStatus.LOADED or entry["name"] in lying else f"{status} before"
+) -> list[Entry]:
+    """Return the newest entries of the ledger, the newest first."""
+    *own, _tried_at, _counts = Entry._fields
+    columns = (*(getattr(LoadFile, name) for name in own), LoadRun.started_at)
+    query = select(*columns, *counts_columns(LoadFile)).join(LoadRun)
+    newest = query.where(*_wanted(entity, status)).order_by(LoadFile.id.desc()).limit(limit)
+    width = len(columns)
+    rows = map(tuple, connection.execute(newest))
+    return [Entry._make((*row[:width], Counts(*row[width:]))) for row in rows]
 
 
 def count_entries(connection: Connection, *, entity: str | None, status: str | None) -> int:

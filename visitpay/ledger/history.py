@@ -3,25 +3,20 @@
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    func,
-    select,
-)
+from sqlalchemy import Connection, func, select
 
 from visitpay.ledger.files import IN_ORDER, IS_OF_FEED
 from visitpay.models import LoadFile
 from visitpay.vocabulary import FileStatus
 
 CLOCKS_APART = timedelta(days=1)
-"""Only a file that is dated so far ahead of our clock is one of the future."""
+"""A file is dated in the future if its time is further ahead than this of our clock."""
 
 
 def checkpoint(connection: Connection, now: datetime | None = None) -> datetime | None:
-    """Give the newest time (UTC) among the loaded files of the feed; None before the first.
+    """Return the newest time (UTC) among the loaded files of the feed; None before the first.
 
-    With `now`, those that are dated in the future are passed over.
+    With `now` (UTC), files that are dated in the future do not count.
     """
     newest = select(func.max(LoadFile.file_datetime)).where(*IS_OF_FEED)
     if now is not None:
@@ -29,22 +24,28 @@ def checkpoint(connection: Connection, now: datetime | None = None) -> datetime 
     return connection.scalar(newest)
 
 
-def loaded_types(connection: Connection) -> list[RowMapping]:
-    """Give for each entity that was loaded `entity`, `files` and the `newest` of the feed's times.
+class LoadedType(NamedTuple):
+    """An entity of which files were loaded."""
 
-    That is in UTC, and None where all its files are mended rejects.
-    """
+    entity: str
+    files: int
+    newest: datetime | None
+    """The newest time (UTC) of its files; None where all of them are mended rejects."""
+
+
+def loaded_types(connection: Connection) -> list[LoadedType]:
+    """Return the entities of which files were loaded, by name."""
     loaded = (
         select(
             LoadFile.entity,
-            func.count().label("files"),
-            func.max(LoadFile.file_datetime).filter(*IS_OF_FEED).label("newest"),
+            func.count(),
+            func.max(LoadFile.file_datetime).filter(*IS_OF_FEED),
         )
         .where(LoadFile.status == FileStatus.LOADED)
         .group_by(LoadFile.entity)
         .order_by(LoadFile.entity)
     )
-    return list(connection.execute(loaded).mappings())
+    return [LoadedType(*row) for row in connection.execute(loaded)]
 
 
 class Delivered(NamedTuple):

@@ -2,18 +2,11 @@
 
 import socket
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from visitpay.ledger.files import Counts
+from visitpay.ledger.files import Counts, counts_columns
 from visitpay.models import LoadFile, LoadRun
 from visitpay.version import __version__
 from visitpay.vocabulary import FileStatus, RunStatus
@@ -29,8 +22,29 @@ _DONE = select(
 """What the ledger says of the files of a run."""
 
 
+class Run(NamedTuple):
+    """A run of `visitpay load`, as the ledger has it; times in UTC."""
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    """None while it runs, and where it was killed."""
+    status: str
+    """A RunStatus."""
+    version: str
+    """The version of visitpay."""
+    host: str
+    files_loaded: int
+    files_failed: int
+    rejects_resolved: int
+    counts: Counts
+
+
 def open_run(connection: Connection) -> int:
-    """Open the book of a run and give its id; runs that were killed are marked interrupted."""
+    """Enter a run that begins, and return its id; runs that were killed become interrupted.
+
+    The caller holds the run lock: no other run is alive.
+    """
     interrupt_runs(connection)
     run = {
         "started_at": datetime.now(UTC),
@@ -44,16 +58,16 @@ def open_run(connection: Connection) -> int:
 def close_run(
     connection: Connection, run_id: int, status: str, finished_at: datetime | None, **counts: int
 ) -> None:
-    """Close the book of a run; `finished_at` is in UTC, None where nobody knows it."""
+    """Enter how a run ended; `finished_at` is in UTC, None where it is unknown."""
     values = {"status": status, "finished_at": finished_at, **counts}
     connection.execute(update(LoadRun).where(LoadRun.id == run_id).values(values))
 
 
 def interrupt_runs(connection: Connection, finished_at: datetime | None = None) -> None:
-    """Mark runs that stand as running as interrupted, with what the ledger says of their files.
+    """Mark the runs that the ledger calls running as interrupted, with the counts of their files.
 
-    Only who has the hold may do so: then none of them runs. `finished_at` (UTC) is for one that
-    hears of its end; when one was killed, nobody knows.
+    The caller holds the run lock, so that none of them is alive. `finished_at` (UTC) is given by a
+    run that a signal ends; when a run was killed, its end is unknown.
     """
     unfinished = select(LoadRun.id).where(LoadRun.status == RunStatus.RUNNING)
     for run_id in connection.scalars(unfinished).all():
@@ -61,7 +75,9 @@ def interrupt_runs(connection: Connection, finished_at: datetime | None = None) 
         close_run(connection, run_id, RunStatus.INTERRUPTED, finished_at, **done)
 
 
-def last_run(connection: Connection) -> RowMapping | None:
-    """Give the book of the newest run; None before the first."""
-    newest = select(*LoadRun.__table__.columns).order_by(LoadRun.id.desc()).limit(1)
-    return connection.execute(newest).mappings().first()
+def last_run(connection: Connection) -> Run | None:
+    """Return the newest run; None before the first."""
+    columns = [getattr(LoadRun, name) for name in Run._fields[:-1]]
+    newest = select(*columns, *counts_columns(LoadRun)).order_by(LoadRun.id.desc()).limit(1)
+    row = tuple(connection.execute(newest).first() or ())
+    return Run._make((*row[: len(columns)], Counts(*row[len(columns) :]))) if row else None

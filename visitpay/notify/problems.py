@@ -2,7 +2,7 @@
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,7 +33,7 @@ _OVER = {
     ROWS_REJECTED: "no rejected row is open any more",
 }
 
-_UNTIL = {
+_UNTIL: Mapping[str, str] = {
     FileStatus.FAILED: "each load tries it until it is corrected or taken away",
     FileStatus.HELD: TO_APPROVE,
 }

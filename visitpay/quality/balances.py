@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Engine,
-    RowMapping,
     SQLColumnExpression,
     bindparam,
     case,
@@ -95,6 +94,8 @@ _RECORD = (
 class Reconciliation:
     """How many visits' balances differ from their transactions, by how much, and what is new."""
 
+    compared_at: datetime
+    """In UTC."""
     compared: int
     """Visits that have a balance."""
     different: int
@@ -131,6 +132,7 @@ def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
         for each in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
     )
     return Reconciliation(
+        compared_at=now,
         compared=compared,
         different=different,
         visit_balance=Decimal(balance).scaleb(-2),
@@ -159,15 +161,23 @@ def count_open(connection: Connection) -> int:
     return connection.scalar(query) or 0
 
 
-def comparisons(connection: Connection, limit: int) -> list[RowMapping]:
-    """Give the newest comparisons, the newest first: `compared_at` (UTC), `compared`, `different`.
+class Comparison(NamedTuple):
+    """One comparison of all balances with the transactions."""
 
-    The last two are visits: those with a balance, and those of which it differed.
-    """
+    compared_at: datetime
+    """In UTC."""
+    compared: int
+    """Visits that have a balance."""
+    different: int
+    """Visits of which the balance is not the sum of the transactions."""
+
+
+def comparisons(connection: Connection, limit: int) -> list[Comparison]:
+    """Return the newest comparisons, the newest first."""
     columns = (
         BalanceComparison.compared_at,
         BalanceComparison.compared,
         BalanceComparison.different,
     )
     newest = select(*columns).order_by(BalanceComparison.id.desc()).limit(limit)
-    return list(connection.execute(newest).mappings())
+    return [Comparison(*row) for row in connection.execute(newest)]

@@ -7,10 +7,12 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain, groupby
 from operator import attrgetter
 from statistics import median
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
@@ -330,13 +332,24 @@ def findings(
     return [Finding(name, *found) for name, check in made for found in check(feed)]
 
 
+class OddVisit(NamedTuple):
+    """A visit that a check finds: data of a patient."""
+
+    check: str
+    visit_identifier: int
+    visit_balance: Decimal | None
+    transactions_total: Decimal | None
+    """The sum of its transactions, where the balance differs from it."""
+    found_at: datetime | None
+    """When that was found, in UTC."""
+
+
 def visits(
     connection: Connection, now: datetime, limit: int, ignore: Collection[str] = ()
-) -> list[dict[str, object]]:
-    """Give some visits that each check of visits finds: data of patients.
+) -> list[OddVisit]:
+    """Return at most `limit` visits that each check of visits finds, the newest first.
 
-    They hold `check`, `visit_identifier`, `visit_balance` and, where it differs from the balance,
-    `transactions_total` and when that was `found_at` (UTC), the newest first.
+    `ignore` names CHECKS that are not made.
     """
     unknown = (null().label("transactions_total"), null().label("found_at"))
     columns = (Visit.visit_identifier, Visit.visit_balance, *unknown)
@@ -346,8 +359,8 @@ def visits(
     }
     tomorrow = now.date() + timedelta(days=1)
     return [
-        {"check": name, **row}
+        OddVisit(name, *row)
         for name, query in {"balance_differs": OPEN_DIFFERENCES, **queries}.items()
         if name not in ignore
-        for row in connection.execute(query.limit(limit), {"tomorrow": tomorrow}).mappings()
+        for row in connection.execute(query.limit(limit), {"tomorrow": tomorrow})
     ]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     func,
     select,
     update,
@@ -21,9 +20,12 @@ from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import IN_ORDER, Delivery
 from visitpay.models import Entity, LoadFile, RejectedRow, entity_named
 from visitpay.text import first
-from visitpay.vocabulary import RejectStatus
+from visitpay.vocabulary import Reason, RejectStatus
 
-IS_ORPHAN = (RejectedRow.status == RejectStatus.OPEN, RejectedRow.reason == "missing_reference")
+IS_ORPHAN = (
+    RejectedRow.status == RejectStatus.OPEN,
+    RejectedRow.reason == Reason.MISSING_REFERENCE,
+)
 """The conditions under which a rejected row waits for what it refers to."""
 
 
@@ -138,12 +140,46 @@ class RejectFilter:
         )
 
 
-def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> list[RowMapping]:
-    """Give rejects, oldest first, with the `file` they came in."""
-    columns = (column for column in RejectedRow.__table__.columns if column.name != "file_id")
-    query = select(LoadFile.name.label("file"), *columns).join_from(RejectedRow, LoadFile)
-    ordered = query.order_by(RejectedRow.file_id, RejectedRow.line_number).limit(limit)
-    return list(connection.execute(ordered.where(*wanted.conditions)).mappings())
+class Reject(NamedTuple):
+    """A row of the quarantine; times in UTC."""
+
+    id: int
+    file: str
+    """The name of the file that it came in."""
+    line: int
+    """Its physical line there; the header is line 1."""
+    entity: str
+    key: int | None
+    """Its identifier, if that could be read."""
+    reason: str
+    """A Reason."""
+    column: str | None
+    """The header of the column at fault."""
+    raw: str
+    """The line as it came."""
+    status: str
+    """A RejectStatus."""
+    created_at: datetime
+    closed_at: datetime | None
+    why: str | None
+    """Why a person dismissed it."""
+
+
+def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> list[Reject]:
+    """Return rejects, by delivery and line, the oldest delivery first."""
+    query = (
+        select(
+            *(RejectedRow.id, LoadFile.name, RejectedRow.line_number, RejectedRow.entity),
+            *(RejectedRow.record_key, RejectedRow.reason, RejectedRow.column_name),
+            *(RejectedRow.raw, RejectedRow.status, RejectedRow.created_at),
+            *(RejectedRow.closed_at, RejectedRow.why),
+        )
+        .join_from(RejectedRow, LoadFile)
+        .where(*wanted.conditions)
+        .order_by(RejectedRow.file_id, RejectedRow.line_number)
+        .limit(limit)
+    )
+    return [Reject._make(row) for row in connection.execute(query)]
 
 
 def reject_ids(connection: Connection, wanted: RejectFilter) -> list[int]:

@@ -1,7 +1,7 @@
-"""The report: one page that shows how the feed stands, for whoever has no terminal.
+"""The report: one HTML page that shows how the feed stands, for people without a terminal.
 
-It holds names and counts, and no cell of a row. It needs nothing but itself: its script and its
-styles stand in it, and its policy forbids the browser to load anything else.
+It holds names and counts, and no cell of a row. Its script and its styles are part of it, and its
+policy forbids the browser to load anything else.
 """
 
 from base64 import b64encode
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from sqlalchemy import Connection, Row, RowMapping, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from visitpay.feed import short
-from visitpay.ledger.files import count_entries, entry_state, list_entries
+from visitpay.ledger.files import count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.quality.balances import comparisons
-from visitpay.rejects.queries import RejectFilter, count_by_reason, list_rejects
+from visitpay.rejects.queries import Reject, RejectFilter, count_by_reason, list_rejects
 from visitpay.reporting.advice import ADVICE
 from visitpay.reporting.charts import Chart
 from visitpay.reporting.status import FeedStatus
@@ -30,16 +30,16 @@ from visitpay.version import __version__
 from visitpay.vocabulary import FileStatus, Reason, RunStatus
 
 DAYS = 60
-"""So many days of the feed, runs with files, and comparisons of balances are drawn."""
+"""So many days of the feed, runs with files, and comparisons of balances are drawn, the newest."""
 
 ROWS = 1000
-"""So many files, and open rejects, are listed at the most."""
+"""At most so many files, and so many open rejects, are listed."""
 
 
 BEGIN = b"<!DOCTYPE html>"
 """How a page begins."""
 
-_ENDS = {
+_ENDS: Mapping[str, str] = {
     RunStatus.OK: "ended well",
     RunStatus.ATTENTION: "needs attention",
     RunStatus.INTERRUPTED: "was interrupted",
@@ -47,33 +47,44 @@ _ENDS = {
 }
 
 
+class ListedFile(NamedTuple):
+    """A line of the table of files."""
+
+    name: str
+    state: str
+    """`not recognised`, `waiting`, or as `ledger.files.Entry.state` says."""
+    rows_read: int | None = None
+    rejected: int | None = None
+    loaded_at: datetime | None = None
+    error: str = ""
+
+
 @dataclass(frozen=True)
 class Report:
     """What the page shows; times in UTC."""
 
     now: datetime
-    seen: FeedStatus
+    status: FeedStatus
     charts: Sequence[Chart]
-    files: Sequence[Mapping[str, Any]]
-    """`name`, `entity`, `state`, `file_datetime`, `rows_read`, `rows_rejected`, `loaded_at`,
-    `error`; those that wait have but a name and a state."""
+    files: Sequence[ListedFile]
+    """Unrecognised names, then files that wait, then entries of the ledger, the newest first."""
     files_known: int
-    """How many there are; what has no entry in the ledger is listed first, then the newest."""
-    rejects: Sequence[RowMapping]
-    """The oldest open ones, as `quarantine.listing` gives them."""
+    """How many there are; at most ROWS of them are listed."""
+    rejects: Sequence[Reject]
+    """The oldest open ones."""
     reasons: Mapping[str, int]
     """How many rejects are open, by reason."""
 
 
-def report(connection: Connection, seen: FeedStatus, now: datetime) -> Report:
-    """Gather what the page shows beside what was `seen` of the feed `now` (UTC)."""
+def report(connection: Connection, status: FeedStatus, now: datetime) -> Report:
+    """Return what the page shows: the `status` of the feed `now` (UTC), and what is not in it."""
     entries = count_entries(connection, entity=None, status=None)
     return Report(
         now=now,
-        seen=seen,
-        charts=_charts(connection, seen.fed_until),
-        files=_files(connection, seen),
-        files_known=entries + len(seen.files_waiting) + len(seen.unrecognised),
+        status=status,
+        charts=_charts(connection, status.fed_until),
+        files=_files(connection, status),
+        files_known=entries + len(status.files_waiting) + len(status.unrecognised),
         rejects=list_rejects(connection, RejectFilter(), ROWS),
         reasons=count_by_reason(connection, RejectFilter()),
     )
@@ -124,7 +135,7 @@ def _by_day(counted: Iterable[Row[datetime, str, int]]) -> Counter[tuple[str, st
 
 
 def _shown(days: Sequence[date], values: Iterable[tuple[str, str]]) -> list[str]:
-    """Give the days from the first that has anything."""
+    """Return the days from the first that has values."""
     first = min((day for day, _ in values), default="")
     return [str(day) for day in days if str(day) >= first]
 
@@ -147,7 +158,7 @@ def _load_times(connection: Connection) -> Chart:
 
 def _differences(connection: Connection) -> Chart:
     values = {
-        (second(each["compared_at"]), "visits"): each["different"]
+        (second(each.compared_at), "visits"): each.different
         for each in reversed(comparisons(connection, DAYS))
     }
     places = [place for place, _ in values]
@@ -156,16 +167,24 @@ def _differences(connection: Connection) -> Chart:
     return Chart(title, "compared", "visits", "part", places, ["visits"], values)
 
 
-def _files(connection: Connection, seen: FeedStatus) -> list[dict[str, Any]]:
+def _files(connection: Connection, status: FeedStatus) -> list[ListedFile]:
     entries = list_entries(connection, entity=None, status=None, limit=ROWS)
-    waiting = [{"name": name, "state": "waiting"} for name in seen.files_waiting]
-    strange = [{"name": name, "state": "not recognised"} for name in seen.unrecognised]
-    known = [{**entry, "state": entry_state(entry, seen.files_failed)} for entry in entries]
-    return [*strange, *waiting, *known][:ROWS]
+    failed = set(status.files_failed)
+    return [
+        *(ListedFile(name, "not recognised") for name in status.unrecognised),
+        *(ListedFile(name, "waiting") for name in status.files_waiting),
+        *(
+            ListedFile(
+                *(entry.name, entry.state(failed), entry.counts.read, entry.counts.rejected),
+                *(entry.loaded_at, entry.error or ""),
+            )
+            for entry in entries
+        ),
+    ][:ROWS]
 
 
 def page(shown: Report) -> str:
-    """Make the page, in HTML, everything from outside escaped."""
+    """Return the page as HTML; all text from outside is escaped."""
     here = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(here),
@@ -183,20 +202,20 @@ def page(shown: Report) -> str:
         "breakable": _breakable,
     }
     script = (here / "page.js").read_text("utf-8")
-    told = [*shown.reasons, *(finding.check for finding in shown.seen.findings)]
+    named = [*shown.reasons, *(finding.check for finding in shown.status.findings)]
     states = {
-        "file_failed": set(shown.seen.files_failed) - set(shown.seen.files_held),
-        "file_held": shown.seen.files_held,
-        "file_changing": shown.seen.files_changing,
-        "not_recognised": shown.seen.unrecognised,
+        "file_failed": set(shown.status.files_failed) - set(shown.status.files_held),
+        "file_held": shown.status.files_held,
+        "file_changing": shown.status.files_changing,
+        "not_recognised": shown.status.unrecognised,
     }
-    told += [name for name, files in states.items() if files]
+    named += [name for name, files in states.items() if files]
     return environment.get_template("page.html").render(
         report=shown,
-        seen=shown.seen,
+        status=shown.status,
         age=_age(shown),
         ended=_ended(shown),
-        remedies={name: ADVICE[name] for name in dict.fromkeys(told)},
+        remedies={name: ADVICE[name] for name in dict.fromkeys(named)},
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         styles=(here / "page.css").read_text("utf-8"),
@@ -205,21 +224,21 @@ def page(shown: Report) -> str:
 
 
 def _age(shown: Report) -> str:
-    """Say how old the newest file is."""
-    if shown.seen.fed_until is None:
+    """Return how old the newest file is, in words."""
+    if shown.status.fed_until is None:
         return ""
-    return ago(shown.now - shown.seen.fed_until)
+    return ago(shown.now - shown.status.fed_until)
 
 
 def _ended(shown: Report) -> str:
-    """Say how the last run ended."""
-    run = shown.seen.last_run
+    """Return how the last run ended, in words."""
+    run = shown.status.last_run
     if run is None:
         return ""
     took = ""
-    if run["finished_at"] is not None:
-        took = f", took {(run['finished_at'] - run['started_at']).total_seconds():,.1f} s"
-    ended = "died or was stopped" if shown.seen.run_died else _ENDS[run["status"]]
+    if run.finished_at is not None:
+        took = f", took {(run.finished_at - run.started_at).total_seconds():,.1f} s"
+    ended = "died or was stopped" if shown.status.run_died else _ENDS[run.status]
     return f"{took} and {ended}"
 
 
@@ -234,5 +253,5 @@ def _number(number: float | None) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Let a long name of ours be broken where its words meet."""
+    """Return a name of ours that a browser may break between its words."""
     return Markup("<wbr>_").join(name.split("_"))

@@ -1,0 +1,347 @@
+"""Writes the JSON documents (`documents`): one function a document."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visitpay.cli import documents
+from visitpay.cli.documents import FORMAT
+from visitpay.text import iso
+from visitpay.vocabulary import RunStatus
+
+if TYPE_CHECKING:
+    from visitpay.doctor import Examined
+    from visitpay.ledger.files import Counts, Entry
+    from visitpay.ledger.runs import Run
+    from visitpay.loading.types import FileReport, RunReport
+    from visitpay.loading.validate import CheckedFile
+    from visitpay.quality.balances import Comparison, Reconciliation
+    from visitpay.quality.checks import Finding, OddVisit
+    from visitpay.rejects.export import Exported
+    from visitpay.rejects.queries import Reject
+    from visitpay.reporting.explain import Balance, DeliveryRow, Explained
+    from visitpay.reporting.status import FeedStatus
+
+
+def dumps(document: Mapping[str, object]) -> str:
+    """Return a document as JSON, ASCII only: times as `iso` writes them, money as text."""
+    return json.dumps(document, indent=2, default=_plain)
+
+
+def _plain(value: object) -> object:
+    return iso(value) if isinstance(value, datetime) else str(value)
+
+
+def error(status: str, message: str) -> documents.ErrorDocument:
+    """Return the document of a command that failed, or was interrupted."""
+    return {"format": FORMAT, "status": status, "error": message}
+
+
+def verdict(*, attention: bool) -> RunStatus:
+    """Return `attention` if something needs a person, else `ok`."""
+    return RunStatus.ATTENTION if attention else RunStatus.OK
+
+
+def load(report: "RunReport") -> documents.LoadDocument:
+    """Return the document of a run."""
+    return {
+        "format": FORMAT,
+        "run_id": report.run_id,
+        "status": report.status,
+        "dry_run": report.dry_run,
+        "checkpoint": report.checkpoint,
+        "files": [file(each) for each in report.files],
+        "files_waiting": list(report.files_waiting),
+        "unrecognised": list(report.unrecognised),
+        "rejects_open": report.rejects_open,
+        "rejects_resolved": report.rejects_resolved,
+    }
+
+
+def file(report: "FileReport") -> documents.File:
+    """Return what a run says of a file."""
+    return {
+        "name": report.file.name,
+        "entity": report.file.entity,
+        "status": report.status,
+        **_counts(report.counts),
+        "error": report.error,
+    }
+
+
+def _counts(counts: "Counts") -> documents.RowCounts:
+    return {
+        "rows_read": counts.read,
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "unchanged": counts.unchanged,
+        "stale": counts.stale,
+        "superseded": counts.superseded,
+        "rejected": counts.rejected,
+    }
+
+
+def status(feed: "FeedStatus") -> documents.StatusDocument:
+    """Return the document of the feed's status."""
+    return {
+        "format": FORMAT,
+        "status": verdict(attention=feed.needs_person),
+        "summary": feed.summary,
+        "checkpoint": feed.checkpoint,
+        "fed_until": feed.fed_until,
+        "last_run": feed.last_run and _last_run(feed.last_run, died=feed.run_died),
+        "files_waiting": list(feed.files_waiting),
+        "files_failed": list(feed.files_failed),
+        "files_held": list(feed.files_held),
+        "files_changing": list(feed.files_changing),
+        "unrecognised": list(feed.unrecognised),
+        "why_unrecognised": dict(feed.unrecognised),
+        "near_misses": list(feed.near_misses),
+        "rejects_open": feed.rejects_open,
+        "entities": [
+            {"entity": entity.entity, "loaded": entity.files, "newest": entity.newest}
+            for entity in feed.entities
+        ],
+        "balances": _compared(feed.compared) if feed.compared else None,
+        "findings": list(map(_finding, feed.findings)),
+    }
+
+
+def _compared(comparison: "Comparison | Reconciliation") -> documents.Compared:
+    return {
+        "compared_at": comparison.compared_at,
+        "compared": comparison.compared,
+        "different": comparison.different,
+    }
+
+
+def _last_run(run: "Run", *, died: bool) -> documents.LastRun:
+    return {
+        "run_id": run.id,
+        "status": run.status,
+        "died": died,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "version": run.version,
+        "host": run.host,
+        "loaded": run.files_loaded,
+        "failed": run.files_failed,
+        **_counts(run.counts),
+        "rejects_resolved": run.rejects_resolved,
+    }
+
+
+def _finding(finding: "Finding") -> documents.FindingRow:
+    return {
+        "check": finding.check,
+        "subject": finding.subject,
+        "count": finding.count,
+        "message": finding.message,
+    }
+
+
+def files(entries: "Sequence[Entry]", failed: Iterable[str], total: int) -> documents.FilesDocument:
+    """Return the document of the ledger; `failed` as `Entry.is_past` takes it."""
+    still_failed = set(failed)
+    return {
+        "format": FORMAT,
+        "files": [_entry(entry, is_past=entry.is_past(still_failed)) for entry in entries],
+        "total": total,
+    }
+
+
+def _entry(entry: "Entry", *, is_past: bool) -> documents.LedgerFile:
+    return {
+        "id": entry.id,
+        "run_id": entry.run_id,
+        "name": entry.name,
+        "hospital": entry.hospital,
+        "entity": entry.entity,
+        "file_datetime": entry.file_datetime,
+        "status": entry.status,
+        "is_past": is_past,
+        **_counts(entry.counts),
+        "error": entry.error,
+        "loaded_at": entry.loaded_at,
+        "tried_at": entry.tried_at,
+        "size_bytes": entry.size_bytes,
+        "sha256": entry.sha256,
+        "header": entry.header,
+        "is_resubmission": entry.is_resubmission,
+        "trailer_rows": entry.trailer_rows,
+        "conflicting": entry.rows_conflicting,
+        "withdrawn": entry.rows_withdrawn,
+    }
+
+
+def rejects(
+    rows: "Sequence[Reject]", reasons: Mapping[str, int], *, raw: bool
+) -> documents.RejectsDocument:
+    """Return the document of rejected rows, with what they hold if `raw`."""
+    return {
+        "format": FORMAT,
+        "rejects": list(map(_raw_reject, rows)) if raw else list(map(_reject, rows)),
+        "reasons": dict(reasons),
+        "total": sum(reasons.values()),
+    }
+
+
+def _reject(row: "Reject") -> documents.RejectRow:
+    return {
+        "id": row.id,
+        "file": row.file,
+        "line": row.line,
+        "entity": row.entity,
+        "reason": row.reason,
+        "column": row.column,
+        "status": row.status,
+        "created_at": row.created_at,
+        "closed_at": row.closed_at,
+        "why": row.why,
+    }
+
+
+def _raw_reject(row: "Reject") -> documents.RawReject:
+    return {**_reject(row), "key": row.key, "raw": row.raw}
+
+
+def exported(written: "Iterable[Exported]") -> documents.ExportDocument:
+    """Return the document of exported rejects."""
+    rows: list[documents.WrittenFile] = [
+        {"path": str(each.path), "rows": each.rows} for each in written
+    ]
+    return {"format": FORMAT, "written": rows}
+
+
+def dismissed(ids: Sequence[int], *, dry_run: bool) -> documents.DismissDocument:
+    """Return the document of dismissed rejects."""
+    return {"format": FORMAT, "dismissed": list(ids), "total": len(ids), "dry_run": dry_run}
+
+
+def retried(resolved: int, still_open: int) -> documents.RetryDocument:
+    """Return the document of rejects that were tried again."""
+    return {"format": FORMAT, "rejects_resolved": resolved, "rejects_open": still_open}
+
+
+def explain(found: "Explained") -> documents.ExplainDocument:
+    """Return the document of all that is known of an identifier."""
+    return {
+        "format": FORMAT,
+        "row": dict(found.row) if found.row else None,
+        "source": found.source and _delivery(found.source),
+        "line": found.line,
+        "deliveries": list(map(_delivery, found.deliveries)),
+        "withdrawn_by": found.withdrawn_by and _delivery(found.withdrawn_by),
+        "rejects": list(map(_raw_reject, found.rejects)),
+        "balance": _balance(found.balance) if found.balance else None,
+        "rejected_transactions": list(map(_raw_reject, found.rejected_transactions)),
+        "rejected_transactions_total": found.rejected_transactions_total,
+    }
+
+
+def _balance(balance: "Balance") -> documents.BalanceDocument:
+    return {
+        "visit_identifier": balance.visit_identifier,
+        "visit_balance": balance.visit_balance,
+        "transactions": balance.transactions,
+        "transactions_total": balance.total,
+        "differs": balance.differs,
+    }
+
+
+def _delivery(row: "DeliveryRow") -> documents.DeliveryDocument:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "file_datetime": row.file_datetime,
+        "loaded_at": row.loaded_at,
+    }
+
+
+def reconcile(
+    compared: "Reconciliation", findings: "Iterable[Finding]"
+) -> documents.ReconcileDocument:
+    """Return the document of a comparison of balances."""
+    rows = list(map(_finding, findings))
+    return {
+        "format": FORMAT,
+        "status": verdict(attention=bool(rows)),
+        "balances": {
+            **_compared(compared),
+            "visit_balance": compared.visit_balance,
+            "transactions_total": compared.transactions_total,
+            "new": compared.new,
+            "changed": compared.changed,
+            "cleared": compared.cleared,
+        },
+        "findings": rows,
+    }
+
+
+def reconcile_raw(
+    compared: "Reconciliation",
+    findings: "Iterable[Finding]",
+    visits: "Iterable[OddVisit]",
+    total: int,
+) -> documents.RawReconcileDocument:
+    """Return the same with some of the visits, of `total`."""
+    rows: list[documents.OddVisitRow] = [
+        {
+            "check": visit.check,
+            "visit_identifier": visit.visit_identifier,
+            "visit_balance": visit.visit_balance,
+            "transactions_total": visit.transactions_total,
+            "found_at": visit.found_at,
+        }
+        for visit in visits
+    ]
+    return {**reconcile(compared, findings), "visits": rows, "total": total}
+
+
+def report(feed: "FeedStatus", path: Path) -> documents.ReportDocument:
+    """Return the document of a page that was written."""
+    return {
+        "format": FORMAT,
+        "status": verdict(attention=feed.needs_person),
+        "summary": feed.summary,
+        "path": str(path),
+    }
+
+
+def check(
+    checked: "Iterable[CheckedFile]", unrecognised: Mapping[str, str], *, attention: bool
+) -> documents.CheckDocument:
+    """Return the document of files that were read without a database."""
+    rows: list[documents.CheckedFile] = [
+        {
+            "name": each.file.name,
+            "entity": each.file.entity,
+            "rows_read": each.rows_read,
+            "rejected": each.rejected,
+            "reasons": dict(each.reasons),
+            "error": each.error,
+        }
+        for each in checked
+    ]
+    return {
+        "format": FORMAT,
+        "status": verdict(attention=attention),
+        "files": rows,
+        "unrecognised": list(unrecognised),
+        "why_unrecognised": dict(unrecognised),
+    }
+
+
+def doctor(examined: "Sequence[Examined]") -> documents.DoctorDocument:
+    """Return the document of all that the doctor looked at."""
+    states = {each.state for each in examined}
+    return {
+        "format": FORMAT,
+        "status": next(state for state in ("error", "warning", "ok") if state in states),
+        "examined": [
+            {"name": each.name, "status": each.state, "message": each.seen, "remedy": each.remedy}
+            for each in examined
+        ],
+    }
