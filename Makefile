@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture pictures lint format bench bench-quick
+.PHONY: demo test torture pictures docs lint format bench bench-quick
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -51,6 +51,10 @@ torture: .venv/done
 # Writes the README's pictures; needs chromium.
 pictures: .venv/done
 	$(BIN)/python -m tests.pictures
+
+# Writes docs/json.md and the picture in docs/design.md from the code.
+docs: .venv/done
+	$(BIN)/python -m tools.generate_docs
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done
