@@ -84,9 +84,9 @@ def _say_on_stderr(text: str) -> None:
 
 
 def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
-    """Give what an argument's error says, in short and in full.
+    """Return what an argument's error says, in short and in full.
 
-    A password with a space that stands without quotes is two arguments.
+    A URL whose password has a space is two arguments where it is not in quotes; neither is told.
     """
     message, said = error.format_message(), StringIO()
     error.show(said)
@@ -97,7 +97,7 @@ def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; the exit status says how it went."""
+    """Run the command and leave with its exit status: 0, or that of the error that ended it."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(args=given, prog_name="visitpay", standalone_mode=False) or 0
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _ended_by(given: Sequence[str], error: BaseException) -> int:
-    """Tell what ended the command, in a line of words and of JSON; gives its exit status."""
+    """Say what ended the command, in a line of words and in JSON; return its exit status."""
     told = foreseen(error)
     if not isinstance(told, OutputError):
         how = "interrupted" if isinstance(told, StoppedError) else "failed"

@@ -23,20 +23,20 @@ OUTCOMES = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded
 """The columns of tables of files that say what became of the rows."""
 
 _NAMES = ("id", "line", "key", "visit")
-"""Columns of which the numbers count nothing, and so have no separators."""
+"""Columns whose numbers are names: they have no thousands separators."""
 
 
 class _Console(Console):
-    """A terminal is one that the system calls so, whatever the environment says.
+    """A console that is a terminal only if the system says so.
 
-    Else FORCE_COLOR, which CI and some service managers set, would have colours in a log file.
+    FORCE_COLOR, which CI and some service managers set, would write colours into a log file.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
         # Rich takes a width of 0, which a service may have, and falls over one of `²`.
         measures = {name: os.environ.get(name, "") for name in ("COLUMNS", "LINES")}
-        odd = {name for name, told in measures.items() if not _A_MEASURE.fullmatch(told)}
-        kept = {name: told for name, told in os.environ.items() if name not in odd}
+        odd = {name for name, size in measures.items() if not _SIZE.fullmatch(size)}
+        kept = {name: value for name, value in os.environ.items() if name not in odd}
         super().__init__(stderr=stderr, _environ=kept)
 
     @property
@@ -44,13 +44,13 @@ class _Console(Console):
         return self.file.isatty()
 
 
-_A_MEASURE = re.compile("[1-9][0-9]{0,3}")
+_SIZE = re.compile("[1-9][0-9]{0,3}")
 
 err = _Console(stderr=True)
 
 
 def say(text: str, console: Console | None = None) -> None:
-    """Print a text, on standard output if nothing else is given, folded on a terminal only."""
+    """Print a text, on standard output unless a console is given; fold it on a terminal only."""
     console = console or _Console()
     console.print(Text(text), soft_wrap=not console.is_terminal)
 
@@ -69,12 +69,11 @@ def show(
     total: int = 0,
     spare: Collection[str] = (),
 ) -> None:
-    """Print a table on standard output, everything from outside harmlessly.
+    """Print a table on standard output; control characters in cells are written out.
 
-    Numbers stand to the right, and columns without anything in them are left out. Off a terminal a
-    row is a line, whatever its width; on one the table is laid out to fit (`tables.lay_out`),
-    without its `spare` columns where those would not fit. Without rows it prints `nothing`; where
-    they are fewer than the `total`, that they are.
+    Numbers are aligned to the right, and empty columns are left out. On a terminal the table is laid
+    out to fit (`tables.lay_out`), without its `spare` columns where they would not fit; elsewhere a
+    row is a line of any width. Without rows, print `nothing`; with fewer than `total`, say so.
     """
     console = _Console()
     if not rows:
@@ -97,8 +96,8 @@ def show(
 
 
 def _column(header: str, *cells: object) -> Column:
-    are_names = header in _NAMES
-    shown = [str(cell) if are_names and cell is not None else _shown(cell) for cell in cells]
+    is_name = header in _NAMES
+    shown = [str(cell) if is_name and cell is not None else _shown(cell) for cell in cells]
     return Column([header, *shown], all(isinstance(cell, int | None) for cell in cells))
 
 

@@ -81,7 +81,7 @@ def _show(found: "Explained") -> None:
 
 
 def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
-    """Say whose balance it is, whether it is right, and what to do next if it is not."""
+    """Return whose balance it is, and whether it is right; if not, what to do next."""
     is_visit = "visit_balance" in (found.row or {})
     relation = "differs from" if balance.differs else "is"
     transactions = counted(balance.transactions, "transaction")

@@ -104,7 +104,7 @@ def _watch(
 
 @contextmanager
 def _watched(watch: "LoadWatch") -> Iterator[None]:
-    """Let those who watch a load know that it begins, and with which exit status it ends."""
+    """Tell the watch that the load begins, and with which exit status it ends."""
     watch.begin()
     try:
         yield
@@ -119,7 +119,7 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
 
 
 def tell_of_arguments(arguments: Sequence[str]) -> None:
-    """Tell those who watch that a load could not run, since an argument of it cannot be used."""
+    """Tell the watch that a load could not run, since an argument cannot be used."""
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
     from visitpay.cli.logs import start_log

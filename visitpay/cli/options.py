@@ -1,4 +1,4 @@
-"""What the commands take: options that several of them share, and what their words mean."""
+"""The options that commands share, and how their values are read."""
 
 import os
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ ATTENTION_STATUS = 1
 ALL_PERCENT = 100
 
 PERCENT = ("%", "percent")
-"""How a share is told from a number; cron cuts a command at a `%`."""
+"""The ends that make a number a share. Cron cuts a command at a `%`, so there is a word for it."""
 
 
 class LogFormat(StrEnum):
@@ -42,14 +42,14 @@ class RejectChoice(StrEnum):
 
 
 class Expect(StrEnum):
-    """On which days something is to come."""
+    """On which days files are expected."""
 
     WEEKDAYS = "weekdays"
     DAILY = "daily"
 
 
 def as_moment(text: str) -> datetime:
-    """Read a moment, in UTC unless it says otherwise."""
+    """Return the time that a text says, in UTC unless it names another zone."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -59,7 +59,7 @@ def as_moment(text: str) -> datetime:
 
 
 def as_tolerance(text: str) -> "Tolerance":
-    """Read how many rejects are tolerated: rows, or a share of them."""
+    """Return how many rejects are tolerated: a number of rows like 10, or a share like 0.5%."""
     from visitpay.loading.types import Tolerance
 
     if text.endswith(PERCENT):
@@ -71,7 +71,7 @@ def as_tolerance(text: str) -> "Tolerance":
 
 
 def as_reason(reason: str | None) -> str | None:
-    """Check that a reason is one."""
+    """Return the reason; raises BadParameter if it is none."""
     if reason is None:
         return None
     from visitpay.vocabulary import Reason
@@ -81,7 +81,7 @@ def as_reason(reason: str | None) -> str | None:
 
 
 def as_checks(checks: list[str] | None) -> list[str] | None:
-    """Check that checks are some; between their names are commas or spaces."""
+    """Return the names of checks, given with commas or spaces between them; raises BadParameter."""
     if not checks:
         return checks
     from visitpay.quality.checks import CHECKS
@@ -99,7 +99,7 @@ def _require_one_of(names: Iterable[str], given: str) -> None:
 
 
 def as_percent(given: object) -> float:
-    """Read a share in percent, with or without its sign."""
+    """Return a share in percent, given with or without its sign."""
     text = str(given)
     number = text.removesuffix("%") if text.endswith("%") else text.removesuffix("percent")
     if not (number.isascii() and number.replace(".", "", 1).isdigit()):
@@ -112,7 +112,7 @@ def as_percent(given: object) -> float:
 
 
 def as_number(given: float) -> float:
-    """Check that a number is one."""
+    """Return the number; raises BadParameter for a NaN."""
     if isnan(given):  # no bound refuses it
         message = "not a number like 60"
         raise typer.BadParameter(message)
@@ -120,12 +120,12 @@ def as_number(given: float) -> float:
 
 
 def as_globs(globs: list[str] | None) -> list[str]:
-    """Read patterns of names; between them are commas, and in the environment spaces, too."""
+    """Return patterns of names, given with commas between them; in the environment also spaces."""
     return [each.strip() for some in globs or () for each in some.split(",") if each.strip()]
 
 
 def state_directory() -> Path | None:
-    """Give where the user's programs, or the service, keep what should outlive them, if known."""
+    """Return the directory for state that outlives a run: the service's, else the user's."""
     # systemd parts several by colons.
     if service := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(service)
@@ -147,7 +147,7 @@ class NotifySettings:
 
     @classmethod
     def from_environment(cls) -> "NotifySettings":
-        """Read them; they hold secrets, which anyone can see in the options of a process."""
+        """Return the settings. They are no options, since anyone can see the options of a process."""
         get = os.environ.get
         return cls(get("VISITPAY_ALERT_URLS", ""), get("VISITPAY_PING_URL", ""))
 

@@ -10,7 +10,7 @@ from visitpay.errors import StoppedError
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError, so that it can be told."""
+    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError for either."""
 
     def stop(number: int, _frame: object) -> NoReturn:
         # The one exception at which the drivers let go of a statement.

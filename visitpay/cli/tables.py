@@ -31,12 +31,12 @@ class Column:
 
 
 def width_of(columns: Sequence[Column]) -> int:
-    """Give the width of columns beside each other."""
+    """Return the width of columns beside each other."""
     return sum(column.width + 1 for column in columns) - 1
 
 
 def lay_out(columns: Sequence[Column], width: int) -> list[list[str]]:
-    """Give the lines of each row of a table, the first of which is its header.
+    """Return the lines of each row of a table; its first row is the header.
 
     A column that does not fit beside those before it goes on a line of its own below them,
     indented, and is folded if that is too short; but the last one is folded where it stands, if
@@ -57,7 +57,7 @@ class _Line:
     columns: list[tuple[Column, int]]
 
     def of_row(self, row: int) -> Iterator[str]:
-        """Give what it shows of a row: nothing, if it stands below and there is nothing to show."""
+        """Yield the lines of a row; none for a line below that would be blank."""
         folded = [_folded(column.cells[row], width) for column, width in self.columns]
         if self.indent and not any(map(any, folded)):
             return

@@ -1,4 +1,4 @@
-"""The ledger: which files were consumed, what came of each, how far the feed has got."""
+"""The entries of the ledger: the table `load_files`, one entry a delivery of a file."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +22,8 @@ from visitpay.landing.place import LandedFile
 from visitpay.models import Entity, LoadFile, LoadRun, RowCounts, entity_named
 from visitpay.vocabulary import FileStatus
 
-# A statement that every file or batch needs is made once: making it takes longer than its answer.
+# Statements that every file or batch needs are made once: SQLAlchemy takes longer to make one than
+# SQLite to answer it.
 _SAME_TIME = LoadFile.file_datetime == bindparam("file_datetime")
 
 _SAME_NAME = LoadFile.name == bindparam("name")
@@ -35,12 +36,12 @@ IS_NEWER = or_(
 """Whether an entry of the ledger is newer than a delivery (`Delivery.parameters`)."""
 
 IN_ORDER = (LoadFile.file_datetime, LoadFile.name, LoadFile.id)
-"""The order of deliveries, the newest last: nothing of it depends on when another name arrived."""
+"""The order of deliveries, the newest last. It does not depend on when they arrived."""
 
 NEWER = select(LoadFile.id).where(
     LoadFile.entity == bindparam("entity"), LoadFile.status == FileStatus.LOADED, IS_NEWER
 )
-"""The deliveries of its entity that are newer than a delivery (`Delivery.parameters`)."""
+"""The loaded deliveries of its entity that are newer than a delivery (`Delivery.parameters`)."""
 
 _NOT_LOADED = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"), LoadFile.status != FileStatus.LOADED
@@ -62,7 +63,7 @@ _FORMER = select(LoadFile.id).where(
     LoadFile.status == FileStatus.LOADED,
     LoadFile.id < bindparam("file_id"),
 )
-"""The deliveries that brought the same name before (`Delivery.parameters`)."""
+"""The earlier loaded deliveries of its name (`Delivery.parameters`)."""
 
 _SAME_CONTENT = (
     select(LoadFile.name)
@@ -79,20 +80,20 @@ _AMEND = update(LoadFile.__table__).where(LoadFile.__table__.columns.id == bindp
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery of a file, as the ledger knows it."""
+    """One delivery of a file that is being loaded, or whose rejects are tried again."""
 
     file_id: int
     entity: type[Entity]
     parameters: Mapping[str, object]
     """For statements about a delivery: its `file_id`, `entity`, `file_datetime` and `name`."""
     is_newest: bool
-    """Whether no newer delivery of its entity was loaded, so that no row of it can be stale."""
+    """Whether no newer delivery of its entity was loaded: then no row of it can be stale."""
 
     @classmethod
     def of(
         cls, connection: Connection, file_id: int, entity: str, file_datetime: datetime, name: str
     ) -> "Delivery":
-        """Give the delivery that an entry of the ledger stands for."""
+        """Return the delivery of an entry of the ledger; `is_newest` is asked now."""
         parameters = {
             "file_id": file_id,
             "entity": entity,
@@ -105,7 +106,7 @@ class Delivery:
 
 @dataclass
 class Counts:
-    """How rows ended."""
+    """What became of rows; `read` is the sum of the others."""
 
     read: int = 0
     inserted: int = 0
@@ -116,14 +117,14 @@ class Counts:
     rejected: int = 0
 
     def add(self, other: "Counts") -> None:
-        """Add another's rows to these."""
+        """Add the counts of other rows."""
         for field in fields(self):
             name = field.name
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def balanced(self) -> bool:
-        """Whether every row that was read ended somewhere."""
+        """Whether the counts add up to the rows that were read."""
         ends = (self.inserted, self.updated, self.unchanged, self.stale, self.superseded)
         return min(ends) >= 0 and self.read == sum(ends) + self.rejected
 
@@ -138,13 +139,13 @@ def counts_columns(table: type[RowCounts]) -> list[ColumnElement[int]]:
 
 
 def record_versions(connection: Connection, touched: Iterable[tuple[int, str]]) -> None:
-    """Remember new versions, so that the files are not opened again."""
+    """Record new versions (ledger id, version), so that these files are not opened again."""
     for file_id, version in touched:
         connection.execute(_AMEND, {"entry": file_id, "version": version})
 
 
 def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Delivery:
-    """Enter a file into the ledger; an entry that failed, of the same name, is taken up again."""
+    """Enter a file into the ledger; a failed entry of its name is used again."""
     file_id = _enter(connection, run_id, file, FileStatus.LOADED, None)
     return Delivery.of(connection, file_id, file.entity, file.file_datetime, file.name)
 
@@ -156,14 +157,14 @@ def close_delivery(
     counts: Counts,
     **remarks: str | bool | int | None,
 ) -> None:
-    """Write down what a delivery held, what became of its rows, and what else is to be told."""
-    held = {
+    """Record what a delivery held and what became of its rows; `remarks` are further columns."""
+    seen = {
         "sha256": source.sha256,
         "size_bytes": source.size_bytes,
         "version": source.version,
         "loaded_at": datetime.now(UTC),
     }
-    connection.execute(_AMEND, {"entry": delivery.file_id, **held, **remarks, **counts.columns()})
+    connection.execute(_AMEND, {"entry": delivery.file_id, **seen, **remarks, **counts.columns()})
 
 
 def former_deliveries(connection: Connection, delivery: Delivery) -> Sequence[int]:
@@ -172,7 +173,7 @@ def former_deliveries(connection: Connection, delivery: Delivery) -> Sequence[in
 
 
 def same_content(connection: Connection, name: str, sha256: str) -> str | None:
-    """Return the name of the newest other file that had the same content, if there was one."""
+    """Return the name of the newest other loaded file with the same content, if there is one."""
     return connection.scalar(_SAME_CONTENT.limit(1), {"name": name, "sha256": sha256})
 
 
@@ -190,7 +191,7 @@ def counts_of(connection: Connection, run_id: int, file: LandedFile) -> Counts |
 def enter_failure(
     connection: Connection, run_id: int, file: LandedFile, status: str, error: str
 ) -> None:
-    """Enter a file that failed, or is held; the next run tries it again."""
+    """Enter a file that failed, or is held (`status`), with its reason."""
     _enter(connection, run_id, file, status, error)
 
 

@@ -65,7 +65,7 @@ class Delivered(NamedTuple):
 
     @property
     def day(self) -> date:
-        """The day of it, in UTC."""
+        """The day of the time in its name (UTC)."""
         return self.file_datetime.date()
 
     @property
@@ -75,7 +75,7 @@ class Delivered(NamedTuple):
 
 
 def newest_deliveries(connection: Connection) -> list[Delivered]:
-    """Give the feed's newest loaded delivery of each name, in order of the times in the names."""
+    """Return the newest loaded delivery of each name of the feed, by the times in the names."""
     columns = (getattr(LoadFile, name) for name in Delivered._fields)
     query = select(*columns).where(*IS_OF_FEED)
     ordered = connection.execute(query.order_by(*IN_ORDER)).all()

@@ -26,96 +26,31 @@ IS_ORPHAN = (
     RejectedRow.status == RejectStatus.OPEN,
     RejectedRow.reason == Reason.MISSING_REFERENCE,
 )
-"""The conditions under which a rejected row waits for what it refers to."""
-
-
-def count_open(connection: Connection) -> int:
-    """Count the rejects that are open."""
-    query = (
-        select(func.count()).select_from(RejectedRow).where(RejectedRow.status == RejectStatus.OPEN)
-    )
-    return connection.scalar(query) or 0
-
-
-def count_orphans(connection: Connection, delivery: Delivery) -> int:
-    """Count the rejects of a delivery that miss what they refer to."""
-    mine = RejectedRow.file_id == delivery.file_id
-    query = select(func.count()).select_from(RejectedRow).where(mine, *IS_ORPHAN)
-    return connection.scalar(query) or 0
-
-
-class OrphanedFile(NamedTuple):
-    """A delivery of which rows wait for what they refer to."""
-
-    file_id: int
-    entity: str
-    file_datetime: datetime
-    name: str
-    header: str
-
-    def delivery(self, connection: Connection) -> Delivery:
-        """Give it as it stands now; after a lost connection another load may have come between."""
-        return Delivery.of(connection, *self[:4])
-
-
-def files_with_orphans(connection: Connection) -> list[OrphanedFile]:
-    """Give the deliveries of which rows wait for a reference, oldest first."""
-    files = connection.execute(
-        select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
-        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
-        .order_by(*IN_ORDER)
-    )
-    return [
-        OrphanedFile(file.id, file.entity, file.file_datetime, file.name, file.header)
-        for file in files
-    ]
-
-
-_IDS_TO_NAME = 10
+"""Whether a rejected row waits for the row that it refers to."""
 
 NOT_IN_TABLES = RejectedRow.status.in_((RejectStatus.OPEN, RejectStatus.DISMISSED))
-"""The condition under which a rejected row is in no table: neither healed nor replaced since."""
+"""Whether a rejected row is in no table: it was neither loaded later nor replaced."""
 
-
-def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
-    """Close open rejects that nobody will mend, however many, and record why.
-
-    Raises ConfigurationError, with nothing changed, when one of them is not an open reject.
-    """
-    if not ids:
-        return
-    given = keys_as_table(connection, ids)
-    chosen = RejectedRow.id.in_(select(given.c.value))
-    found = set(
-        connection.scalars(
-            select(RejectedRow.id).where(chosen, RejectedRow.status == RejectStatus.OPEN)
-        )
-    )
-    if strange := sorted(set(ids) - found):
-        named = first(map(str, strange), _IDS_TO_NAME, len(strange))
-        message = f"no open rejects: {named}; nothing was dismissed"
-        raise ConfigurationError(message)
-    closing = {"status": RejectStatus.DISMISSED, "closed_at": datetime.now(UTC), "why": why}
-    connection.execute(update(RejectedRow).where(chosen).values(closing))
+_IDS_TO_NAME = 10
 
 
 @dataclass(frozen=True)
 class RejectFilter:
-    """Which rejects are wanted; None is any."""
+    """Which rejects are wanted; None stands for any."""
 
     file: str | None = None
-    """What the file's name holds, in any letter case."""
+    """A part of the file's name, in any letter case."""
     entity: str | None = None
     reason: str | None = None
     key: int | None = None
     status: str | None = RejectStatus.OPEN
     since: datetime | None = None
-    """Put aside at this moment, or later."""
+    """Rejected at this time (UTC) or later."""
     ids: Sequence[int] | None = None
 
     @cached_property
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Give the conditions on rejects, joined with the ledger, under which they are wanted."""
+        """The conditions for a query of rejects joined with the ledger."""
         equal = {
             RejectedRow.entity: self.entity,
             RejectedRow.reason: self.reason,
@@ -132,7 +67,7 @@ class RejectFilter:
         return conditions
 
     def takes(self, file: LandedFile, tried_at: datetime) -> bool:
-        """Say whether a file that was tried then is wanted, whatever its rows."""
+        """Whether a file that was tried at that time is wanted, whatever its rows."""
         return (
             (self.file or "").lower() in file.name.lower()
             and self.entity in {None, file.entity}
@@ -183,13 +118,13 @@ def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> li
 
 
 def reject_ids(connection: Connection, wanted: RejectFilter) -> list[int]:
-    """Give the ids of rejects, in order."""
+    """Return the ids of rejects, in order."""
     query = select(RejectedRow.id).join_from(RejectedRow, LoadFile).order_by(RejectedRow.id)
     return list(connection.scalars(query.where(*wanted.conditions)))
 
 
 def count_by_reason(connection: Connection, wanted: RejectFilter) -> dict[str, int]:
-    """Count rejects by reason, the most frequent first."""
+    """Return how many rejects there are by reason, the most frequent first."""
     number = func.count().label("number")
     query = select(RejectedRow.reason, number).join_from(RejectedRow, LoadFile)
     grouped = query.group_by(RejectedRow.reason).order_by(number.desc(), RejectedRow.reason)
@@ -206,11 +141,11 @@ class RejectSource(NamedTuple):
     is_resubmission: bool
     rows_read: int
     rows_out: int
-    """Rows that are in no table: rejected, and neither healed nor replaced since."""
+    """Its rows that are in no table (NOT_IN_TABLES)."""
 
 
 def reject_sources(connection: Connection, wanted: RejectFilter) -> list[RejectSource]:
-    """Give the deliveries that the rejects came in, oldest first."""
+    """Return the deliveries that the wanted rejects came in, the oldest first."""
     out = select(func.count()).where(RejectedRow.file_id == LoadFile.id, NOT_IN_TABLES)
     query = (
         select(
@@ -226,3 +161,59 @@ def reject_sources(connection: Connection, wanted: RejectFilter) -> list[RejectS
         RejectSource(file_id, name, entity_named(entity), header or "", *others)
         for file_id, name, entity, header, *others in connection.execute(query)
     ]
+
+
+def count_open(connection: Connection) -> int:
+    """Return how many rejects are open."""
+    query = (
+        select(func.count()).select_from(RejectedRow).where(RejectedRow.status == RejectStatus.OPEN)
+    )
+    return connection.scalar(query) or 0
+
+
+def count_orphans(connection: Connection, delivery: Delivery) -> int:
+    """Return how many rejects of a delivery are orphans."""
+    mine = RejectedRow.file_id == delivery.file_id
+    query = select(func.count()).select_from(RejectedRow).where(mine, *IS_ORPHAN)
+    return connection.scalar(query) or 0
+
+
+class OrphanedFile(NamedTuple):
+    """A delivery that has orphans: rows that wait for the row that they refer to."""
+
+    file_id: int
+    entity: str
+    file_datetime: datetime
+    name: str
+    header: str
+
+    def delivery(self, connection: Connection) -> Delivery:
+        """Return it as it is now: after a lost connection another load may have come between."""
+        return Delivery.of(connection, *self[:4])
+
+
+def files_with_orphans(connection: Connection) -> list[OrphanedFile]:
+    """Return the deliveries that have orphans, the oldest first."""
+    files = connection.execute(
+        select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
+        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
+        .order_by(*IN_ORDER)
+    )
+    return [OrphanedFile._make(file) for file in files]
+
+
+def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
+    """Close open rejects that nobody will mend, and record why.
+
+    Raises ConfigurationError, with nothing changed, when an id is not that of an open reject.
+    """
+    if not ids:
+        return
+    chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
+    are_open = select(RejectedRow.id).where(chosen, RejectedRow.status == RejectStatus.OPEN)
+    if others := sorted(set(ids).difference(connection.scalars(are_open))):
+        named = first(map(str, others), _IDS_TO_NAME, len(others))
+        message = f"no open rejects: {named}; nothing was dismissed"
+        raise ConfigurationError(message)
+    closing = {"status": RejectStatus.DISMISSED, "closed_at": datetime.now(UTC), "why": why}
+    connection.execute(update(RejectedRow).where(chosen).values(closing))
