@@ -147,7 +147,7 @@ class NotifySettings:
 
     @classmethod
     def from_environment(cls) -> "NotifySettings":
-        """Return the settings. They are no options, since anyone can see the options of a process."""
+        """Return the settings; as options of a process anyone could see these secrets."""
         get = os.environ.get
         return cls(get("VISITPAY_ALERT_URLS", ""), get("VISITPAY_PING_URL", ""))
 
