@@ -72,8 +72,9 @@ def show(
     """Print a table on standard output; control characters in cells are written out.
 
     Numbers are aligned to the right, and empty columns are left out. On a terminal the table is
-    laid out to fit (`tables.lay_out`), without its `spare` columns where they would not fit; elsewhere a
-    row is a line of any width. Without rows, print `nothing`; with fewer than `total`, say so.
+    laid out to fit (`tables.lay_out`), without its `spare` columns where they would not fit.
+    Elsewhere a row is a line of any width. Without rows, print `nothing`; with fewer than `total`,
+    say so.
     """
     console = _Console()
     if not rows:
