@@ -108,7 +108,7 @@ def test_disagreements(document: type, value: object, wrong: int) -> None:
 
 
 def test_one_meaning() -> None:
-    """A key is of one type in all documents, but that it may be missing, or tell more, in one."""
+    """A key is of one type in all documents; in some it may be null, or say more."""
     kinds: dict[str, set[Any]] = {}
     for part in filter(is_typeddict, vars(documents).values()):
         for key, hint in get_type_hints(part).items():
