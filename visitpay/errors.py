@@ -49,11 +49,11 @@ class UnforeseenError(VisitPayError):
     def __init__(self, error: BaseException) -> None:
         """Say what it is, and the innermost place of ours."""
         super().__init__(
-            f"unforeseen: {unforeseen(error)}; nothing half-done is kept, please report this line"
+            f"unforeseen: {safe_description(error)}; nothing half-done is kept, please report this line"
         )
 
 
-def foreseen(error: BaseException) -> VisitPayError:
+def to_visitpay_error(error: BaseException) -> VisitPayError:
     """Give an error as it can be told."""
     if isinstance(error, VisitPayError):
         return error
@@ -64,7 +64,7 @@ def foreseen(error: BaseException) -> VisitPayError:
     return UnforeseenError(error)
 
 
-def unforeseen(error: BaseException) -> str:
+def safe_description(error: BaseException) -> str:
     """Say what an error is and where it came up, without its text."""
     places = [(str(frame.f_globals["__name__"]), at) for frame, at in walk_tb(error.__traceback__)]
     ours = [place for place in places if place[0].partition(".")[0] == "visitpay"]

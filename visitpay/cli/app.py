@@ -33,7 +33,7 @@ from visitpay.errors import (
     OutputError,
     StoppedError,
     VisitPayError,
-    foreseen,
+    to_visitpay_error,
 )
 from visitpay.version import __version__
 from visitpay.vocabulary import DEFAULT_URL
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _ended_by(given: Sequence[str], error: BaseException) -> int:
     """Tell what ended the command, in a line of words and of JSON; gives its exit status."""
-    told = foreseen(error)
+    told = to_visitpay_error(error)
     if not isinstance(told, OutputError):
         how = "interrupted" if isinstance(told, StoppedError) else "failed"
         _tell_json(given, how, str(told))

@@ -31,9 +31,7 @@ from visitpay.cli.options import (
     state_directory,
 )
 from visitpay.cli.signals import stoppable
-from visitpay.errors import (
-    foreseen,
-)
+from visitpay.errors import to_visitpay_error
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL
 
@@ -104,7 +102,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.logs import start_log
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
-    from visitpay.feed import composed
+    from visitpay.feed import normalize_name
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
     from visitpay.notify.last_alert import LastAlert
@@ -118,7 +116,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         wait_seconds=wait,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
-        approved=frozenset(map(composed, approve or ())),
+        approved=frozenset(map(normalize_name, approve or ())),
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
@@ -147,7 +145,7 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
         watch.end(leaving.exit_code)
         raise
     except BaseException as error:
-        told = foreseen(error)
+        told = to_visitpay_error(error)
         watch.end(told.exit_status, told)
         raise
     watch.end(0)

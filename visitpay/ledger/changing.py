@@ -10,7 +10,7 @@ from visitpay.models import Problem
 
 FILE_CHANGING = "file_changing"
 
-LONG = timedelta(days=1)
+CHANGING_LIMIT = timedelta(days=1)
 """A file that changes for longer needs a person."""
 
 _STANDING = (
@@ -20,7 +20,7 @@ _STANDING = (
 )
 
 
-class Changing(NamedTuple):
+class ChangingFile(NamedTuple):
     """A file that changed in every run since then, in UTC."""
 
     name: str
@@ -44,7 +44,9 @@ def record_changing(
         connection.execute(update(Problem).where(Problem.id == standing[name].id).values(values))
 
 
-def keeps_changing(connection: Connection, lying: Collection[str], now: datetime) -> list[Changing]:
+def keeps_changing(
+    connection: Connection, lying: Collection[str], now: datetime
+) -> list[ChangingFile]:
     """Give those of the files that lie there that changed in every run for longer than LONG."""
-    standing = (Changing(row.subject, row.opened_at) for row in connection.execute(_STANDING))
-    return [each for each in standing if each.since < now - LONG and each.name in lying]
+    standing = (ChangingFile(row.subject, row.opened_at) for row in connection.execute(_STANDING))
+    return [each for each in standing if each.since < now - CHANGING_LIMIT and each.name in lying]

@@ -58,7 +58,7 @@ def make_plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
             touched.append((delivery.id, file.version))
         else:
             pending.append(file)
-            if not file.trouble:
+            if not file.error:
                 redelivered.add(file.name)
     return Plan(tuple(pending), frozenset(redelivered), tuple(touched))
 

@@ -15,7 +15,7 @@ from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import NO_REJECTS, Batch, parse_again
 from visitpay.parsing.values import no_rows_mask
-from visitpay.rejects.citations import find_cited, without_doubt
+from visitpay.rejects.citations import find_cited, unambiguous_ids
 from visitpay.rejects.queries import OrphanedFile
 from visitpay.rejects.store import (
     add,
@@ -58,7 +58,7 @@ def merge_batch(
     supersede(connection, delivery, settled.accepted)
     if layout.is_resubmission:
         mended = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
-        close(connection, without_doubt(mended), RejectStatus.SUPERSEDED)
+        close(connection, unambiguous_ids(mended), RejectStatus.SUPERSEDED)
     counts = settled.counts
     counts.read = batch.rows_read
     counts.rejected = len(batch.rejects) + len(settled.orphans)

@@ -25,10 +25,10 @@ from visitpay.errors import (
     HeldError,
     RefusedError,
     VisitPayError,
-    unforeseen,
+    safe_description,
 )
 from visitpay.events import RUN_ID, Event
-from visitpay.feed import composed
+from visitpay.feed import normalize_name
 from visitpay.landing.local import open_landed, scan
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.changing import keeps_changing, record_changing
@@ -48,13 +48,13 @@ from visitpay.ledger.plan import Plan, make_plan, require_one_hospital
 from visitpay.ledger.runs import close_run, interrupt_runs, open_run
 from visitpay.loading.types import (
     CHANGED,
-    TO_APPROVE,
+    HELD_ADVICE,
     FileReport,
     NoProgress,
     Options,
     Progress,
     RunReport,
-    sum_of,
+    total_counts,
 )
 from visitpay.models import entity_named
 from visitpay.rejects.queries import OrphanedFile, count_open, count_orphans, files_with_orphans
@@ -96,7 +96,7 @@ def load(
         if strange := approved and approved.difference(*(file.names for file in landed.files)):
             message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
             raise ConfigurationError(message)
-        hold.transact(partial(require_one_hospital, hospital=composed(hospital)))
+        hold.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
         run = _Run(hold, options, progress or NoProgress())
         with hold.dry_run() if options.dry_run else nullcontext():
             report = run.load(landed)
@@ -152,7 +152,7 @@ class _Run:
             logger.warning(
                 message, landed.describe_unrecognised(), extra=Event.NAMES_UNRECOGNISED.extra
             )
-        pending = self._settled(plan.pending, landed.unsettled)
+        pending = self._settled(plan.pending, landed.recently_changed)
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
             redelivered = file.name in plan.redelivered
@@ -189,7 +189,7 @@ class _Run:
     def _close(
         self, connection: Connection, landed: Landing, run_id: int, resolved: int
     ) -> RunReport:
-        counts = sum_of(self._reports)
+        counts = total_counts(self._reports)
         failed, held = self._ended(FileStatus.FAILED), self._ended(FileStatus.HELD)
         to_see = bool(landed.near_misses) | self._keeps_changing(connection, landed)
         attention = to_see or failed or held or self._options.tolerance.exceeded(counts)
@@ -258,7 +258,7 @@ class _Run:
                 else (FileStatus.FAILED, Event.FILE_FAILED)
             )
             told = str(error)
-            advice = f"; {TO_APPROVE}" if held else ""
+            advice = f"; {HELD_ADVICE}" if held else ""
             logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
             self._enter_failure(run_id, file, status, told)
             report = FileReport(file, status, Counts(), told)
@@ -391,7 +391,9 @@ def file_faults() -> Iterator[None]:
         raise
     except BaseException as error:
         _log_traceback(error)
-        message = f"cannot be loaded: {unforeseen(error)}; nothing of it was, please report this"
+        message = (
+            f"cannot be loaded: {safe_description(error)}; nothing of it was, please report this"
+        )
         raise FileError(message) from error
 
 

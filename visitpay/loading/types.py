@@ -10,7 +10,7 @@ from visitpay.ledger.files import Counts
 
 CHANGED = "changed"
 
-TO_APPROVE = "ask for a better one, or load it with --approve"
+HELD_ADVICE = "ask for a better one, or load it with --approve"
 """What a person does about a file that is held."""
 
 
@@ -99,10 +99,10 @@ class RunReport:
     @property
     def counts(self) -> Counts:
         """The rows of all its files."""
-        return sum_of(self.files)
+        return total_counts(self.files)
 
 
-def sum_of(reports: Iterable[FileReport]) -> Counts:
+def total_counts(reports: Iterable[FileReport]) -> Counts:
     """Add up the rows of files."""
     total = Counts()
     for report in reports:

@@ -10,7 +10,7 @@ from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import entity_named
 from visitpay.parsing.parser import DAY_FIRST, Parser
 
-EXAMPLES = 20
+MAX_EXAMPLES = 20
 
 
 @dataclass
@@ -49,7 +49,7 @@ def _read(checked: CheckedFile) -> None:
         for batch in parser.batches():
             checked.rows_read += batch.rows_read
             checked.reasons.update(batch.rejects["reason"])
-            room = EXAMPLES - len(checked.examples)
+            room = MAX_EXAMPLES - len(checked.examples)
             first = batch.rejects.head(room).select("line_number", "reason", "column_name")
             checked.examples.extend(first.rows())
         source.require_unchanged()

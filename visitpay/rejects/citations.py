@@ -57,7 +57,7 @@ def find_cited(
     )
 
 
-def without_doubt(cited: pl.DataFrame) -> pl.Series:
+def unambiguous_ids(cited: pl.DataFrame) -> pl.Series:
     """Return the ids of the open rejects that are the only open one their row cites."""
     is_open = cited.filter("is_open")
     return is_open.filter(pl.len().over("place") == 1)["id"]

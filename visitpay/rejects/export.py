@@ -40,16 +40,16 @@ _PLAIN_NUMBER = re.compile(r"[+-]?[$(]*[0-9][0-9,.)]*")
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFile:
     """A file that was written, and how many rejected rows it holds."""
 
     path: Path
     rows: int
 
 
-def export(
+def export_for_mending(
     connection: Connection, directory: Path, hospital: str, wanted: RejectFilter
-) -> list[Exported]:
+) -> list[ExportedFile]:
     """Write the rejects that are wanted, a file a type, in the feed's own format.
 
     The files' names are one second newer than what was loaded of their type, so that mended rows
@@ -58,7 +58,7 @@ def export(
     as it stands has DOUBT at its end. Lines that were too long are left out: only their start was
     kept. Raises ConfigurationError when a file cannot be written.
     """
-    written: list[Exported] = []
+    written: list[ExportedFile] = []
     every = reject_sources(connection, wanted)
     for entity in ENTITIES:
         found = [origin for origin in every if origin.entity is entity]
@@ -72,14 +72,14 @@ def export(
     return written
 
 
-def respond(
+def export_response(
     connection: Connection,
     directory: Path,
     hospital: str,
     wanted: RejectFilter,
     now: datetime,
     files: Sequence[LandedFile],
-) -> Exported:
+) -> ExportedFile:
     """Write the rejects that are wanted for whoever sent them, and how each file's rows ended.
 
     Those of the `files` that failed, or are held, stand at the end. What was mended here is left
@@ -240,10 +240,10 @@ def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:
 
 def _write(
     path: Path, headers: Iterable[str], rows: Iterable[str], trailer: Iterable[str] = ()
-) -> Exported:
+) -> ExportedFile:
     """Write a file that only its owner can read, never over another."""
     with write_private(path) as file:
         file.write("\t".join(headers) + "\n")
         written = sum(1 for row in rows if file.write(f"{row}\n"))
         file.writelines(f"{line}\n" for line in trailer)
-    return Exported(path, written)
+    return ExportedFile(path, written)
