@@ -34,7 +34,7 @@ IS_NEWER = or_(
     and_(_SAME_TIME, LoadFile.name > bindparam("name")),
     and_(_SAME_TIME, _SAME_NAME, LoadFile.id > bindparam("file_id")),
 )
-"""The condition under which an entry of the ledger is newer than a delivery (`Delivery.parameters`)."""
+"""Whether an entry of the ledger is newer than a delivery (`Delivery.parameters`)."""
 
 IN_ORDER = (LoadFile.file_datetime, LoadFile.name, LoadFile.id)
 """The order of deliveries, the newest last: nothing of it depends on when another name arrived."""
