@@ -94,6 +94,6 @@ def safe_description(error: BaseException) -> str:
     The text of the error is left out: it may hold a cell.
     """
     lines = [(str(frame.f_globals["__name__"]), at) for frame, at in walk_tb(error.__traceback__)]
-    ours = [line for line in lines if line[0].partition(".")[0] == "visitpay"]
-    module, number = (ours or lines or [("nowhere", 0)])[-1]
+    own = [line for line in lines if line[0].partition(".")[0] == "visitpay"]
+    module, number = (own or lines or [("nowhere", 0)])[-1]
     return f"{type(error).__name__} at {module}:{number}"

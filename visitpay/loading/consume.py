@@ -79,7 +79,7 @@ def consume(
 
 
 def _read_batches(parser: Parser, source: OpenFile, progress: Progress) -> Generator[Batch]:
-    """Give the batches of a file; report progress when the caller asks for the next one."""
+    """Yield the batches of a file; report progress when the caller asks for the next one."""
     batches = parser.batches()
     if source.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
         batches = _read_ahead(batches)
@@ -92,7 +92,7 @@ def _read_batches(parser: Parser, source: OpenFile, progress: Progress) -> Gener
 
 
 def _read_ahead(batches: Iterator[Batch]) -> Generator[Batch]:
-    """Give batches that another thread reads, some of them before they are needed."""
+    """Yield batches that another thread reads, some of them before they are needed."""
     with ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(next, batches, None) for _ in range(_BATCHES_AHEAD))
         while (batch := coming.popleft().result()) is not None:

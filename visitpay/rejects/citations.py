@@ -70,7 +70,7 @@ def unambiguous_ids(cited: pl.DataFrame) -> pl.Series:
 def _candidates(
     connection: Connection, delivery: Delivery, cited: pl.DataFrame
 ) -> Iterable[tuple[int, str, int, bool]]:
-    """Give rejects: id, the file and line that an export of them cites, whether they are open.
+    """Yield rejects: id, the file and line that an export of them cites, whether they are open.
 
     File and line are those where the row was rejected first, also if it was mended and rejected
     again.

@@ -108,7 +108,7 @@ def _time_after_newest(connection: Connection, entity: type[Entity]) -> datetime
 def _rows_to_mend(
     connection: Connection, sources: Sequence[RejectSource], wanted: RejectFilter, layout: Layout
 ) -> Iterator[str]:
-    """Give the lines of an export, of which `layout` is the layout."""
+    """Yield the lines of an export, of which `layout` is the layout."""
     for source in sources:
         for rejects, own_layout in _read_rejects(connection, source, wanted):
             rows = []
@@ -122,7 +122,7 @@ def _rows_to_mend(
 def _read_rejects(
     connection: Connection, source: RejectSource, wanted: RejectFilter
 ) -> Iterator[tuple[pl.DataFrame, Layout]]:
-    """Give a delivery's rejects, as `parser.split` takes them, and their layout.
+    """Yield a delivery's rejects, as `parser.split` takes them, and their layout.
 
     They have the `file` and `line` where the row was rejected first. Of a row that was mended
     before, the cells that an export put before it are removed.
@@ -154,7 +154,7 @@ def _cells_in_order(reject: Mapping[str, Any], layout: Layout) -> list[str]:
 
 
 def _mark_loadable(rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[str]:
-    """Give rows as lines that a load rejects; except orphans whose reference has come."""
+    """Yield rows as lines that a load rejects; except orphans whose reference has come."""
     lines = [_to_line(row) for row in rows]
     numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
     loadable = set(parse_again(numbered, layout).rows["source_line"])

@@ -135,7 +135,7 @@ def _close_older(
     query: Select[*tuple[Any, ...]],
     rows: pl.DataFrame,
 ) -> None:
-    """Close the selected rejects that are older than the row of their key (`key`, `source_line`)."""
+    """Close the selected rejects that are older than the row (`key`, `source_line`) of a key."""
     if rows.is_empty():
         return
     keys, lines = rows["key"], rows["source_line"]
@@ -153,7 +153,7 @@ def _close_older(
 def _read_raw(
     connection: Connection, query: Select[*tuple[Any, ...]], parameters: Mapping[str, object]
 ) -> Iterator[pl.DataFrame]:
-    """Give the selected rejects (`id`, `raw`), up to ROWS_AT_ONCE at a time."""
+    """Yield the selected rejects (`id`, `raw`), up to ROWS_AT_ONCE at a time."""
     rejects = connection.execute(query, parameters, execution_options={"yield_per": ROWS_AT_ONCE})
     for chunk in rejects.partitions():
         yield pl.DataFrame(chunk, {"id": pl.Int64, "raw": pl.String}, orient="row")
@@ -184,14 +184,14 @@ def close(connection: Connection, ids: pl.Series, status: RejectStatus) -> None:
 
 
 def read_orphans(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
-    """Give the orphans of a delivery, as `read_rows` does."""
+    """Yield the orphans of a delivery, as `read_rows` does."""
     return read_rows(connection, delivery.file_id, IS_ORPHAN)
 
 
 def read_rows(
     connection: Connection, file_id: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Iterator[pl.DataFrame]:
-    """Give the rejects of a delivery that meet the conditions, in order of their lines.
+    """Yield the rejects of a delivery that meet the conditions, in order of their lines.
 
     Columns: `id`, `source_line`, `raw`, `reason` and `column_name`; up to ROWS_AT_ONCE at a time.
     """
