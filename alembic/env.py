@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_migration_engine, parse_url, translate_errors
-from visitpay.errors import DatabaseError, VisitPayError, foreseen
+from visitpay.errors import DatabaseError, VisitPayError, to_visitpay_error
 from visitpay.models import Base, UTCDateTime
 from visitpay.vocabulary import DEFAULT_URL
 
@@ -68,7 +68,7 @@ def online() -> None:
 
 def told(error: BaseException) -> CommandError:
     """Give what ended a migration in one line: Alembic prints that alone (not with --raiseerr)."""
-    return CommandError(str(foreseen(error))).with_traceback(error.__traceback__)
+    return CommandError(str(to_visitpay_error(error))).with_traceback(error.__traceback__)
 
 
 if context.is_offline_mode():

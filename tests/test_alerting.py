@@ -531,7 +531,7 @@ def test_a_file_that_changes_while_it_is_read(
         raise FileChangedError(message)
 
     with monkeypatch.context() as patch:
-        patch.setattr("visitpay.landing.local.Reading.require_unchanged", changed)
+        patch.setattr("visitpay.landing.local.OpenFile.require_unchanged", changed)
         assert visitpay("load").status == 0
         yesterday(feed)
         outcome = visitpay("load", "--json")

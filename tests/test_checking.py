@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import HEADERS, Feed
 from visitpay.errors import ConfigurationError
 from visitpay.landing.local import scan
-from visitpay.loading.validate import EXAMPLES, CheckedFile, check
+from visitpay.loading.validate import MAX_EXAMPLES, CheckedFile, check
 
 
 def checked(feed: Feed) -> list[CheckedFile]:
@@ -42,10 +42,10 @@ def test_bad_rows(feed: Feed) -> None:
 
 def test_many_bad_rows(feed: Feed) -> None:
     """All bad rows are counted, and only the first ones shown."""
-    feed.deliver("Procedure", "20211201_223357", *["x\tbandaid"] * (EXAMPLES + 5))
+    feed.deliver("Procedure", "20211201_223357", *["x\tbandaid"] * (MAX_EXAMPLES + 5))
     (found,) = checked(feed)
-    assert found.rejected == EXAMPLES + 5
-    assert [line for line, _, _ in found.examples] == list(range(2, EXAMPLES + 2))
+    assert found.rejected == MAX_EXAMPLES + 5
+    assert [line for line, _, _ in found.examples] == list(range(2, MAX_EXAMPLES + 2))
 
 
 @pytest.mark.parametrize(

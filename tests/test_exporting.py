@@ -13,7 +13,7 @@ from tests.conftest import HEADERS, Feed, Visitpay, only_sqlite
 from tests.databases import MakeDatabase
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.loading.run import load
-from visitpay.rejects.export import export
+from visitpay.rejects.export import export_for_mending
 from visitpay.rejects.queries import RejectFilter
 
 ORPHAN = "missing_reference"
@@ -63,7 +63,9 @@ def test_nothing_gets_in_unmended(make_database: MakeDatabase, file: tuple[str, 
         load(make_engine(url), feed.landing, "HospitalABC")
         tables, before = feed.tables(), feed.rejects("open")
         with read_connection(url) as connection:
-            written = export(connection, Path(folder, "mended"), "HospitalABC", RejectFilter())
+            written = export_for_mending(
+                connection, Path(folder, "mended"), "HospitalABC", RejectFilter()
+            )
         for each in written:
             shutil.move(each.path, feed.landing)
         rows = sum(each.rows for each in written)

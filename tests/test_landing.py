@@ -17,9 +17,17 @@ from hypothesis import strategies as st
 
 from tests.conftest import Feed, Visitpay
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.feed import ALMOST as ALMOST_ONE
-from visitpay.feed import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
-from visitpay.landing.local import Reading, open_landed, scan, sha256_of
+from visitpay.feed import (
+    INVALID_TIME,
+    SPACES_AROUND,
+    TEXT_AFTER_TIME,
+    WRONG_CASE,
+    WRONG_EXTENSION,
+    YEAR_OUT_OF_RANGE,
+    FileNames,
+)
+from visitpay.feed import NEAR_MISS as ALMOST_ONE
+from visitpay.landing.local import OpenFile, open_landed, scan, sha256_of
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.text import printable
 
@@ -63,32 +71,35 @@ TYPE = "its type is none of Procedure, Visit, Transaction"
 
 ALMOST = {
     "opening bracket only": ("HospitalABC_VisitPay_Visit_[20211201_223005.txt", ALMOST_ONE),
-    "closing bracket only": ("HospitalABC_VisitPay_Visit_20211201_223005].txt", MORE),
+    "closing bracket only": ("HospitalABC_VisitPay_Visit_20211201_223005].txt", TEXT_AFTER_TIME),
     "round brackets": ("HospitalABC_VisitPay_Visit_(20211201_223005).txt", ALMOST_ONE),
-    "wrong case of the type": ("HospitalABC_VisitPay_visit_20211201_223005.txt", CASE),
-    "wrong case of the hospital": ("hospitalabc_VisitPay_Visit_20211201_223005.txt", CASE),
-    "wrong case of the feed": ("HospitalABC_Visitpay_Visit_20211201_223005.txt", CASE),
-    ".TXT": ("HospitalABC_VisitPay_Visit_20211201_223005.TXT", CASE),
-    ".csv": ("HospitalABC_VisitPay_Visit_20211201_223005.csv", EXTENSION),
+    "wrong case of the type": ("HospitalABC_VisitPay_visit_20211201_223005.txt", WRONG_CASE),
+    "wrong case of the hospital": ("hospitalabc_VisitPay_Visit_20211201_223005.txt", WRONG_CASE),
+    "wrong case of the feed": ("HospitalABC_Visitpay_Visit_20211201_223005.txt", WRONG_CASE),
+    ".TXT": ("HospitalABC_VisitPay_Visit_20211201_223005.TXT", WRONG_CASE),
+    ".csv": ("HospitalABC_VisitPay_Visit_20211201_223005.csv", WRONG_EXTENSION),
     ".CSV, small letters": ("hospitalabc_visitpay_visit_20211201_223005.CSV", ALMOST_ONE),
-    ".txt.gz": (f"{VISIT}.gz", EXTENSION),
-    ".txt.pgp": (f"{VISIT}.pgp", EXTENSION),
-    ".txt~": (f"{VISIT}~", EXTENSION),
-    ".txt.txt": (f"{VISIT}.txt", MORE),
-    "no extension": ("HospitalABC_VisitPay_Visit_20211201_223005", EXTENSION),
-    "no point": ("HospitalABC_VisitPay_Visit_20211201_223005txt", EXTENSION),
-    "an upload in progress": (f"{VISIT}.part", EXTENSION),
-    "a copy": ("HospitalABC_VisitPay_Visit_20211201_223005 (1).txt", MORE),
-    "another copy": ("HospitalABC_VisitPay_Visit_20211201_223005_1.txt", MORE),
-    "a copy of a copy": ("HospitalABC_VisitPay_Visit_20211201_223005 - Copy (2).txt", MORE),
-    "30 February": ("HospitalABC_VisitPay_Visit_20210230_223005.txt", NO_TIME),
-    "the year 0": ("HospitalABC_VisitPay_Visit_00001201_223005.txt", NO_TIME),
-    "246060": ("HospitalABC_VisitPay_Visit_20211201_246060.txt", NO_TIME),
-    "a leap second": ("HospitalABC_VisitPay_Visit_20211231_235960.txt", NO_TIME),
-    "1989": ("HospitalABC_VisitPay_Visit_19891231_235959.txt", NO_YEAR),
-    "2101": ("HospitalABC_VisitPay_Visit_[21010101_000000].txt", NO_YEAR),
+    ".txt.gz": (f"{VISIT}.gz", WRONG_EXTENSION),
+    ".txt.pgp": (f"{VISIT}.pgp", WRONG_EXTENSION),
+    ".txt~": (f"{VISIT}~", WRONG_EXTENSION),
+    ".txt.txt": (f"{VISIT}.txt", TEXT_AFTER_TIME),
+    "no extension": ("HospitalABC_VisitPay_Visit_20211201_223005", WRONG_EXTENSION),
+    "no point": ("HospitalABC_VisitPay_Visit_20211201_223005txt", WRONG_EXTENSION),
+    "an upload in progress": (f"{VISIT}.part", WRONG_EXTENSION),
+    "a copy": ("HospitalABC_VisitPay_Visit_20211201_223005 (1).txt", TEXT_AFTER_TIME),
+    "another copy": ("HospitalABC_VisitPay_Visit_20211201_223005_1.txt", TEXT_AFTER_TIME),
+    "a copy of a copy": (
+        "HospitalABC_VisitPay_Visit_20211201_223005 - Copy (2).txt",
+        TEXT_AFTER_TIME,
+    ),
+    "30 February": ("HospitalABC_VisitPay_Visit_20210230_223005.txt", INVALID_TIME),
+    "the year 0": ("HospitalABC_VisitPay_Visit_00001201_223005.txt", INVALID_TIME),
+    "246060": ("HospitalABC_VisitPay_Visit_20211201_246060.txt", INVALID_TIME),
+    "a leap second": ("HospitalABC_VisitPay_Visit_20211231_235960.txt", INVALID_TIME),
+    "1989": ("HospitalABC_VisitPay_Visit_19891231_235959.txt", YEAR_OUT_OF_RANGE),
+    "2101": ("HospitalABC_VisitPay_Visit_[21010101_000000].txt", YEAR_OUT_OF_RANGE),
     "digits missing": ("HospitalABC_VisitPay_Visit_2021121_22335.txt", ALMOST_ONE),
-    "digits too many": ("HospitalABC_VisitPay_Visit_20211201_2230050.txt", MORE),
+    "digits too many": ("HospitalABC_VisitPay_Visit_20211201_2230050.txt", TEXT_AFTER_TIME),
     "two digits of a year": ("HospitalABC_VisitPay_Visit_211201_2230.txt", ALMOST_ONE),
     "a date with hyphens": ("HospitalABC_VisitPay_Visit_2021-12-01_22-30-05.txt", ALMOST_ONE),
     "no time of day": ("HospitalABC_VisitPay_Visit_20211201.txt", ALMOST_ONE),
@@ -111,8 +122,8 @@ ALMOST = {
     "a number before": (f"01_{VISIT}", OTHER),
     "unknown type": ("HospitalABC_VisitPay_Guarantor_20211201_223005.txt", TYPE),
     "types": ("HospitalABC_VisitPay_Visits_20211201_223005.txt", TYPE),
-    "a newline at the end": (f"{VISIT}\n", SPACES),
-    "a space at the end": (f"{VISIT} ", SPACES),
+    "a newline at the end": (f"{VISIT}\n", SPACES_AROUND),
+    "a space at the end": (f"{VISIT} ", SPACES_AROUND),
     "not UTF-8": (os.fsdecode(b"HospitalABC_VisitPay_Visit_\xff.txt"), ALMOST_ONE),
 }
 
@@ -167,8 +178,8 @@ def spoilt(draw: st.DrawFn) -> str:
 @given(spoilt())
 def test_spoilt_names(name: str) -> None:
     """However case, separators, extension and copies spoil a name, it stays near."""
-    assert Names("HospitalABC").is_near(name)
-    assert not Names("HospitalXYZ").is_near(name)
+    assert FileNames("HospitalABC").is_near_miss(name)
+    assert not FileNames("HospitalXYZ").is_near_miss(name)
 
 
 @given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), max_size=40))
@@ -176,11 +187,11 @@ def test_any_hospital(hospital: str) -> None:
     """Whatever a hospital is called, its names are the feed's, and near, in any Unicode form."""
     name = f"{hospital}_VisitPay_Visit_20211201_223005.txt"
     for given_hospital in (hospital, unicodedata.normalize("NFD", hospital)):
-        names = Names(given_hospital)
+        names = FileNames(given_hospital)
         assert names.match(unicodedata.normalize("NFD", name))
         assert names.match(name)
-        assert names.is_near(name)
-        assert not names.is_near("readme.txt")
+        assert names.is_near_miss(name)
+        assert not names.is_near_miss("readme.txt")
 
 
 ACCENT = "H\xf4pital d'\xc9t\xe9"
@@ -263,19 +274,22 @@ def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = landed(tmp_path)
     near = tmp_path / f"{VISIT}.part"
     near.touch()
-    assert scan(tmp_path, "HospitalABC").unsettled == frozenset()
+    assert scan(tmp_path, "HospitalABC").recently_changed == frozenset()
     fresh = scan(tmp_path, "HospitalABC", settle=60)
-    assert (fresh.unsettled, fresh.near_misses) == (frozenset({VISIT}), ())
-    assert ([each.name for each in fresh.files], tuple(fresh.unrecognised)) == ([VISIT], (near.name,))
+    assert (fresh.recently_changed, fresh.near_misses) == (frozenset({VISIT}), ())
+    assert ([each.name for each in fresh.files], tuple(fresh.unrecognised)) == (
+        [VISIT],
+        (near.name,),
+    )
     age(file.path, 7200)  # its entry's time stays
-    assert scan(tmp_path, "HospitalABC", settle=60).unsettled == {VISIT}
+    assert scan(tmp_path, "HospitalABC", settle=60).recently_changed == {VISIT}
     later = time.time() + 3600
     monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later)
     settled = scan(tmp_path, "HospitalABC", settle=60)
-    assert (settled.unsettled, settled.near_misses) == (frozenset(), (near.name,))
-    assert scan(tmp_path, "HospitalABC", settle=3700).unsettled == {VISIT}
+    assert (settled.recently_changed, settled.near_misses) == (frozenset(), (near.name,))
+    assert scan(tmp_path, "HospitalABC", settle=3700).recently_changed == {VISIT}
     monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later - 7200)
-    assert scan(tmp_path, "HospitalABC", settle=60).unsettled == frozenset()
+    assert scan(tmp_path, "HospitalABC", settle=60).recently_changed == frozenset()
 
 
 @pytest.mark.parametrize("seconds", [-(2**33), -1e6, 2**33])
@@ -321,7 +335,7 @@ def test_many_strangers(tmp_path: Path) -> None:
     assert scan(tmp_path, "HospitalABC").describe_unrecognised() == told
     (tmp_path / VISIT.upper()).touch()
     strangers = scan(tmp_path, "HospitalABC").describe_unrecognised()
-    assert strangers.startswith(f"{VISIT.upper()} ({CASE}), 0000, ")
+    assert strangers.startswith(f"{VISIT.upper()} ({WRONG_CASE}), 0000, ")
 
 
 def make_socket(path: Path) -> None:
@@ -452,7 +466,7 @@ def test_unreadable(tmp_path: Path) -> None:
     handle = os.open(file.path, os.O_WRONLY)
     try:
         with pytest.raises(FileError, match="cannot be read: Bad file descriptor"):
-            Reading(handle, file).read(1)
+            OpenFile(handle, file).read(1)
     finally:
         os.close(handle)
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from tests.conftest import Feed, Visitpay
 from visitpay.database.engine import make_engine, read_connection
-from visitpay.landing.local import Reading
+from visitpay.landing.local import OpenFile
 from visitpay.ledger.files import Counts
 from visitpay.loading.run import load
 from visitpay.loading.types import Options
@@ -254,14 +254,14 @@ def test_a_file_that_changes_while_it_is_read_is_left(
 ) -> None:
     """Nothing of it is kept, no failure is recorded, and the next run takes it as it then is."""
     path = feed.deliver("Procedure", DAY_1, "1\tx", "2\ty")
-    require_unchanged = Reading.require_unchanged
+    require_unchanged = OpenFile.require_unchanged
 
-    def meddled(reading: Reading) -> None:
+    def meddled(reading: OpenFile) -> None:
         meddle(path)
         require_unchanged(reading)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reading, "require_unchanged", meddled)
+        patch.setattr(OpenFile, "require_unchanged", meddled)
         outcome = visitpay("load", "--json")
     assert [file["status"] for file in outcome.document["files"]] == ["changed"]
     assert "left for the next run" in outcome.err

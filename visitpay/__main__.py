@@ -87,13 +87,13 @@ def _stop(number: int, _frame: object) -> NoReturn:
 
 def _last_word(error: BaseException) -> int:
     """Say in one line what kept the command from even saying what went wrong."""
-    from visitpay.errors import unforeseen
+    from visitpay.errors import safe_description
 
     if isinstance(error, KeyboardInterrupt):
         _stop(signal.SIGINT, None)
     why = f" ({error})" if isinstance(error, ImportError) else ""
     with suppress(OSError):
-        line = f"visitpay: unforeseen: {unforeseen(error)}{why}; please report this line\n"
+        line = f"visitpay: unforeseen: {safe_description(error)}{why}; please report this line\n"
         os.write(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
     return UNFORESEEN_STATUS
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree: each class says in its first line what happened."""
+"""What can go wrong, as a tree: the first line of each class says what happened."""
 
 from signal import Signals
 from traceback import walk_tb
@@ -26,17 +26,17 @@ class BusyError(DatabaseError):
 
 
 class RefusedError(DatabaseError):
-    """The database refuses a value, as it stands or for one of its constraints."""
+    """The database refuses a value, because of its type or of a constraint."""
 
     def __init__(self, what: str, remedy: str) -> None:
-        """Say what it refuses, without the value."""
+        """Say what it refuses, without the value, and what to do about it."""
         kept = f"nothing half-done is kept, {remedy} and run again"
         super().__init__(f"the database cannot be used: {what}; {kept}")
         self.what = what
 
 
 class OutputError(VisitPayError):
-    """What a command has to say cannot be written."""
+    """The output of a command cannot be written."""
 
     def __init__(self, error: OSError) -> None:
         """Say why."""
@@ -44,17 +44,41 @@ class OutputError(VisitPayError):
 
 
 class UnforeseenError(VisitPayError):
-    """Nobody thought of this; it is told without the error's text, which may hold a cell."""
+    """A bug; the message leaves out the text of the error, which may hold a cell."""
 
     def __init__(self, error: BaseException) -> None:
-        """Say what it is, and the innermost place of ours."""
-        super().__init__(
-            f"unforeseen: {unforeseen(error)}; nothing half-done is kept, please report this line"
+        """Say which error it is, and where in visitpay it was raised."""
+        what = safe_description(error)
+        super().__init__(f"unforeseen: {what}; nothing half-done is kept, please report this line")
+
+
+class StoppedError(VisitPayError):
+    """A signal stopped the command; nothing half-done was kept."""
+
+    def __init__(self, signal: Signals, *, rolled_back: bool = True) -> None:
+        """Say which signal it was, and whether a file was rolled back."""
+        kept = (
+            "the file under way was rolled back, nothing was lost; the next load goes on from there"
         )
+        super().__init__(f"stopped by {signal.name}" + (f": {kept}" if rolled_back else ""))
+        self.exit_status = 128 + signal
+        """As of a shell whose command was ended by the signal."""
 
 
-def foreseen(error: BaseException) -> VisitPayError:
-    """Give an error as it can be told."""
+class FileError(VisitPayError):
+    """One file cannot be loaded; nothing of it is kept, and the next run tries it again."""
+
+
+class HeldError(FileError):
+    """A person must approve or replace a file; nothing of it is kept."""
+
+
+class FileChangedError(VisitPayError):
+    """A file grew, changed or went away while it was read; it is left for the next run."""
+
+
+def to_visitpay_error(error: BaseException) -> VisitPayError:
+    """Return an error that can be shown: the same, or one that stands for it."""
     if isinstance(error, VisitPayError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -64,34 +88,12 @@ def foreseen(error: BaseException) -> VisitPayError:
     return UnforeseenError(error)
 
 
-def unforeseen(error: BaseException) -> str:
-    """Say what an error is and where it came up, without its text."""
-    places = [(str(frame.f_globals["__name__"]), at) for frame, at in walk_tb(error.__traceback__)]
-    ours = [place for place in places if place[0].partition(".")[0] == "visitpay"]
-    module, line = (ours or places or [("nowhere", 0)])[-1]
-    return f"{type(error).__name__} at {module}:{line}"
+def safe_description(error: BaseException) -> str:
+    """Return the type of an error, and the innermost line of visitpay that raised it.
 
-
-class StoppedError(VisitPayError):
-    """A signal stopped the command; nothing half-done was kept."""
-
-    def __init__(self, signal: Signals, *, rolled_back: bool = True) -> None:
-        """Say which signal it was, and whether there was something to be rolled back."""
-        kept = (
-            "the file under way was rolled back, nothing was lost; the next load goes on from there"
-        )
-        super().__init__(f"stopped by {signal.name}" + (f": {kept}" if rolled_back else ""))
-        self.exit_status = 128 + signal
-        """What a shell gives for a command that the signal ended."""
-
-
-class FileError(VisitPayError):
-    """One file cannot be loaded; nothing of it is kept, and the next run tries it again."""
-
-
-class HeldError(FileError):
-    """Too large a share of a file's rows was rejected; nothing of it is kept unless approved."""
-
-
-class FileChangedError(VisitPayError):
-    """A file grew, changed or went away while it was read; it is left for the next run."""
+    The text of the error is left out: it may hold a cell.
+    """
+    lines = [(str(frame.f_globals["__name__"]), at) for frame, at in walk_tb(error.__traceback__)]
+    own = [line for line in lines if line[0].partition(".")[0] == "visitpay"]
+    module, number = (own or lines or [("nowhere", 0)])[-1]
+    return f"{type(error).__name__} at {module}:{number}"

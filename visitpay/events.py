@@ -1,14 +1,14 @@
-"""What happens in a run, by names that stay, for the machines that read the log."""
+"""Names of log events, for programs that read the log in JSON; they do not change."""
 
 from contextvars import ContextVar
 from enum import StrEnum
 
 RUN_ID: ContextVar[int | None] = ContextVar("run_id", default=None)
-"""The run that is under way, once it has a book."""
+"""The id of the current run, once the ledger has it."""
 
 
 class Event(StrEnum):
-    """A name that a line of the log bears in JSON."""
+    """What a line of the log is about."""
 
     RUN_ENDED = "run_ended"
     RUN_STOPPED = "run_stopped"
@@ -32,5 +32,5 @@ class Event(StrEnum):
 
     @property
     def extra(self) -> dict[str, str]:
-        """Give what a logger is told, to name the line."""
+        """The argument `extra` of a logger's method, so that the line has this name."""
         return {"event": self.value}

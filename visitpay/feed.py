@@ -1,4 +1,4 @@
-"""The names in a landing directory: the feed's, those that nearly are, and what is passed over."""
+"""What is agreed with the hospital: the grammar of file names, the headers of mended files."""
 
 import re
 import unicodedata
@@ -9,139 +9,139 @@ from fnmatch import translate
 from visitpay.errors import ConfigurationError
 from visitpay.models import ENTITIES
 
+REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
+"""Headers that an export puts before the feed's own; a file with all four holds mended rows."""
+
 YEARS = range(1990, 2101)
 """The years that the time in a name may have."""
 
-CASE = "only the case of letters differs"
-SPACES = "spaces around it"
-EXTENSION = "does not end with .txt"
-MORE = "more than a time before .txt"
-NO_TIME = "no such date or time"
-NO_YEAR = "its year is not from 1990 to 2100"
-ALMOST = "not quite a name of the feed"
+WRONG_CASE = "only the case of letters differs"
+SPACES_AROUND = "spaces around it"
+WRONG_EXTENSION = "does not end with .txt"
+TEXT_AFTER_TIME = "more than a time before .txt"
+INVALID_TIME = "no such date or time"
+YEAR_OUT_OF_RANGE = "its year is not from 1990 to 2100"
+NEAR_MISS = "not quite a name of the feed"
 
 _TYPES = "|".join(entity.__name__ for entity in ENTITIES)
-_MOMENT = "[0-9]{8}_[0-9]{6}"
-_TIME = rf"(?:\[(?P<bracketed>{_MOMENT})\]|(?P<bare>{_MOMENT}))"
+_DIGITS = "[0-9]{8}_[0-9]{6}"
+_TIME = rf"(?:\[(?P<bracketed>{_DIGITS})\]|(?P<bare>{_DIGITS}))"
 _COMPANIONS = "ok|done|md5|sha256|ctl"
 _COPY = r"(?:(?:copy|kopie|copie|copia)\d*(?:of|von|de|di)?)?\d*"
-"""What a file manager, or someone who numbers files, puts ahead of a name (`squeezed`)."""
+"""What a file manager, or a person who numbers files, puts before a name."""
 
 
-class Names:
-    """What the names of a hospital's files say; they are compared in Unicode form NFC."""
+class FileNames:
+    """The grammar of a hospital's file names, which are compared in Unicode form NFC."""
 
     def __init__(self, hospital: str, pass_over: Collection[str] = ()) -> None:
-        """Say with which name they begin, and which others are passed over, as shell patterns."""
-        self._hospital = composed(hospital)
-        begin = rf"{re.escape(self._hospital)}_VisitPay_"
-        stem = rf"{begin}(?P<entity>{_TYPES})_{_TIME}"
+        """Take the hospital's name, and shell patterns of the names to pass over."""
+        self.hospital = normalize_name(hospital)
+        prefix = rf"{re.escape(self.hospital)}_VisitPay_"
+        stem = rf"{prefix}(?P<entity>{_TYPES})_{_TIME}"
         self._feed = re.compile(rf"{stem}\.txt")
         self._companion = re.compile(rf"{stem}(?:\.txt)?\.(?:{_COMPANIONS})", re.IGNORECASE)
-        self._response = re.compile(rf"{begin}Response_{_MOMENT}\.txt")
-        self._passed_over = {composed(each) for each in pass_over}
-        globs = map(translate, self._passed_over)
-        self._globs = re.compile("|".join(globs)) if self._passed_over else None
-        self._wrong = (
-            (re.compile(self._feed.pattern, re.IGNORECASE), CASE),
-            (re.compile(rf"{stem}.*\.txt", re.DOTALL), MORE),
-            (re.compile(rf"{stem}(?!.*\.txt\Z).*", re.DOTALL), EXTENSION),
+        self._response = re.compile(rf"{prefix}Response_{_DIGITS}\.txt")
+        self._pass_over = {normalize_name(pattern) for pattern in pass_over}
+        patterns = "|".join(map(translate, self._pass_over))
+        self._pass_over_pattern = re.compile(patterns) if patterns else None
+        self._faults = (
+            (re.compile(self._feed.pattern, re.IGNORECASE), WRONG_CASE),
+            (re.compile(rf"{stem}.*\.txt", re.DOTALL), TEXT_AFTER_TIME),
+            (re.compile(rf"{stem}(?!.*\.txt\Z).*", re.DOTALL), WRONG_EXTENSION),
             (
-                re.compile(rf"{begin}[^_]*_{_TIME}\.txt"),
+                re.compile(rf"{prefix}[^_]*_{_TIME}\.txt"),
                 f"its type is none of {_TYPES.replace('|', ', ')}",
             ),
         )
-        ours, types = re.escape(squeezed(hospital)), _TYPES.casefold()
-        self._near = re.compile(
+        short_hospital, types = re.escape(letters_and_digits(hospital)), _TYPES.casefold()
+        self._near_miss = re.compile(
             rf"{_COPY}(?:"
             # Without the hospital's name nothing else may be wrong with what follows it.
-            rf"(?:{ours}v[a-z]*?p[a-z]*?y|visitpay)"
+            rf"(?:{short_hospital}v[a-z]*?p[a-z]*?y|visitpay)"
             rf"(?:\d{{8}}|\D*\d{{12}}|(?:{types})s?(?:\d|[a-z]{{0,4}}\Z))"
-            rf"|{ours}(?:{types})\d{{14}})"
+            rf"|{short_hospital}(?:{types})\d{{14}})"
         )
 
     def match(self, name: str) -> re.Match[str] | None:
-        """Match a name of the feed: `entity`, and its time, `bracketed` or `bare`."""
-        return self._feed.fullmatch(composed(name))
+        """Match a name of the feed: groups `entity` and, for its time, `bracketed` or `bare`."""
+        return self._feed.fullmatch(normalize_name(name))
 
-    def passes_over(self, name: str) -> bool:
-        """Whether nothing is said of a name: it is hidden, a file's companion, or so is wished.
+    def is_passed_over(self, name: str) -> bool:
+        """Whether a name is ignored: it is hidden, a file's companion, or to be passed over.
 
-        A file of the feed is passed over by its whole name only: a pattern that is too wide must
-        not cost the feed.
+        A file of the feed is passed over only by its whole name: a pattern that is too wide must
+        not hide files of the feed.
         """
         if name.startswith("."):
             return True
-        if self._globs is None and name.endswith(".txt"):  # as nearly all do
+        if self._pass_over_pattern is None and name.endswith(".txt"):  # as nearly all do
             return False
-        name = composed(name)
+        name = normalize_name(name)
         if self._feed.fullmatch(name):
-            return name in self._passed_over
+            return name in self._pass_over
         if self._companion.fullmatch(name):
             return True
-        return self._globs is not None and self._globs.match(name) is not None
+        return self._pass_over_pattern is not None and bool(self._pass_over_pattern.match(name))
 
-    def wrong_with(self, name: str) -> str:
-        """Say what keeps a name from being one of the feed's; nothing where that is plain."""
-        name = composed(name)
+    def describe_fault(self, name: str) -> str:
+        """Return why a name is not one of the feed's; empty where that is obvious."""
+        name = normalize_name(name)
         if self._feed.fullmatch(name.strip()):
-            return SPACES
+            return SPACES_AROUND
         if self._response.fullmatch(name):
             return "goes back to the hospital"
-        for pattern, why in self._wrong:
+        for pattern, fault in self._faults:
             if pattern.fullmatch(name):
-                return why
-        begin = f"{self._hospital}_"
+                return fault
+        prefix = f"{self.hospital}_"
         rest = "".join(name.partition("_VisitPay_")[1:])
-        if self._feed.fullmatch(self._hospital + rest) and not name.startswith(begin):
-            return f"does not begin with {begin}"
+        if self._feed.fullmatch(self.hospital + rest) and not name.startswith(prefix):
+            return f"does not begin with {prefix}"
         return ""
 
-    def is_near(self, name: str) -> bool:
+    def is_near_miss(self, name: str) -> bool:
         """Whether a name is one of the feed's, or nearly is.
 
-        That is when it says hospital, feed and type, or hospital, feed and time, whatever the case
-        of letters, what parts them, and what follows. Another hospital's name is not near.
+        Such a name has the hospital, the feed, and a type or a time. The case of letters, what
+        stands between the parts, and what follows them do not matter. A name of another hospital is
+        no near miss.
         """
-        if self._response.fullmatch(composed(name)):
+        if self._response.fullmatch(normalize_name(name)):
             return False
-        return self._near.match(squeezed(name)) is not None
+        return self._near_miss.match(letters_and_digits(name)) is not None
 
 
-def composed(name: str) -> str:
-    """Give a name in Unicode form NFC: macOS, for one, takes letters and their accents apart."""
+def normalize_name(name: str) -> str:
+    """Return a name in Unicode form NFC; macOS, for one, stores accents apart from letters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def squeezed(name: str) -> str:
-    """Give the letters and digits of a name, in one case and one form."""
+def letters_and_digits(name: str) -> str:
+    """Return the letters and digits of a name, without case, in Unicode form NFKC."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def moment(digits: str) -> datetime:
-    """Read the time of a name, in UTC; raises ValueError, which says what is wrong with it."""
+def parse_time(digits: str) -> datetime:
+    """Return the time in a name (UTC); raises ValueError, which says what is wrong with it."""
     # strptime takes five times as long, half of a scan of many files.
     date = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
     try:
-        read = datetime(*date, int(digits[9:11]), int(digits[11:13]), int(digits[13:]), tzinfo=UTC)
+        time = datetime(*date, int(digits[9:11]), int(digits[11:13]), int(digits[13:]), tzinfo=UTC)
     except ValueError:
-        raise ValueError(NO_TIME) from None
-    if read.year not in YEARS:
-        raise ValueError(NO_YEAR)
-    return read
+        raise ValueError(INVALID_TIME) from None
+    if time.year not in YEARS:
+        raise ValueError(YEAR_OUT_OF_RANGE)
+    return time
 
 
 def require_hospital(name: str) -> None:
-    """Raise ConfigurationError for a hospital's name with which no file's name can begin."""
+    """Raise ConfigurationError if no file name can begin with a hospital's name."""
     if not (name and name.isprintable() and "/" not in name):
         message = "the hospital's name must be printable, without a slash: files begin with it"
         raise ConfigurationError(message)
 
 
 def short(name: str) -> str:
-    """Give the part of a file's name that tells files apart, so that a table fits a terminal."""
+    """Return the type and the time of a file's name, which fit a terminal; else the whole name."""
     return name.partition("_VisitPay_")[2].removesuffix(".txt") or name
-
-
-REJECT_HEADERS = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
-"""Headers that exported rejects have ahead of the feed's own: all four make a file one of them."""

@@ -1,4 +1,4 @@
-"""Files that only their owner can read, hidden until they are whole."""
+"""Files that only their owner can read; they appear under their names when they are complete."""
 
 import os
 import stat
@@ -9,14 +9,14 @@ from typing import TextIO
 
 from visitpay.errors import ConfigurationError
 
-_ANEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def may_replace(path: Path, begin: bytes) -> bool:
-    """Say whether there is nothing to lose at a path: no file, an empty one, or one of ours.
+    """Whether nothing is lost if a path is written: no file, an empty one, or one of ours.
 
-    Ours are those that begin so; a link or a device is not. Raises OSError when it cannot be seen,
-    as in a directory.
+    A file of ours begins with `begin`. A link or a device may not be replaced. Raises OSError if
+    the path cannot be read, as when it is a directory.
     """
     try:
         mode = path.lstat().st_mode
@@ -30,11 +30,11 @@ def may_replace(path: Path, begin: bytes) -> bool:
 
 @contextmanager
 def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
-    """Open a file, in UTF-8, that appears under its name when the block ends well.
+    """Open a text file, in UTF-8, that appears under its name when the block ends without error.
 
-    Surrogates in it stand for bytes that are no text (`surrogateescape`). Only with `over` does it
-    take the place of another, which begins so (`may_write_over`). Raises ConfigurationError when it
-    cannot be written.
+    Surrogates are written as the bytes that they stand for (`surrogateescape`). Another file is
+    replaced only with `over`, and only if it begins with that (`may_replace`). Raises
+    ConfigurationError if the file cannot be written.
     """
     hidden = path.with_name(f".{path.name}")
     try:
@@ -42,7 +42,7 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
             message = f"{path} is there, and is not ours to write over; name another place"
             raise ConfigurationError(message)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        # One that was killed left it; a link in its place is neither followed nor taken away.
+        # A process that was killed may have left it; a link there is neither followed nor removed.
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
         opened = os.open(hidden, flags, 0o600)
         try:
@@ -52,7 +52,7 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
                 with suppress(PermissionError):  # FAT has no permissions
                     os.fchmod(opened, 0o600)
                 yield file
-            (os.replace if over else _place)(hidden, path)
+            (os.replace if over else _rename_new)(hidden, path)
         finally:
             hidden.unlink(missing_ok=True)
     except OSError as error:
@@ -60,16 +60,16 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
         raise ConfigurationError(message) from error
 
 
-def _place(hidden: Path, path: Path) -> None:
-    """Give a file its name; raises FileExistsError if there is one of that name."""
+def _rename_new(hidden: Path, path: Path) -> None:
+    """Rename a file; raises FileExistsError if the new name exists."""
     try:
         os.link(hidden, path)
     except FileExistsError:
         raise
-    except OSError:  # FAT, network and FUSE file systems have no links, and say so in many ways
-        os.close(os.open(path, _ANEW, 0o600))
+    except OSError:  # FAT, network and FUSE file systems have no links, and many errors for it
+        os.close(os.open(path, _CREATE, 0o600))
         try:
             hidden.replace(path)
         except OSError:
-            path.unlink()  # the name was ours, and is empty
+            path.unlink()  # it is ours, and empty
             raise

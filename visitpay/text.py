@@ -1,4 +1,4 @@
-"""Counts and times as people say them."""
+"""Counts, times and names as text for people."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -6,23 +6,23 @@ from itertools import islice
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Give a count with what it counts: `1 row`, `1,234 rows`; `many`, if an s is not enough."""
+    """Return a count and what it counts: `1 row`, `1,234 rows`; `many` if an s is not enough."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def first(names: Iterable[str], most: int, total: int) -> str:
-    """Give the first of some names, and how many more there are: `a, b and 1,234 more`."""
+    """Return the first names, and how many more there are: `a, b and 1,234 more`."""
     more = f" and {total - most:,} more" if total > most else ""
     return ", ".join(islice(names, most)) + more
 
 
 def minute(moment: datetime) -> str:
-    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33`."""
+    """Return a moment, in UTC, as `2021-12-01 22:33`."""
     return second(moment)[:-3]
 
 
 def second(moment: datetime) -> str:
-    """Write a moment, in UTC and without saying so, as `2021-12-01 22:33:57`."""
+    """Return a moment, in UTC, as `2021-12-01 22:33:57`."""
     # strftime gives the year 21 two digits.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
 
@@ -33,7 +33,7 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def ago(age: timedelta) -> str:
-    """Say how long ago something was, in minutes, hours or days: `3 hours ago`."""
+    """Return how long ago something was, in minutes, hours or days: `3 hours ago`."""
     if age < timedelta():
         return "in the future"
     if age < timedelta(minutes=1):
@@ -45,7 +45,7 @@ def ago(age: timedelta) -> str:
 
 
 def printable(name: str) -> str:
-    """Give a text from outside with everything that a terminal could act on written out."""
+    r"""Return a text from outside with what a terminal could act on escaped: `\x1b`."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in name

@@ -24,7 +24,7 @@ from visitpay.errors import (
     OutputError,
     StoppedError,
     VisitPayError,
-    foreseen,
+    to_visitpay_error,
 )
 from visitpay.version import __version__
 
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _ended_by(given: Sequence[str], error: BaseException) -> int:
     """Say what ended the command, in a line of words and in JSON; return its exit status."""
-    told = foreseen(error)
+    told = to_visitpay_error(error)
     if not isinstance(told, OutputError):
         how = "interrupted" if isinstance(told, StoppedError) else "failed"
         _tell_json(given, how, str(told))

@@ -11,7 +11,7 @@ import typer
 
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import ConfigurationError, foreseen
+from visitpay.errors import ConfigurationError, to_visitpay_error
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
@@ -60,7 +60,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.logs import start_log
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
-    from visitpay.feed import composed
+    from visitpay.feed import normalize_name
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
 
@@ -71,7 +71,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         wait_seconds=wait,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
-        approved=frozenset(map(composed, approve or ())),
+        approved=frozenset(map(normalize_name, approve or ())),
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
@@ -112,7 +112,7 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
         watch.end(leaving.exit_code)
         raise
     except BaseException as error:
-        known = foreseen(error)
+        known = to_visitpay_error(error)
         watch.end(known.exit_status, known)
         raise
     watch.end(0)

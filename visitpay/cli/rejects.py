@@ -122,7 +122,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli import console, to_json
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
-    from visitpay.rejects import export as exporting
+    from visitpay.rejects.export import export_for_mending, export_response
     from visitpay.rejects.queries import RejectFilter, count_by_reason
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
@@ -130,9 +130,9 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     landed = scan(landing, hospital, pass_over or ()).files if response else ()
     with read_connection(database_url) as connection:
         if response:
-            written = [exporting.respond(connection, directory, hospital, wanted, now, landed)]
+            written = [export_response(connection, directory, hospital, wanted, now, landed)]
         else:
-            written = exporting.export(connection, directory, hospital, wanted)
+            written = export_for_mending(connection, directory, hospital, wanted)
         too_long = (
             0 if response else count_by_reason(connection, wanted).get(Reason.LINE_TOO_LONG, 0)
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from visitpay.loading.validate import CheckedFile
     from visitpay.quality.balances import Comparison, Reconciliation
     from visitpay.quality.checks import Finding, OddVisit
-    from visitpay.rejects.export import Exported
+    from visitpay.rejects.export import ExportedFile
     from visitpay.rejects.queries import Reject
     from visitpay.reporting.explain import Balance, DeliveryRow, Explained
     from visitpay.reporting.status import FeedStatus
@@ -207,7 +207,7 @@ def _raw_reject(row: "Reject") -> documents.RawReject:
     return {**_reject(row), "key": row.key, "raw": row.raw}
 
 
-def exported(written: "Iterable[Exported]") -> documents.ExportDocument:
+def exported(written: "Iterable[ExportedFile]") -> documents.ExportDocument:
     """Return the document of exported rejects."""
     rows: list[documents.WrittenFile] = [
         {"path": str(each.path), "rows": each.rows} for each in written

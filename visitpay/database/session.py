@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -76,29 +77,39 @@ class ExclusiveSession:
             yield
             everything.rollback()
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
-        """Do work in a transaction, and all of it again where that helps.
+    def transact(
+        self,
+        work: Callable[[Connection], T],
+        find_result: Callable[[Connection], T | None] | None = None,
+    ) -> T:
+        """Run `work` in a transaction; retry the whole of it after a transient error.
 
-        After a deadlock, a failed serialisation or a lost connection it is tried again, after each
-        of PAUSES, on a new connection if need be. Raises DatabaseError when the database cannot be
-        used.
+        A transient error is a deadlock, a failed serialisation or a lost connection. There is one
+        retry after each of PAUSES, on a new connection if necessary. A connection may be lost after
+        the commit and before its answer: a retry first asks `find_result` for the result of work
+        that was committed; None means that it was not. Raises DatabaseError if the database cannot
+        be used.
         """
         with translate_errors(self._engine.url):
             if self._connection.in_transaction():
                 with self._connection.begin_nested():
                     return work(self._connection)
+            attempt = work
             for pause in PAUSES:
                 try:
-                    return self._once(work)
+                    return self._once(attempt)
                 except DBAPIError as error:
                     dialect = dialect_of(self._engine.url)
                     if not dialect.is_transient(error):
                         raise
                     what = dialect.describe_error(error).what
-                    message = "%s; trying again in %g s"
-                    logger.warning(message, what, pause, extra=Event.TRYING_AGAIN.extra)
+                    logger.warning(
+                        "%s; trying again in %g s", what, pause, extra=Event.TRYING_AGAIN.extra
+                    )
                 time.sleep(pause)
-            return self._once(work)
+                if find_result:
+                    attempt = partial(_find_or_work, find_result, work)
+            return self._once(attempt)
 
     def transact_after_signal(self, work: Callable[[Connection], T]) -> T:
         """Do a last unit, after a signal: that may have left the connection in any state.
@@ -115,3 +126,12 @@ class ExclusiveSession:
             self._open()
         with self._connection.begin():
             return work(self._connection)
+
+
+def _find_or_work(
+    find_result: Callable[[Connection], T | None],
+    work: Callable[[Connection], T],
+    connection: Connection,
+) -> T:
+    found = find_result(connection)
+    return work(connection) if found is None else found

@@ -1,1 +1,1 @@
-"""The landing place: what lies in it, and how a file is read from it."""
+"""The landing place: which files it has, and how a file is read."""

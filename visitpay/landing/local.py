@@ -1,4 +1,4 @@
-"""The landing directory: what lies in it, what the names say, and reading a file safely."""
+"""A landing directory: listing its files, and reading one safely."""
 
 import hashlib
 import os
@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.feed import ALMOST, Names, composed, moment, require_hospital
+from visitpay.feed import NEAR_MISS, FileNames, parse_time, require_hospital
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import ENTITIES
 from visitpay.text import printable
 
-_WENT_AWAY = "went away"
+_LOAD_ORDER = {entity.__name__: index for index, entity in enumerate(ENTITIES)}
 
 
 def scan(
@@ -22,66 +22,68 @@ def scan(
 ) -> Landing:
     """List a landing directory: type by type, each in ascending file datetime.
 
-    What is hidden, a file's companion, or named by `pass_over` is passed over (`Names`): uploads in
-    progress hide behind a dot. What changed less than `settle` seconds ago may change again: a file
-    is unsettled, and a name that nearly is one of the feed's may still be renamed. Raises
-    ConfigurationError when the directory cannot be read.
+    Hidden entries, companions of files, and names that match `pass_over` are ignored: uploads in
+    progress hide behind a dot. What changed less than `settle` seconds ago may change again: such a
+    file is `recently_changed`, and such a name is no near miss yet. Raises ConfigurationError if
+    the directory cannot be read.
     """
     require_hospital(hospital)
-    names = Names(hospital, pass_over)
-    order = {entity.__name__: place for place, entity in enumerate(ENTITIES)}
+    names = FileNames(hospital, pass_over)
     now = time.time()
     files: list[LandedFile] = []
-    strange: dict[str, str] = {}
-    near: list[str] = []
+    unrecognised: dict[str, str] = {}
+    near_misses: list[str] = []
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if names.passes_over(entry.name):
+                if names.is_passed_over(entry.name):
                     continue
-                landed = _landed(entry, names, directory, composed(hospital), now)
-                if isinstance(landed, LandedFile):
-                    files.append(landed)
+                found = _landed_file(entry, names, directory, now)
+                if isinstance(found, LandedFile):
+                    files.append(found)
                     continue
-                is_near = names.is_near(entry.name)
-                strange[entry.name] = landed or (ALMOST if is_near else "")
-                if is_near and _settled(entry, now, settle):
-                    near.append(entry.name)
+                is_near_miss = names.is_near_miss(entry.name)
+                unrecognised[entry.name] = found or (NEAR_MISS if is_near_miss else "")
+                if is_near_miss and _is_settled(entry, now, settle):
+                    near_misses.append(entry.name)
     except OSError as error:
-        message = (
-            f"the landing directory {printable(str(directory))} cannot be read: {error.strerror}"
-        )
+        path = printable(str(directory))
+        message = f"the landing directory {path} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from error
-    files.sort(key=lambda file: (order[file.entity], file.file_datetime, file.name))
-    unsettled = frozenset(file.name for file in files if now - file.changed_at < settle)
-    return Landing(tuple(files), dict(sorted(strange.items())), tuple(sorted(near)), unsettled)
+    files.sort(key=lambda file: (_LOAD_ORDER[file.entity], file.file_datetime, file.name))
+    return Landing(
+        files=tuple(files),
+        unrecognised=dict(sorted(unrecognised.items())),
+        near_misses=tuple(sorted(near_misses)),
+        recently_changed=frozenset(file.name for file in files if now - file.changed_at < settle),
+    )
 
 
-def _landed(
-    entry: os.DirEntry[str], names: Names, directory: Path, hospital: str, now: float
+def _landed_file(
+    entry: os.DirEntry[str], names: FileNames, directory: Path, now: float
 ) -> LandedFile | str:
-    """Give the file, or why it is none of the feed's."""
+    """Return the file of the feed, or why the entry is none; empty where that is obvious."""
     match = names.match(entry.name)
     if match is None or not entry.is_file(follow_symlinks=False):
-        return _kind_of(entry) or names.wrong_with(entry.name)
+        return _describe_type(entry) or names.describe_fault(entry.name)
     try:
-        file_datetime = moment(match["bracketed"] or match["bare"])
+        file_datetime = parse_time(match["bracketed"] or match["bare"])
     except ValueError as error:
         return str(error)
-    seen = LandedFile(directory, entry.name, hospital, match["entity"], file_datetime, 0, "")
+    file = LandedFile(directory, entry.name, names.hospital, match["entity"], file_datetime, 0, "")
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return _WENT_AWAY
+        return "went away"
     except OSError as error:  # one bad entry must not keep the others back
-        return seen._replace(trouble=f"cannot be looked at: {error.strerror}")
-    return seen._replace(
+        return file._replace(error=f"cannot be looked at: {error.strerror}")
+    return file._replace(
         size_bytes=status.st_size, version=_version(status), changed_at=_changed_at(status, now)
     )
 
 
-def _kind_of(entry: os.DirEntry[str]) -> str:
-    """Say what an entry is that is no regular file."""
+def _describe_type(entry: os.DirEntry[str]) -> str:
+    """Return in words the type of an entry; empty for a regular file."""
     if entry.is_symlink():
         return "is a link"
     if entry.is_file():
@@ -90,12 +92,12 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
 
 
 def _changed_at(status: os.stat_result, now: float) -> float:
-    """Give the later of the times of a file and of its entry; one in the future says nothing."""
+    """Return the later of mtime and ctime; a time in the future is ignored."""
     return max((at for at in (status.st_mtime, status.st_ctime) if 0 <= at <= now), default=0)
 
 
-def _settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
-    """Whether an entry is there, and did not change a moment ago."""
+def _is_settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
+    """Whether an entry is there, and did not change in the last `settle` seconds."""
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -105,11 +107,11 @@ def _settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
     return now - _changed_at(status, now) >= settle
 
 
-class Reading:
-    """A file that is being read: hashes what it gives, and knows whether it changed meanwhile."""
+class OpenFile:
+    """A landed file, open: it hashes what is read, and tells whether the file changed meanwhile."""
 
     def __init__(self, handle: int, file: LandedFile) -> None:
-        """Read from an open descriptor of a landed file."""
+        """Take an open descriptor of a landed file; raises OSError if it cannot be looked at."""
         self._handle = handle
         self._file = file
         self._before = os.fstat(handle)
@@ -117,9 +119,9 @@ class Reading:
         self.bytes_read = 0
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end; raises FileError when it cannot be read.
+        """Return up to `size` bytes, none at the end; raises FileError if they cannot be read.
 
-        Of a file that grows, no more is read than it held when it was opened.
+        Of a file that grows, only the bytes are read that it had when it was opened.
         """
         try:
             block = os.read(self._handle, min(size, self.size_bytes - self.bytes_read))
@@ -132,7 +134,7 @@ class Reading:
 
     @property
     def is_regular(self) -> bool:
-        """Whether it is a regular file, and no directory, FIFO or device."""
+        """Whether it is a regular file, not a directory, FIFO or device."""
         return stat.S_ISREG(self._before.st_mode)
 
     @property
@@ -151,9 +153,9 @@ class Reading:
         return _version(self._before)
 
     def require_unchanged(self) -> None:
-        """Raise FileChangedError unless the name stands for the same file, whole and unwritten.
+        """Raise FileChangedError unless the name is still the same file, unchanged and wholly read.
 
-        Raises FileError when that cannot be told.
+        Raises FileError if the name cannot be looked at.
         """
         try:
             now = self._file.path.lstat()
@@ -169,24 +171,24 @@ class Reading:
 
 
 def _version(status: os.stat_result) -> str:
-    """Write down size, mtime, ctime and inode.
+    """Return size, mtime, ctime and inode as a text.
 
-    Size and mtime are not enough: `cp -p` and unzip keep them, which ctime and inode do not.
+    Size and mtime are not enough: `cp -p` and unzip keep them, but not ctime and inode.
     """
-    seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return " ".join(map(str, seen))
+    parts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return " ".join(map(str, parts))
 
 
 @contextmanager
-def open_landed(file: LandedFile) -> Iterator[Reading]:
+def open_landed(file: LandedFile) -> Iterator[OpenFile]:
     """Open a landed file, never a link or a device that took its place.
 
-    Raises FileChangedError when it is gone, FileError when it cannot be opened.
+    Raises FileChangedError if it is gone, FileError if it cannot be opened.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    if file.trouble:
-        raise FileError(file.trouble)
+    if file.error:
+        raise FileError(file.error)
     try:
         handle = os.open(file.path, flags)
     except FileNotFoundError as error:
@@ -196,15 +198,16 @@ def open_landed(file: LandedFile) -> Iterator[Reading]:
         message = f"cannot be opened: {error.strerror}"
         raise FileError(message) from error
     try:
-        yield _opened(handle, file)
+        yield _require_regular(handle, file)
     finally:
-        with suppress(OSError):  # all of it was read; some file systems tell of errors only now
+        with suppress(OSError):  # all of it was read; some file systems report errors only now
             os.close(handle)
 
 
-def _opened(handle: int, file: LandedFile) -> Reading:
+def _require_regular(handle: int, file: LandedFile) -> OpenFile:
+    """Return the open file; raises FileError unless it is a regular one."""
     try:
-        source = Reading(handle, file)
+        source = OpenFile(handle, file)
     except OSError as error:
         message = f"cannot be looked at: {error.strerror}"
         raise FileError(message) from error
@@ -215,7 +218,7 @@ def _opened(handle: int, file: LandedFile) -> Reading:
 
 
 def sha256_of(file: LandedFile) -> str:
-    """Hash a landed file; raises what `reading` raises."""
+    """Return the SHA-256 of a landed file, in hexadecimal; raises what `open_landed` raises."""
     with open_landed(file) as source:
         while source.read(1 << 20):
             pass

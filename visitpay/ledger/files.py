@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from visitpay.landing.local import Reading
+from visitpay.landing.local import OpenFile
 from visitpay.landing.place import LandedFile
 from visitpay.models import Entity, LoadFile, LoadRun, RowCounts, entity_named
 from visitpay.vocabulary import FileStatus
@@ -153,7 +153,7 @@ def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Deli
 def close_delivery(
     connection: Connection,
     delivery: Delivery,
-    source: Reading,
+    source: OpenFile,
     counts: Counts,
     **remarks: str | bool | int | None,
 ) -> None:

@@ -1,9 +1,8 @@
 """Which delivery brought which keys, and so which rows are stale.
 
 A delivery is newer than another by (file datetime, name, ledger id). Whether a row is stale is
-decided by the keys that newer deliveries brought, not by the stored row: a newer file may have
-confirmed a value, and so left the row unwritten, and an older one must not overwrite what it
-confirmed.
+decided by the keys that newer deliveries brought, not by the stored row: a newer file may have had
+the same values, so that the row was not written, and an older file must not overwrite them.
 """
 
 import io
@@ -28,7 +27,11 @@ _ADD = insert(DeliveredKeys.__table__)
 
 
 def pack(keys: pl.Series) -> bytes:
-    """Pack keys in ascending order: differences, compressed; a dense run takes next to nothing."""
+    """Return keys (ascending) as bytes: the differences, compressed; dense keys take few bytes.
+
+    in:  1000, 1001, 1002, 1010
+    out: 1000, 1, 1, 8 as an Arrow IPC stream, compressed with zstd
+    """
     packed = io.BytesIO()
     differences = keys - keys.shift(fill_value=0)
     differences.to_frame("keys").write_ipc_stream(packed, compression="zstd")
@@ -36,47 +39,50 @@ def pack(keys: pl.Series) -> bytes:
 
 
 def unpack(packed: bytes) -> pl.Series:
-    """Give back what `pack` packed."""
+    """Return the keys that `pack` packed: 1000, 1, 1, 8 gives 1000, 1001, 1002, 1010."""
     return pl.read_ipc_stream(io.BytesIO(packed))["keys"].cum_sum()
 
 
 def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> None:
-    """Record that a delivery brought some keys (in ascending order) and that they were accepted."""
+    """Record the keys (ascending) of accepted rows that a delivery brought."""
     if keys.is_empty():
         return
-    brought = {"first_key": keys[0], "last_key": keys[-1], "keys": pack(keys)}
-    connection.execute(_ADD, {"file_id": delivery.file_id, **brought})
+    entry = {"first_key": keys[0], "last_key": keys[-1], "keys": pack(keys)}
+    connection.execute(_ADD, {"file_id": delivery.file_id, **entry})
 
 
 def is_stale(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
-    """Say of each key whether a newer delivery brought it."""
+    """Return a mask of the keys that a newer delivery brought (stale rows)."""
     if delivery.is_newest:
         return no_rows_mask(keys)
     return _delivered(connection, _BY_NEWER, delivery, keys)
 
 
 def is_duplicate(connection: Connection, delivery: Delivery, keys: pl.Series) -> pl.Series:
-    """Say of each key whether an earlier batch of the same delivery brought it."""
+    """Return a mask of the keys that an earlier batch of the same delivery brought."""
     return _delivered(connection, _BY_ITSELF, delivery, keys)
 
 
 def count_withdrawn(connection: Connection, delivery: Delivery, former: Sequence[int]) -> int:
-    """Count the keys that former deliveries brought and that this one does not, not even badly."""
+    """Count the keys of former deliveries that this one lacks, also among its rejects."""
     missing = [pl.Series([], dtype=pl.Int64)]
     for packed in connection.scalars(_BROUGHT.where(DeliveredKeys.file_id.in_(former))).all():
         keys = unpack(packed)
         missing.append(keys.filter(~is_duplicate(connection, delivery, keys)))
-    gone = set(pl.concat(missing))
-    return len(gone.difference(connection.scalars(_REJECTED, delivery.parameters) if gone else ()))
+    withdrawn = set(pl.concat(missing))
+    if not withdrawn:
+        return 0
+    return len(withdrawn.difference(connection.scalars(_REJECTED, delivery.parameters)))
 
 
 def _delivered(
     connection: Connection, overlapping: Select[bytes], delivery: Delivery, keys: pl.Series
 ) -> pl.Series:
-    found = no_rows_mask(keys)
+    """Return a mask of the keys (ascending or not, with nulls) that the selected packs contain."""
+    delivered = no_rows_mask(keys)
     if keys.null_count() == len(keys):
-        return found
-    given = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
-    for packed in connection.scalars(overlapping, given):
-        found |= keys.is_in(unpack(packed).implode()).fill_null(value=False)
-    return found
+        return delivered
+    parameters = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
+    for packed in connection.scalars(overlapping, parameters):
+        delivered |= keys.is_in(unpack(packed).implode()).fill_null(value=False)
+    return delivered

@@ -1,12 +1,9 @@
-"""Which files are to be loaded: those that were not consumed before."""
+"""Which files a run has to load: those that were not loaded before."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    Connection,
-    select,
-)
+from sqlalchemy import Connection, select
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.landing.local import sha256_of
@@ -28,28 +25,28 @@ _HOSPITALS = select(LoadFile.hospital).where(LoadFile.status == FileStatus.LOADE
 
 @dataclass(frozen=True)
 class Plan:
-    """The files to load, in order, and the known ones that were only touched."""
+    """The files to load, in order, and the loaded ones that were only touched."""
 
     pending: tuple[LandedFile, ...]
     redelivered: frozenset[str]
-    """Names among the pending that were loaded before with other content."""
+    """Names of pending files that were loaded before with other content."""
     touched: tuple[tuple[int, str], ...]
-    """Ledger id and new version of files that were written again with the same content."""
+    """Ledger id and new version of loaded files that were written again, with the same content."""
 
 
 def make_plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
-    """Say which files were not consumed before.
+    """Return which of the files to load.
 
-    Membership in the ledger decides, by name and content. A file of the version of its delivery is
-    not opened; else its hash decides.
+    A file is loaded unless the ledger has its name with the same content. If the version differs,
+    the content is compared by its hash; else the file is not opened.
     """
-    # Of a name the newest delivery stands last, and stays.
-    known = {row.name: row for row in connection.execute(_LOADED)}
+    # The newest delivery of a name comes last, and is kept.
+    loaded = {row.name: row for row in connection.execute(_LOADED)}
     pending: list[LandedFile] = []
     redelivered: set[str] = set()
     touched: list[tuple[int, str]] = []
     for file in files:
-        delivery = known.get(file.name)
+        delivery = loaded.get(file.name)
         if delivery is None:
             pending.append(file)
         elif file.version == delivery.version:
@@ -58,7 +55,7 @@ def make_plan(connection: Connection, files: Iterable[LandedFile]) -> Plan:
             touched.append((delivery.id, file.version))
         else:
             pending.append(file)
-            if not file.trouble:
+            if not file.error:
                 redelivered.add(file.name)
     return Plan(tuple(pending), frozenset(redelivered), tuple(touched))
 
@@ -71,9 +68,9 @@ def _same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool
 
 
 def require_one_hospital(connection: Connection, hospital: str) -> None:
-    """Raise ConfigurationError when files of another hospital were loaded into the database.
+    """Raise ConfigurationError if files of another hospital were loaded into the database.
 
-    Their identifiers would overwrite each other's rows.
+    Two hospitals may use the same identifiers, and would overwrite each other's rows.
     """
     # Compared here: the database's encoding may lack a letter of the name.
     for other in set(connection.scalars(_HOSPITALS)) - {hospital}:

@@ -1,1 +1,1 @@
-"""The run: every file that was not consumed before, each in one transaction."""
+"""The run: every file that was not loaded before, each in one transaction."""

@@ -1,4 +1,4 @@
-"""What becomes of a batch of rows: stale, written, put aside for a missing reference."""
+"""What becomes of a batch of rows: stale, written, or put aside because a reference is missing."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -15,7 +15,7 @@ from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import NO_REJECTS, Batch, parse_again
 from visitpay.parsing.values import no_rows_mask
-from visitpay.rejects.citations import find_cited, without_doubt
+from visitpay.rejects.citations import find_cited, unambiguous_ids
 from visitpay.rejects.queries import OrphanedFile
 from visitpay.rejects.store import (
     add,
@@ -26,22 +26,20 @@ from visitpay.rejects.store import (
     supersede_by_rejects,
     update_missing_reference,
 )
-from visitpay.vocabulary import RejectStatus
+from visitpay.vocabulary import Reason, RejectStatus
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What became of good rows.
-
-    `accepted` holds the `key` and `source_line` of those that were inserted, updated, unchanged or
-    stale, one a key, sorted; `orphans` those that refer to nothing (parsing.REJECT_SCHEMA).
-    `conflicting` counts those that a later row of their key replaced with other values.
-    """
+    """What became of good rows."""
 
     counts: Counts
     accepted: pl.DataFrame
+    """The `key` and `source_line` of rows that are no orphans: the last of each key, sorted."""
     orphans: pl.DataFrame
+    """The rows whose reference is missing, as rejects (parser.REJECT_SCHEMA)."""
     conflicting: int
+    """Rows that a later row of their key replaced with other values."""
 
 
 def merge_batch(
@@ -49,130 +47,132 @@ def merge_batch(
 ) -> tuple[Counts, int]:
     """Write a batch of a delivery into the tables and the quarantine.
 
-    Return the counts of its rows, and how many of them are `conflicting`. A good row that was
-    mended closes the reject that it was exported from. One that was mended in vain is superseded at
-    once: the reject stays open that it was exported from.
+    Return the counts of its rows, and how many of them are `conflicting`. A mended row that is good
+    supersedes the reject that it was exported from. One that is rejected again is superseded at
+    once, and the reject that it was exported from stays open.
     """
-    settled = merge_rows(connection, delivery, batch.rows)
-    _put_aside(connection, delivery, batch.rejects.vstack(settled.orphans), layout)
-    supersede(connection, delivery, settled.accepted)
+    merged = merge_rows(connection, delivery, batch.rows)
+    _add_rejects(connection, delivery, batch.rejects.vstack(merged.orphans), layout)
+    supersede(connection, delivery, merged.accepted)
     if layout.is_resubmission:
-        mended = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
-        close(connection, without_doubt(mended), RejectStatus.SUPERSEDED)
-    counts = settled.counts
+        cited = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
+        close(connection, unambiguous_ids(cited), RejectStatus.SUPERSEDED)
+    counts = merged.counts
     counts.read = batch.rows_read
-    counts.rejected = len(batch.rejects) + len(settled.orphans)
-    return counts, settled.conflicting
+    counts.rejected = len(batch.rejects) + len(merged.orphans)
+    return counts, merged.conflicting
 
 
-def _put_aside(
+def _add_rejects(
     connection: Connection, delivery: Delivery, rejects: pl.DataFrame, layout: Layout
 ) -> None:
+    """Put rejects aside; those that nobody needs to mend are superseded at once."""
     if rejects.is_empty():
         return
-    in_vain = no_rows_mask(rejects["raw"])
+    superseded = is_stale(connection, delivery, rejects["record_key"])
+    superseded |= is_replaced(connection, delivery, rejects)
     if layout.is_resubmission:
-        again = find_cited(connection, delivery, rejects["raw"], layout.delimiter)["place"]
-        places = pl.int_range(len(rejects), eager=True)
-        in_vain = places.is_in(again.cast(pl.Int64).implode())
-        in_vain &= rejects["reason"] != "missing_reference"
-    outdated = is_stale(connection, delivery, rejects["record_key"])
-    outdated |= is_replaced(connection, delivery, rejects)
-    add(connection, delivery, rejects, outdated | in_vain)
+        cited = find_cited(connection, delivery, rejects["raw"], layout.delimiter)
+        rows = pl.int_range(len(rejects), eager=True)
+        cites_reject = rows.is_in(cited["row"].cast(pl.Int64).implode())
+        superseded |= cites_reject & (rejects["reason"] != Reason.MISSING_REFERENCE)
+    add(connection, delivery, rejects, superseded)
     if not layout.is_resubmission:
         supersede_by_rejects(connection, delivery, rejects)
 
 
-def retry_orphans(connection: Connection, orphanage: OrphanedFile) -> int:
-    """Try a delivery's rows again that miss a reference; gives how many found it.
+def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
+    """Retry the rows of a delivery that miss a reference; return how many are resolved.
 
-    Raises FileError when the delivery's columns are no longer those of the entity.
+    Raises FileError if the delivery's columns are no longer those of the entity.
     """
-    delivery = orphanage.delivery(connection)
-    layout = Layout.of(delivery.entity, orphanage.header)
-    healed = 0
+    delivery = orphaned.delivery(connection)
+    layout = Layout.of(delivery.entity, orphaned.header)
+    resolved = 0
     for rows in read_orphans(connection, delivery):
-        settled = merge_rows(connection, delivery, parse_again(rows, layout).rows)
-        found = rows.join(settled.accepted, on="source_line", how="semi")
+        merged = merge_rows(connection, delivery, parse_again(rows, layout).rows)
+        found = rows.join(merged.accepted, on="source_line", how="semi")
         close(connection, found["id"], RejectStatus.RESOLVED)
-        supersede(connection, delivery, settled.accepted)
+        supersede(connection, delivery, merged.accepted)
         still = rows.join(
-            settled.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
+            merged.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
         )
         changed = still.filter(pl.col("column_name") != pl.col("column_name_now"))
         update_missing_reference(connection, changed.select("id", column_name="column_name_now"))
-        healed += len(found)
-    return healed
+        resolved += len(found)
+    return resolved
 
 
 def merge_rows(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> MergeResult:
-    """Write good rows (sorted by key, then line) unless they are stale or refer to nothing.
+    """Write good rows (sorted by key, then line), except stale rows and orphans.
 
-    The statement is tried as it is: only when a foreign key fails are the references looked at.
+    References are looked up only if a foreign key fails: nearly always all of them are there.
     """
     key = key_column(delivery.entity).name
-    stale, fresh = _parted(rows, is_stale(connection, delivery, rows[key]))
+    stale, fresh = _partition(rows, is_stale(connection, delivery, rows[key]))
     orphans = NO_REJECTS
     try:
-        counts, conflicting = _write_latest(connection, delivery, fresh)
+        counts, conflicting = _write_last(connection, delivery, fresh)
     except OrphanError:
-        missing = _missing_reference(connection, delivery.entity, fresh)
-        orphans = _as_rejects(fresh.with_columns(column_name=missing), key)
+        missing = _missing_references(connection, delivery.entity, fresh)
+        orphans = _orphans_as_rejects(fresh.with_columns(column_name=missing), key)
         fresh = fresh.filter(missing.is_null())
-        counts, conflicting = _write_latest(connection, delivery, fresh)
+        counts, conflicting = _write_last(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
-    accepted = _latest(pl.DataFrame({"key": both[key], "source_line": both["source_line"]}), "key")
+    accepted = pl.DataFrame({"key": both[key], "source_line": both["source_line"]})
+    accepted = _last_of_each_key(accepted, "key")
     add_keys(connection, delivery, accepted["key"])
-    return MergeResult(counts, accepted, orphans, conflicting + _conflicting(rows, delivery.entity))
+    conflicting += _count_conflicting(rows, delivery.entity)
+    return MergeResult(counts, accepted, orphans, conflicting)
 
 
-def _parted(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give the rows that the mask marks, and the others; nearly always it marks none."""
+def _partition(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows that the mask selects, and the others; nearly always it selects none."""
     if not mask.any():
         return rows.clear(), rows
     return rows.filter(mask), rows.filter(~mask)
 
 
-def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Give of rows sorted by their key the last of each key."""
-    followed = _followed(rows[key])
-    if not followed.any():
+def _last_of_each_key(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return the last row of each key; the rows are sorted by it."""
+    is_followed = _is_followed(rows[key])
+    if not is_followed.any():
         return rows
-    return rows.filter(~followed.append(no_rows_mask(rows[key].head(1))))
+    return rows.filter(~is_followed.append(no_rows_mask(rows[key].head(1))))
 
 
-def _followed(keys: pl.Series) -> pl.Series:
-    """Return a mask of sorted keys, but for the last, that the same key follows."""
+def _is_followed(keys: pl.Series) -> pl.Series:
+    """Return a mask of all sorted keys but the last: whether the next key is the same."""
     return keys.slice(1) == keys.head(len(keys) - 1)
 
 
-def _conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
-    """Count rows, sorted by key, that the next row of their key replaces with other values."""
-    followed = _followed(rows[key_column(entity).name])
-    if not followed.any():
+def _count_conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
+    """Count the rows (sorted by key) whose next row has the same key and other values."""
+    is_followed = _is_followed(rows[key_column(entity).name])
+    if not is_followed.any():
         return 0
-    earlier, later = rows.head(len(rows) - 1).filter(followed), rows.slice(1).filter(followed)
+    earlier, later = rows.head(len(rows) - 1).filter(is_followed), rows.slice(1).filter(is_followed)
     names = [column.name for column in file_columns(entity)]
     return int(reduce(or_, (earlier[name].ne_missing(later[name]) for name in names)).sum())
 
 
-def _write_latest(
+def _write_last(
     connection: Connection, delivery: Delivery, rows: pl.DataFrame
 ) -> tuple[Counts, int]:
-    """Upsert rows, of each key the last; raises OrphanError with nothing written.
+    """Upsert the last row of each key; raises OrphanError with nothing written.
 
-    Return the counts, and how many rows differ from what earlier batches of the delivery brought.
+    Return the counts, and how many rows differ from those of earlier batches of the delivery.
     """
     entity, counts = delivery.entity, Counts()
     key = key_column(entity).name
-    names = [each.name for each in entity.__table__.columns if each.name in rows.columns]
-    latest = _latest(rows[names], key)
-    counts.superseded = len(rows) - len(latest)
-    # What an earlier batch of the same delivery brought is counted already.
-    again, first = _parted(latest, is_duplicate(connection, delivery, latest[key]))
+    names = [column.name for column in entity.__table__.columns if column.name in rows.columns]
+    last = _last_of_each_key(rows[names], key)
+    counts.superseded = len(rows) - len(last)
+    # Keys of an earlier batch of the same delivery are counted there: now they are superseded.
+    again, new = _partition(last, is_duplicate(connection, delivery, last[key]))
     with connection.begin_nested():
-        written = upsert(connection, entity, first, delivery.file_id)
+        written = upsert(connection, entity, new, delivery.file_id)
         repeated = upsert(connection, entity, again, delivery.file_id)
     counts.superseded += repeated.rows
     counts.inserted, counts.updated = written.inserted, written.updated
@@ -180,26 +180,27 @@ def _write_latest(
     return counts, repeated.updated
 
 
-def _missing_reference(
+def _missing_references(
     connection: Connection, entity: type[Entity], rows: pl.DataFrame
 ) -> pl.Series:
-    """Say of each row the header of the first column whose parent is not there, or null."""
-    verdict = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
+    """Return for each row the header of the first column whose parent is missing, or null."""
+    headers = pl.repeat(None, len(rows), dtype=pl.String, eager=True)
     for column in reversed(file_columns(entity)):
+        references = rows[column.name]
         for key in column.foreign_keys:
-            wanted = keys_as_table(connection, rows[column.name].drop_nulls().unique()).c.value
-            lost = connection.scalars(select(wanted).where(~exists().where(key.column == wanted)))
-            gone = pl.Series(lost.all(), dtype=pl.Int64)
-            verdict = verdict.set(rows[column.name].is_in(gone.implode()), file_header(column))
-    return verdict
+            wanted = keys_as_table(connection, references.drop_nulls().unique()).c.value
+            query = select(wanted).where(~exists().where(key.column == wanted))
+            missing = pl.Series(connection.scalars(query).all(), dtype=pl.Int64)
+            headers = headers.set(references.is_in(missing.implode()), file_header(column))
+    return headers
 
 
-def _as_rejects(rows: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Give the rows whose `column_name` names a missing reference as rejects."""
+def _orphans_as_rejects(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return the rows with a `column_name`, whose reference is missing, as rejects."""
     return rows.filter(pl.col("column_name").is_not_null()).select(
         line_number="source_line",
         record_key=key,
-        reason=pl.lit("missing_reference"),
+        reason=pl.lit(Reason.MISSING_REFERENCE),
         column_name="column_name",
         raw="raw",
     )

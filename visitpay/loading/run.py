@@ -1,17 +1,13 @@
 """The run: plan, one transaction a file, and another try for rows that miss a reference."""
 
 import logging
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from pathlib import Path
 from traceback import clear_frames
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
@@ -25,48 +21,33 @@ from visitpay.errors import (
     HeldError,
     RefusedError,
     VisitPayError,
-    unforeseen,
+    safe_description,
 )
 from visitpay.events import RUN_ID, Event
-from visitpay.feed import composed
-from visitpay.landing.local import open_landed, scan
+from visitpay.feed import normalize_name
+from visitpay.landing.local import scan
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.changing import keeps_changing, record_changing
-from visitpay.ledger.files import (
-    Counts,
-    Delivery,
-    close_delivery,
-    counts_of,
-    enter_failure,
-    former_deliveries,
-    open_delivery,
-    record_versions,
-    same_content,
-)
-from visitpay.ledger.history import CLOCKS_APART, checkpoint
+from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versions
+from visitpay.ledger.history import checkpoint
 from visitpay.ledger.plan import Plan, make_plan, require_one_hospital
 from visitpay.ledger.runs import close_run, interrupt_runs, open_run
 from visitpay.loading.types import (
     CHANGED,
-    TO_APPROVE,
+    HELD_ADVICE,
     FileReport,
     NoProgress,
     Options,
     Progress,
     RunReport,
-    sum_of,
+    Tolerance,
+    total_counts,
 )
-from visitpay.models import entity_named
-from visitpay.rejects.queries import OrphanedFile, count_open, count_orphans, files_with_orphans
-from visitpay.text import counted, first, minute, printable
+from visitpay.rejects.queries import OrphanedFile, count_open, files_with_orphans
+from visitpay.text import counted, first, printable
 from visitpay.vocabulary import FileStatus, RunStatus
 
-if TYPE_CHECKING:
-    from visitpay.parsing.parser import Batch, Parser
-
 logger = logging.getLogger(__name__)
-
-BATCHES_AHEAD = 2
 
 _NAMES_TO_LOG = 10
 
@@ -79,307 +60,279 @@ def load(
     progress: Progress | None = None,
     afterwards: Callable[[ExclusiveSession, Landing], None] | None = None,
 ) -> RunReport:
-    """Load what was not consumed before; every file is one transaction.
+    """Load the files that were not loaded before, each in one transaction.
 
-    `afterwards` is called at the end, while no other load has the database, and not with `dry_run`.
-    Raises DatabaseError when the database cannot be used or is held by another load, and
-    ConfigurationError when the landing directory cannot be read, or lacks an approved file, or when
-    files of another hospital are in the database. With `dry_run` all is done, and rolled back at
-    the end.
+    `afterwards` is called at the end, before another load can begin; not after a dry run. Raises
+    DatabaseError if the database cannot be used or another load holds it, and ConfigurationError if
+    the landing directory cannot be read or lacks an approved file, or if the database has files of
+    another hospital.
     """
     options = options or Options()
     RUN_ID.set(None)
-    with ExclusiveSession(engine, options.wait_seconds) as hold:
-        # Listed under the lock: while it was waited for, another load took files in.
-        landed = scan(directory, hospital, options.pass_over, options.settle)
-        approved = options.approved  # nearly always none
-        if strange := approved and approved.difference(*(file.names for file in landed.files)):
-            message = f"not in the landing directory: {', '.join(map(printable, sorted(strange)))}"
-            raise ConfigurationError(message)
-        hold.transact(partial(require_one_hospital, hospital=composed(hospital)))
-        run = _Run(hold, options, progress or NoProgress())
-        with hold.dry_run() if options.dry_run else nullcontext():
-            report = run.load(landed)
+    with ExclusiveSession(engine, options.wait_seconds) as session:
+        # Listed under the lock: while this load waited, another one loaded files.
+        landing = scan(directory, hospital, options.pass_over, options.settle)
+        _require_present(landing, options.approved)
+        session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
+        run = _Run(session, options, progress or NoProgress())
+        with session.dry_run() if options.dry_run else nullcontext():
+            report = run.load(landing)
         if afterwards and not options.dry_run:
-            afterwards(hold, landed)
+            afterwards(session, landing)
         return report
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
-    """Try the rows again that miss a reference; gives how many found it, and how many stay open.
+    """Retry the rows that miss a reference; return how many are resolved, and how many open.
 
     Raises DatabaseError as `load` does.
     """
-    with ExclusiveSession(engine, wait_seconds) as hold:
-        resolved = _Run(hold, Options(), NoProgress()).retry()
-        return resolved, hold.transact(count_open)
+    with ExclusiveSession(engine, wait_seconds) as session:
+        return _retry_orphans(session), session.transact(count_open)
+
+
+def needs_attention(
+    files: Sequence[FileReport],
+    landing: Landing,
+    tolerance: Tolerance,
+    *,
+    file_keeps_changing: bool,
+) -> bool:
+    """Whether a person must look at what a run did; its status is then `attention`.
+
+    A file failed or is held, a name is nearly the feed's, a file keeps changing, or more rows were
+    rejected than tolerated. Two other places ask another question. The feed as it is now, with the
+    open rejects of all runs and the findings of the checks: `reporting.status.FeedStatus`. What a
+    person was not told yet, problem by problem: `notify.problems`.
+    """
+    return (
+        file_keeps_changing
+        or bool(landing.near_misses)
+        or any(file.status in {FileStatus.FAILED, FileStatus.HELD} for file in files)
+        or tolerance.is_exceeded(total_counts(files))
+    )
 
 
 class _Run:
-    """One run, unit by unit, on the database that is held for it."""
+    """One run on the database that is reserved for it."""
 
-    def __init__(self, hold: ExclusiveSession, options: Options, progress: Progress) -> None:
-        self._hold = hold
+    def __init__(self, session: ExclusiveSession, options: Options, progress: Progress) -> None:
+        self._session = session
         self._options = options
         self._progress = progress
-        self._reports: list[FileReport] = []
+        self._files: list[FileReport] = []
         self._waiting: tuple[str, ...] = ()
 
-    def load(self, landed: Landing) -> RunReport:
+    def load(self, landing: Landing) -> RunReport:
         try:
-            return self._load(landed)
+            return self._load(landing)
         except VisitPayError:
             raise
-        except BaseException as ended:
+        except BaseException as error:
             if not self._options.dry_run:
-                self._interrupt(ended)
+                self._interrupt(error)
             raise
 
-    def _interrupt(self, ended: BaseException) -> None:
-        """Write down at once that a signal, or what nobody foresaw, ended the run."""
-        clear_frames(ended.__traceback__)  # their cursors would keep SQLite's lock
-        # If it cannot be written down, the next run does so.
-        with suppress(Exception):
-            self._hold.transact_after_signal(partial(interrupt_runs, finished_at=datetime.now(UTC)))
+    def _interrupt(self, error: BaseException) -> None:
+        """Record at once that a signal, or an unforeseen error, ended the run."""
+        clear_frames(error.__traceback__)  # their cursors would keep SQLite's lock
+        interrupt = partial(interrupt_runs, finished_at=datetime.now(UTC))
+        with suppress(Exception):  # else the next run records it
+            self._session.transact_after_signal(interrupt)
 
-    def _load(self, landed: Landing) -> RunReport:
+    def _load(self, landing: Landing) -> RunReport:
         since = self._options.since
-        files = [file for file in landed.files if since is None or file.file_datetime >= since]
-        run_id, plan = self._hold.transact(partial(_open, files))
+        files = [file for file in landing.files if since is None or file.file_datetime >= since]
+        run_id, plan = self._session.transact(partial(_open, files))
         RUN_ID.set(run_id)
-        if landed.unrecognised:
-            message = "not recognised in the landing directory, left alone: %s"
+        if landing.unrecognised:
             logger.warning(
-                message, landed.describe_unrecognised(), extra=Event.NAMES_UNRECOGNISED.extra
+                "not recognised in the landing directory, left alone: %s",
+                landing.describe_unrecognised(),
+                extra=Event.NAMES_UNRECOGNISED.extra,
             )
-        pending = self._settled(plan.pending, landed.unsettled)
+        pending = self._without_recently_changed(plan.pending, landing.recently_changed)
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
-            redelivered = file.name in plan.redelivered
-            self._reports.append(self._load_file(run_id, file, redelivered=redelivered))
-        resolved = self.retry()
-        return self._hold.transact(lambda each: self._close(each, landed, run_id, resolved))
+            self._progress.file(file.name)
+            if file.name in plan.redelivered:
+                logger.warning(
+                    "%s: was loaded before with other content; loading it again",
+                    file.name,
+                    extra=Event.FILE_REDELIVERED.extra,
+                )
+            self._files.append(self._load_file(run_id, file))
+        resolved = _retry_orphans(self._session)
+        report = self._session.transact(
+            partial(self._close, landing=landing, run_id=run_id, resolved=resolved)
+        )
+        _log_end(run_id, report)
+        return report
 
-    def _settled(
-        self, pending: tuple[LandedFile, ...], unsettled: frozenset[str]
+    def _without_recently_changed(
+        self, pending: tuple[LandedFile, ...], recently_changed: frozenset[str]
     ) -> list[LandedFile]:
-        """Leave those for the next run that changed a moment ago; give the others."""
-        self._waiting = tuple(file.name for file in pending if file.name in unsettled)
+        """Return the files to load now; the others wait for the next run."""
+        self._waiting = tuple(file.name for file in pending if file.name in recently_changed)
         if self._waiting:
-            named = first(self._waiting, _NAMES_TO_LOG, len(self._waiting))
-            message = "changed less than %g s ago, left for the next run: %s"
-            logger.info(message, self._options.settle, named, extra=Event.FILES_WAITING.extra)
-        return [file for file in pending if file.name not in unsettled]
+            logger.info(
+                "changed less than %g s ago, left for the next run: %s",
+                self._options.settle,
+                first(self._waiting, _NAMES_TO_LOG, len(self._waiting)),
+                extra=Event.FILES_WAITING.extra,
+            )
+        return [file for file in pending if file.name not in recently_changed]
 
-    def _keeps_changing(self, connection: Connection, landed: Landing) -> bool:
-        """Write down which files this run left since they change; say whether one does for long."""
-        changed = {each.file.name for each in self._reports if each.status == CHANGED}
-        changed.update(self._waiting)
-        since, now = self._options.since, datetime.now(UTC)
-        left_out = {file.name for file in landed.files if since and file.file_datetime < since}
+    def _load_file(self, run_id: int, file: LandedFile) -> FileReport:
         try:
-            with connection.begin_nested():
-                record_changing(connection, changed, left_out, now)
-                return bool(keeps_changing(connection, changed, now))
-        except DBAPIError as error:  # what was loaded is not lost for a book of problems
-            message = "which files keep changing could not be written down: %s"
-            logger.warning(message, dialect_of(connection).describe_error(error).what)
-            return False
+            with as_file_error():
+                counts = self._consume(run_id, file)
+        except FileChangedError as error:
+            logger.warning(
+                "%s: %s; left for the next run", file.name, error, extra=Event.FILE_CHANGED.extra
+            )
+            return FileReport(file, CHANGED, Counts(), str(error))
+        except FileError as error:
+            status = FileStatus.HELD if isinstance(error, HeldError) else FileStatus.FAILED
+            message = str(error)
+            _log_failure(file, status, message)
+            self._enter_failure(run_id, file, status, message)
+            return FileReport(file, status, Counts(), message)
+        _log_loaded(file, counts)
+        return FileReport(file, FileStatus.LOADED, counts)
+
+    def _consume(self, run_id: int, file: LandedFile) -> Counts:
+        # Imported here: a run that finds nothing to do, as most do, need not wait for polars.
+        from visitpay.loading.consume import consume
+
+        options, progress = self._options, self._progress
+        return self._session.transact(
+            partial(consume, run_id=run_id, file=file, options=options, progress=progress),
+            find_result=partial(counts_of, run_id=run_id, file=file),
+        )
+
+    def _enter_failure(
+        self, run_id: int, file: LandedFile, status: FileStatus, message: str
+    ) -> None:
+        """Enter a failure into the ledger, in ASCII if the database lacks a character of it."""
+        enter = partial(enter_failure, run_id=run_id, file=file, status=status)
+        ascii_message = printable(message).encode("ascii", "backslashreplace").decode()
+        for error in (message, ascii_message):
+            with suppress(RefusedError, UnicodeError):
+                self._session.transact(partial(enter, error=error))
+                return
+        logger.warning(
+            "%s: that it failed is not in the ledger: the database cannot hold its name",
+            file.name,
+            extra=Event.FILE_FAILED.extra,
+        )
 
     def _close(
-        self, connection: Connection, landed: Landing, run_id: int, resolved: int
+        self, connection: Connection, landing: Landing, run_id: int, resolved: int
     ) -> RunReport:
-        counts = sum_of(self._reports)
-        failed, held = self._ended(FileStatus.FAILED), self._ended(FileStatus.HELD)
-        to_see = bool(landed.near_misses) | self._keeps_changing(connection, landed)
-        attention = to_see or failed or held or self._options.tolerance.exceeded(counts)
-        report = RunReport(
-            run_id=None if self._options.dry_run else run_id,
-            status=RunStatus.ATTENTION if attention else RunStatus.OK,
-            checkpoint=checkpoint(connection),
-            files=tuple(self._reports),
-            files_waiting=self._waiting,
-            unrecognised=tuple(landed.unrecognised),
-            rejects_open=count_open(connection),
-            rejects_resolved=resolved,
-            dry_run=self._options.dry_run,
-        )
+        """Enter how the run ended into the ledger, and return its report."""
+        report = self._report(connection, landing, run_id, resolved)
         close_run(
             connection,
             run_id,
             report.status,
             datetime.now(UTC),
-            files_loaded=self._ended(FileStatus.LOADED),
-            files_failed=failed,
+            files_loaded=report.count_files(FileStatus.LOADED),
+            files_failed=report.count_files(FileStatus.FAILED),
             rejects_resolved=resolved,
-            **counts.columns(),
+            **report.counts.columns(),
         )
-        told = (
-            report.status,
-            counted(len(self._reports), "file"),
-            f"{failed:,} failed",
-            f"{held:,} held",
-            counted(counts.read, "row"),
-            f"{counts.rejected:,} rejected",
-            f"{counted(report.rejects_open, 'reject')} open",
-            f"{resolved:,} resolved",
-        )
-        run = "dry run" if report.dry_run else "run"
-        logger.info("%s %d: %s", run, run_id, ", ".join(told), extra=Event.RUN_ENDED.extra)
         return report
 
-    def _ended(self, status: str) -> int:
-        return sum(report.status == status for report in self._reports)
-
-    def _load_file(self, run_id: int, file: LandedFile, *, redelivered: bool) -> FileReport:
-        self._progress.file(file.name)
-        if redelivered:
-            message = "%s: was loaded before with other content; loading it again"
-            logger.warning(message, file.name, extra=Event.FILE_REDELIVERED.extra)
-        attempts = count()
-
-        def consume(connection: Connection) -> Counts:
-            # When a connection is lost at the end, its last word may have been heard.
-            done = counts_of(connection, run_id, file) if next(attempts) else None
-            return done or self._consume(connection, run_id, file)
-
-        try:
-            with file_faults():
-                counts = self._hold.transact(consume)
-        except FileChangedError as error:
-            message = "%s: %s; left for the next run"
-            logger.warning(message, file.name, error, extra=Event.FILE_CHANGED.extra)
-            report = FileReport(file, CHANGED, Counts(), str(error))
-        except FileError as error:
-            held = isinstance(error, HeldError)
-            status, event = (
-                (FileStatus.HELD, Event.FILE_HELD)
-                if held
-                else (FileStatus.FAILED, Event.FILE_FAILED)
-            )
-            told = str(error)
-            advice = f"; {TO_APPROVE}" if held else ""
-            logger.error("%s: %s%s", file.name, told, advice, extra=event.extra)  # noqa: TRY400 - no bug
-            self._enter_failure(run_id, file, status, told)
-            report = FileReport(file, status, Counts(), told)
-        else:
-            _log_loaded(file, counts)
-            report = FileReport(file, FileStatus.LOADED, counts)
-        return report
-
-    def _enter_failure(self, run_id: int, file: LandedFile, status: str, told: str) -> None:
-        """Enter it into the ledger, in ASCII if the database lacks a character of the error."""
-        enter = partial(enter_failure, run_id=run_id, file=file, status=status)
-        plain = printable(told).encode("ascii", "backslashreplace").decode()
-        for error in (told, plain):
-            with suppress(RefusedError, UnicodeError):
-                self._hold.transact(partial(enter, error=error))
-                return
-        message = "%s: that it failed is not in the ledger: the database cannot hold its name"
-        logger.warning(message, file.name, extra=Event.FILE_FAILED.extra)
-
-    def _consume(self, connection: Connection, run_id: int, file: LandedFile) -> Counts:
-        """Load one file, within a transaction of its own."""
-        # A run that finds nothing to do, as most do, need not wait for polars.
-        from visitpay.loading.merge import merge_batch
-        from visitpay.parsing.lines import FIRST_BLOCK_BYTES
-        from visitpay.parsing.parser import Parser
-
-        counts, conflicting = Counts(), 0
-        with open_landed(file) as source:
-            parser = Parser(source, entity_named(file.entity), self._options.block_bytes)
-            layout = parser.layout
-            _warn_of_columns(file, layout.extra)
-            # What a person mended, if only some of it, comes in.
-            is_approved = layout.is_resubmission or bool(self._options.approved & file.names)
-            if not is_approved:
-                _require_time_come(file)
-            delivery = open_delivery(connection, run_id, file)
-            done = 0
-            batches = parser.batches()
-            if file.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
-                batches = ahead(batches)
-            # Closed before the file is: the thread must not read from a closed descriptor.
-            with closing(batches):
-                for batch in batches:
-                    ends, differing = merge_batch(connection, delivery, batch, layout)
-                    counts.add(ends)
-                    conflicting += differing
-                    rows = counted(counts.read, "row")
-                    message = "%s: %s so far"
-                    logger.debug(message, file.name, rows, extra=Event.FILE_PROGRESS.extra)
-                    self._progress.advance(source.bytes_read - done)
-                    done = source.bytes_read
-            source.require_unchanged()
-            if not is_approved:
-                _require_month_first(parser)
-                self._require_few_rejects(connection, delivery, counts)
-            _warn_of_content(connection, file, source.sha256, counts, conflicting)
-            close_delivery(
-                connection,
-                delivery,
-                source,
-                counts,
-                header=layout.header,
-                is_resubmission=layout.is_resubmission,
-                trailer_rows=parser.trailer_rows,
-                rows_conflicting=conflicting,
-                rows_withdrawn=0
-                if layout.is_resubmission
-                else _replace_former(connection, delivery),
-            )
-        if not counts.balanced:
-            message = f"its books do not balance ({counts}); nothing of it was kept, report this"
-            raise FileError(message)
-        if not counts.read:
-            message = "%s: holds a header and no rows"
-            logger.warning(message, file.name, extra=Event.FILE_EMPTY.extra)
-        return counts
-
-    def _require_few_rejects(
-        self, connection: Connection, delivery: Delivery, counts: Counts
-    ) -> None:
-        if counts.rejected * 100 <= self._options.hold_above * counts.read:
-            return
-        message = (
-            f"held: {counts.rejected:,} of {counted(counts.read, 'row')} rejected, more than"
-            f" {self._options.hold_above:g} %"
+    def _report(
+        self, connection: Connection, landing: Landing, run_id: int, resolved: int
+    ) -> RunReport:
+        attention = needs_attention(
+            self._files,
+            landing,
+            self._options.tolerance,
+            file_keeps_changing=self._record_changing(connection, landing),
         )
-        if orphans := count_orphans(connection, delivery):
-            what = ("of them refers to a row not there", "of them refer to rows not there")
-            message += f"; {counted(orphans, *what)}: see first what became of their files"
-        raise HeldError(message)
+        return RunReport(
+            run_id=None if self._options.dry_run else run_id,
+            status=RunStatus.ATTENTION if attention else RunStatus.OK,
+            checkpoint=checkpoint(connection),
+            files=tuple(self._files),
+            files_waiting=self._waiting,
+            unrecognised=tuple(landing.unrecognised),
+            rejects_open=count_open(connection),
+            rejects_resolved=resolved,
+            dry_run=self._options.dry_run,
+        )
 
-    def retry(self) -> int:
-        """Try the rows again that miss a reference, a transaction a delivery; count the healed."""
-        resolved = 0
-        for orphanage in self._hold.transact(files_with_orphans):
-            closed = self._heal(orphanage)
-            if closed:
-                what = ("row found what it refers to", "rows found what they refer to")
-                found = counted(closed, *what)
-                logger.info("%s: %s", orphanage.name, found, extra=Event.ROWS_RESOLVED.extra)
-            resolved += closed
-        return resolved
-
-    def _heal(self, orphanage: OrphanedFile) -> int:
-        from visitpay.loading.merge import retry_orphans
-
+    def _record_changing(self, connection: Connection, landing: Landing) -> bool:
+        """Record which files this run left because they change; whether one does for too long."""
+        changed = {file.file.name for file in self._files if file.status == CHANGED}
+        changed.update(self._waiting)
+        since, now = self._options.since, datetime.now(UTC)
+        left_out = {file.name for file in landing.files if since and file.file_datetime < since}
         try:
-            with file_faults():
-                return self._hold.transact(partial(retry_orphans, orphanage=orphanage))
-        except FileError as error:
-            message = "%s: its rejected rows cannot be tried again: %s"
-            logger.warning(message, orphanage.name, error, extra=Event.ROWS_LOST_THEIR_LAYOUT.extra)
-            return 0
+            with connection.begin_nested():
+                record_changing(connection, changed, left_out, now)
+                return bool(keeps_changing(connection, changed, now))
+        except DBAPIError as error:  # no reason to lose what was loaded
+            what = dialect_of(connection).describe_error(error).what
+            logger.warning("which files keep changing could not be written down: %s", what)
+            return False
+
+
+def _require_present(landing: Landing, approved: frozenset[str]) -> None:
+    """Raise ConfigurationError unless all approved files are in the landing directory."""
+    if not approved:  # as in nearly every run
+        return
+    if missing := approved.difference(*(file.names for file in landing.files)):
+        message = f"not in the landing directory: {', '.join(map(printable, sorted(missing)))}"
+        raise ConfigurationError(message)
+
+
+def _open(files: list[LandedFile], connection: Connection) -> tuple[int, Plan]:
+    """Enter the run into the ledger; return its id, and its plan."""
+    run_id = open_run(connection)
+    plan = make_plan(connection, files)
+    record_versions(connection, plan.touched)
+    return run_id, plan
+
+
+def _retry_orphans(session: ExclusiveSession) -> int:
+    """Retry the rows that miss a reference, a transaction a delivery; count the resolved."""
+    total = 0
+    for orphaned in session.transact(files_with_orphans):
+        resolved = _retry_orphaned_file(session, orphaned)
+        if resolved:
+            rows = counted(resolved, "row found what it refers to", "rows found what they refer to")
+            logger.info("%s: %s", orphaned.name, rows, extra=Event.ROWS_RESOLVED.extra)
+        total += resolved
+    return total
+
+
+def _retry_orphaned_file(session: ExclusiveSession, orphaned: OrphanedFile) -> int:
+    # Imported here for the same reason as `consume`.
+    from visitpay.loading.merge import retry_orphans
+
+    try:
+        with as_file_error():
+            return session.transact(partial(retry_orphans, orphaned=orphaned))
+    except FileError as error:
+        logger.warning(
+            "%s: its rejected rows cannot be tried again: %s",
+            orphaned.name,
+            error,
+            extra=Event.ROWS_LOST_THEIR_LAYOUT.extra,
+        )
+        return 0
 
 
 @contextmanager
-def file_faults() -> Iterator[None]:
-    """Turn whatever one file can cause into a FileError, so that the others go on.
+def as_file_error() -> Iterator[None]:
+    """Raise whatever one file can cause as a FileError, so that the other files are loaded.
 
-    polars panics with a BaseException. No fault of a file is what ends a run: a database that
-    cannot be used, a signal, and a misuse of SQLAlchemy.
+    Even a BaseException: polars panics with one. What ends a run is raised as it is: an error of
+    visitpay, such as a database that cannot be used, a signal, and a misuse of SQLAlchemy.
     """
     try:
         yield
@@ -391,7 +344,8 @@ def file_faults() -> Iterator[None]:
         raise
     except BaseException as error:
         _log_traceback(error)
-        message = f"cannot be loaded: {unforeseen(error)}; nothing of it was, please report this"
+        what = safe_description(error)
+        message = f"cannot be loaded: {what}; nothing of it was, please report this"
         raise FileError(message) from error
 
 
@@ -400,78 +354,32 @@ def _log_traceback(error: BaseException) -> None:
     clear_frames(error.__traceback__)  # they would keep the rows of a batch
 
 
-def _open(files: list[LandedFile], connection: Connection) -> tuple[int, Plan]:
-    run_id = open_run(connection)
-    plan = make_plan(connection, files)
-    record_versions(connection, plan.touched)
-    return run_id, plan
-
-
-def _require_time_come(file: LandedFile) -> None:
-    """Raise HeldError for a file that is dated in the future: its rows would win until then."""
-    if file.file_datetime > datetime.now(UTC) + CLOCKS_APART:
-        message = f"held: its name is dated in the future, {minute(file.file_datetime)} UTC"
-        raise HeldError(message)
-
-
-def _require_month_first(parser: "Parser") -> None:
-    """Raise HeldError for a file whose dates with slashes would be read as other days."""
-    from visitpay.parsing.parser import DAY_FIRST
-
-    if parser.is_day_first:
-        message = f"held: {DAY_FIRST}"
-        raise HeldError(message)
-
-
-def _replace_former(connection: Connection, delivery: Delivery) -> int:
-    """Close what is open of former deliveries of the name; count the keys not brought again."""
-    from visitpay.ledger.keys import count_withdrawn
-    from visitpay.rejects.store import supersede_former
-
-    former = former_deliveries(connection, delivery)
-    if not former:
-        return 0
-    supersede_former(connection, former)
-    gone = count_withdrawn(connection, delivery, former)
-    if gone:
-        what = ("row of its former delivery is", "rows of its former deliveries are")
-        message = "%s: %s not in it; the rows stay"
-        missing, event = counted(gone, *what), Event.ROWS_WITHDRAWN
-        logger.warning(message, delivery.parameters["name"], missing, extra=event.extra)
-    return gone
-
-
-def _warn_of_content(
-    connection: Connection, file: LandedFile, sha256: str, counts: Counts, conflicting: int
-) -> None:
-    if conflicting:
-        what = ("row is replaced by a later one", "rows are replaced by later ones")
-        message = "%s: %s of the same identifier with other values"
-        rows, event = counted(conflicting, *what), Event.ROWS_CONFLICTING
-        logger.warning(message, file.name, rows, extra=event.extra)
-    if counts.read and (other := same_content(connection, file.name, sha256)):
-        message = "%s: has the same content as %s, and may put old values back"
-        logger.warning(message, file.name, other, extra=Event.CONTENT_REPEATED.extra)
-
-
-def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
-    if extra:
-        names = ", ".join(extra[:_NAMES_TO_LOG])
-        columns = counted(len(extra), "unknown column")
-        logger.warning("%s: %s: %s", file.name, columns, names, extra=Event.COLUMNS_UNKNOWN.extra)
-
-
 def _log_loaded(file: LandedFile, counts: Counts) -> None:
     level = logging.WARNING if counts.rejected else logging.INFO
-    ends = ", ".join(f"{count:,} {end}" for end, count in asdict(counts).items() if end != "read")
-    rows = counted(counts.read, "row")
-    logger.log(level, "%s: %s: %s", file.name, rows, ends, extra=Event.FILE_LOADED.extra)
+    ends = ", ".join(f"{rows:,} {end}" for end, rows in asdict(counts).items() if end != "read")
+    read = counted(counts.read, "row")
+    logger.log(level, "%s: %s: %s", file.name, read, ends, extra=Event.FILE_LOADED.extra)
 
 
-def ahead(batches: "Iterator[Batch]") -> "Generator[Batch]":
-    """Give batches that a thread of their own prepares, some ahead of their use."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = deque(pool.submit(next, batches, None) for _ in range(BATCHES_AHEAD))
-        while (batch := coming.popleft().result()) is not None:
-            coming.append(pool.submit(next, batches, None))
-            yield batch
+def _log_failure(file: LandedFile, status: FileStatus, message: str) -> None:
+    if status is FileStatus.HELD:
+        event = Event.FILE_HELD
+        logger.error("%s: %s; %s", file.name, message, HELD_ADVICE, extra=event.extra)
+    else:
+        logger.error("%s: %s", file.name, message, extra=Event.FILE_FAILED.extra)
+
+
+def _log_end(run_id: int, report: RunReport) -> None:
+    counts = report.counts
+    parts = (
+        report.status,
+        counted(len(report.files), "file"),
+        f"{report.count_files(FileStatus.FAILED):,} failed",
+        f"{report.count_files(FileStatus.HELD):,} held",
+        counted(counts.read, "row"),
+        f"{counts.rejected:,} rejected",
+        f"{counted(report.rejects_open, 'reject')} open",
+        f"{report.rejects_resolved:,} resolved",
+    )
+    kind = "dry run" if report.dry_run else "run"
+    logger.info("%s %d: %s", kind, run_id, ", ".join(parts), extra=Event.RUN_ENDED.extra)

@@ -9,26 +9,27 @@ from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import Counts
 
 CHANGED = "changed"
+"""The status of a file that changed while it was read; the ledger has no entry for it."""
 
-TO_APPROVE = "ask for a better one, or load it with --approve"
+HELD_ADVICE = "ask for a better one, or load it with --approve"
 """What a person does about a file that is held."""
 
 
 class Progress(Protocol):
-    """Someone who wants to see how a run gets on."""
+    """A display of how far a run has come."""
 
     def begin(self, files: int, size_bytes: int) -> None:
-        """Hear how many files, and how many bytes, are to be loaded."""
+        """Show how many files, and how many bytes, the run will load."""
 
     def file(self, name: str) -> None:
-        """Hear which file comes next."""
+        """Show which file is loaded now."""
 
     def advance(self, size_bytes: int) -> None:
-        """Hear that so many bytes more were dealt with."""
+        """Show that this many more bytes were loaded."""
 
 
 class NoProgress:
-    """Progress that nobody watches."""
+    """A progress display that shows nothing."""
 
     def begin(self, files: int, size_bytes: int) -> None:
         """Do nothing."""
@@ -42,13 +43,13 @@ class NoProgress:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How many rejected rows a run may have before a person is needed."""
+    """How many rejected rows of a run need no person: a number, or a percentage of its rows."""
 
     rows: float = 0
     percent: bool = False
 
-    def exceeded(self, counts: Counts) -> bool:
-        """Say whether a run rejected more than that."""
+    def is_exceeded(self, counts: Counts) -> bool:
+        """Whether a run rejected more rows than that."""
         return counts.rejected > (self.rows * counts.read / 100 if self.percent else self.rows)
 
 
@@ -57,40 +58,48 @@ class Options:
     """How a run is to be done."""
 
     since: datetime | None = None
+    """Files with an older time (UTC) in their names are left out."""
     dry_run: bool = False
+    """Everything is done, and rolled back at the end."""
     wait_seconds: float = 60
+    """How long to wait for another load to end."""
     tolerance: Tolerance = field(default_factory=Tolerance)
     hold_above: float = 100
-    """Percent of a file's rows; with more rejected it is held, unless it is `approved`."""
+    """A file is held if more than this percentage of its rows is rejected."""
     approved: frozenset[str] = frozenset()
-    """Names of files, whole or `landing.short`, that are loaded whatever is rejected of them."""
+    """Names of files, whole or short, that are loaded however many rows are rejected."""
     pass_over: tuple[str, ...] = ()
-    """Patterns of names of which nothing is said (`naming.Names`)."""
+    """Shell patterns of names to ignore (`feed.FileNames`)."""
     settle: float = 0
-    """A file that changed less than so many seconds ago is left for the next run."""
+    """A file that changed less than this many seconds ago is left for the next run."""
     block_bytes: int | None = None
+    """How many bytes are read at once; None for the parser's default."""
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What came of one file."""
+    """What became of one file."""
 
     file: LandedFile
     status: str
+    """A FileStatus, or CHANGED."""
     counts: Counts
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What came of a run."""
+    """What became of a run."""
 
     run_id: int | None
+    """Its id in the ledger; None after a dry run."""
     status: str
+    """RunStatus.OK or RunStatus.ATTENTION."""
     checkpoint: datetime | None
+    """The newest time (UTC) among the loaded files of the feed; None before the first."""
     files: tuple[FileReport, ...]
     files_waiting: tuple[str, ...]
-    """Those that were left for the next run since they changed a moment ago."""
+    """Names of files left for the next run because they changed a moment ago."""
     unrecognised: tuple[str, ...]
     rejects_open: int
     rejects_resolved: int
@@ -98,12 +107,16 @@ class RunReport:
 
     @property
     def counts(self) -> Counts:
-        """The rows of all its files."""
-        return sum_of(self.files)
+        """How the rows of all its files ended."""
+        return total_counts(self.files)
+
+    def count_files(self, status: str) -> int:
+        """Return how many of its files have a status."""
+        return sum(file.status == status for file in self.files)
 
 
-def sum_of(reports: Iterable[FileReport]) -> Counts:
-    """Add up the rows of files."""
+def total_counts(reports: Iterable[FileReport]) -> Counts:
+    """Return the sum of the counts of files."""
     total = Counts()
     for report in reports:
         total.add(report.counts)

@@ -1,4 +1,4 @@
-"""Parsing and validating a landing directory without a database."""
+"""Validation of a landing directory without a database."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,29 +10,31 @@ from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import entity_named
 from visitpay.parsing.parser import DAY_FIRST, Parser
 
-EXAMPLES = 20
+MAX_EXAMPLES = 20
+"""Rejects of a file that are kept as examples."""
 
 
 @dataclass
 class CheckedFile:
-    """What a file would bring; `examples` are the first rejects: line, reason, column."""
+    """What a load would find in a file."""
 
     file: LandedFile
     rows_read: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[tuple[int, str, str | None]] = field(default_factory=list)
+    """The first rejects: line, reason, column."""
     error: str | None = None
 
     @property
     def rejected(self) -> int:
-        """Rows that would be put aside."""
+        """How many rows would be rejected."""
         return self.reasons.total()
 
 
 def check(landed: Landing) -> Iterator[CheckedFile]:
-    """Read every file of a landing directory as a load would, in its order.
+    """Read the files of a landing directory as a load does, in the same order.
 
-    References between files are left to the load.
+    References between files are not checked.
     """
     for file in landed.files:
         checked = CheckedFile(file)
@@ -49,8 +51,8 @@ def _read(checked: CheckedFile) -> None:
         for batch in parser.batches():
             checked.rows_read += batch.rows_read
             checked.reasons.update(batch.rejects["reason"])
-            room = EXAMPLES - len(checked.examples)
-            first = batch.rejects.head(room).select("line_number", "reason", "column_name")
+            missing = MAX_EXAMPLES - len(checked.examples)
+            first = batch.rejects.head(missing).select("line_number", "reason", "column_name")
             checked.examples.extend(first.rows())
         source.require_unchanged()
     if parser.is_day_first and not parser.layout.is_resubmission:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from visitpay.landing.place import Landing
-from visitpay.ledger import changing
-from visitpay.ledger.changing import FILE_CHANGING, keeps_changing
+from visitpay.ledger.changing import CHANGING_LIMIT, FILE_CHANGING, ChangingFile, keeps_changing
 from visitpay.ledger.files import failed_files
-from visitpay.loading.types import TO_APPROVE
+from visitpay.loading.types import HELD_ADVICE
 from visitpay.models import LoadFile, LoadRun, Problem, RejectedRow
 from visitpay.quality import checks as quality
 from visitpay.text import counted, minute, printable
@@ -35,7 +34,7 @@ _OVER = {
 
 _UNTIL: Mapping[str, str] = {
     FileStatus.FAILED: "each load tries it until it is corrected or taken away",
-    FileStatus.HELD: TO_APPROVE,
+    FileStatus.HELD: HELD_ADVICE,
 }
 
 _LINES = 20
@@ -55,7 +54,7 @@ def _known(now: datetime) -> Select[int, str, str, int, datetime | None]:
     is_due = or_(
         Problem.name != FILE_CHANGING,
         Problem.told_at.is_not(None),
-        Problem.opened_at < now - changing.LONG,
+        Problem.opened_at < now - CHANGING_LIMIT,
     )
     return (
         select(Problem.id, Problem.name, Problem.subject, Problem.size, Problem.told_at)
@@ -153,7 +152,7 @@ def _misnamed(name: str, why: str) -> CurrentProblem:
     return CurrentProblem(NAME_NEARLY_RIGHT, shown, 1, message)
 
 
-def _changing(file: changing.Changing) -> CurrentProblem:
+def _changing(file: ChangingFile) -> CurrentProblem:
     message = f"changed in every run since {minute(file.since)} UTC; see who writes it"
     return CurrentProblem(FILE_CHANGING, file.name, 1, f"{file.name}: not loaded, {message}")
 

@@ -1,7 +1,11 @@
-"""Rows that come back mended: which rejects they were exported from.
+r"""Mended rows: which rejects they were exported from.
 
-An export puts reason, column, file, and line with the id of the reject (`3#12`) ahead of each row
-(`models.REJECT_HEADERS`). Exports of older versions lack the id.
+An export puts four cells before each row (`feed.REJECT_HEADERS`): the reason, the column, the file,
+and the line with the id of the reject. A mended row cites the reject that they name. Exports of
+older versions have the line without the id. With tabs for delimiters:
+
+    in:  invalid_date\tDischargeDate\tHospitalABC_VisitPay_Visit_20211201_223005.txt\t3#12\t10\t...
+    out: file HospitalABC_VisitPay_Visit_20211201_223005.txt, line 3, id 12
 """
 
 import re
@@ -18,67 +22,58 @@ from visitpay.vocabulary import Reason, RejectStatus
 
 
 def cited_line(line: str, reject_id: int) -> str:
-    """Return a line of a file as an export names it, with the reject that is meant."""
+    """Return the line of a reject as an export cites it: `3#12`."""
     return f"{line}#{reject_id}"
 
 
 def citation_pattern(delimiter: str) -> str:
-    """Return the pattern of what stands ahead of an exported row: groups `file`, `line` and `id`.
+    """Return the pattern of the cells before an exported row: groups `file`, `line` and `id`.
 
-    A spreadsheet may have put quotes around each of them.
+    A spreadsheet may have put quotes around each cell.
     """
     cell, around = f"[^{delimiter}]*?", '[" ]*'
+    reason = f"(?:{'|'.join(Reason)})"
     line = "(?P<line>[0-9]+)(?:#(?P<id>[0-9]+))?"
-    cells = (f"(?:{'|'.join(Reason)})", cell, f"(?P<file>{cell})", line)
-    return "^" + "".join(f"{around}{each}{around}[{delimiter}]" for each in cells)
+    cells = (reason, cell, f"(?P<file>{cell})", line)
+    return "^" + "".join(f"{around}{pattern}{around}[{delimiter}]" for pattern in cells)
 
 
 def find_cited(
     connection: Connection, delivery: Delivery, rows: pl.Series, delimiter: str
 ) -> pl.DataFrame:
-    """Return the rejects of other deliveries that rows of this one cite.
+    """Return the rejects of other deliveries that the rows of a delivery cite.
 
-    Each has the `place` of its row among the rows, its `id`, and whether it `is_open`. A row that
-    names an id cites that reject and no other, and only if file and line are those of it; one
-    without an id may cite rejects of several deliveries of the file.
+    Columns: `row` (the index of the row that cites it, from 0), `id` and `is_open`. A row with an
+    id cites only that reject, and only if file and line are right. A row without one may cite
+    rejects of several deliveries of the file.
     """
-    found = rows.str.extract_groups(citation_pattern(delimiter)).struct.unnest()
-    cited = found.with_row_index("place").select(
-        *("place", "file"),
+    cells = rows.str.extract_groups(citation_pattern(delimiter)).struct.unnest()
+    cited = cells.with_row_index("row").select(
+        *("row", "file"),
         *(pl.col(name).cast(pl.Int64, strict=False) for name in ("line", "id")),
     )
     cited = cited.drop_nulls("line")
     schema = {"known": pl.Int64, "file": pl.String, "line": pl.Int64, "is_open": pl.Boolean}
     candidates = [] if cited.is_empty() else list(_candidates(connection, delivery, cited))
     known = pl.DataFrame(candidates, schema, orient="row")
-    meant = pl.col("id").is_null() | (pl.col("id") == pl.col("known"))
-    return (
-        cited.join(known, on=["file", "line"]).filter(meant).select("place", "is_open", id="known")
-    )
+    is_meant = pl.col("id").is_null() | (pl.col("id") == pl.col("known"))
+    matches = cited.join(known, on=["file", "line"]).filter(is_meant)
+    return matches.select("row", "is_open", id="known")
 
 
-def without_doubt(cited: pl.DataFrame) -> pl.Series:
-    """Return the ids of the open rejects that are the only open one their row cites."""
+def unambiguous_ids(cited: pl.DataFrame) -> pl.Series:
+    """Return the ids of the open rejects that are the only open one that their row cites."""
     is_open = cited.filter("is_open")
-    return is_open.filter(pl.len().over("place") == 1)["id"]
-
-
-def _chosen(connection: Connection, cited: pl.DataFrame) -> ColumnElement[bool]:
-    ids = cited["id"].drop_nulls().unique()
-    by_id = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value)) if len(ids) else None
-    older = cited.filter(pl.col("id").is_null())
-    names, lines = older["file"].unique().to_list(), older["line"]
-    within = RejectedRow.line_number.between(lines.min(), lines.max())
-    by_place = and_(LoadFile.name.in_(names), within) if names else None
-    return or_(*(each for each in (by_id, by_place) if each is not None))
+    return is_open.filter(pl.len().over("row") == 1)["id"]
 
 
 def _candidates(
     connection: Connection, delivery: Delivery, cited: pl.DataFrame
 ) -> Iterable[tuple[int, str, int, bool]]:
-    """Give rejects with the file and line that an export of them names, and whether they are open.
+    """Yield rejects: id, the file and line that an export of them cites, whether they are open.
 
-    Those are where the row first stood, also when it was mended, and rejected again, since.
+    File and line are those where the row was rejected first, also if it was mended and rejected
+    again.
     """
     query = (
         select(
@@ -87,12 +82,26 @@ def _candidates(
         )
         .join_from(RejectedRow, LoadFile)
         .where(LoadFile.entity == delivery.entity.__name__, LoadFile.id != delivery.file_id)
-        .where(_chosen(connection, cited))
+        .where(_may_be_cited(connection, cited))
     )
-    for row in connection.execute(query):
-        file, line = row.name, row.line_number
-        if row.is_resubmission:
-            delimiter = Layout.of(delivery.entity, row.header).delimiter
-            if first := re.match(citation_pattern(delimiter), row.raw):
-                file, line = first["file"], int(first["line"])
-        yield row.id, file, line, row.status == RejectStatus.OPEN
+    for reject in connection.execute(query):
+        file, line = reject.name, reject.line_number
+        if reject.is_resubmission:
+            delimiter = Layout.of(delivery.entity, reject.header).delimiter
+            if citation := re.match(citation_pattern(delimiter), reject.raw):
+                file, line = citation["file"], int(citation["line"])
+        yield reject.id, file, line, reject.status == RejectStatus.OPEN
+
+
+def _may_be_cited(connection: Connection, cited: pl.DataFrame) -> ColumnElement[bool]:
+    """Return the condition on rejects that have a cited id or, for older exports, may be meant."""
+    conditions: list[ColumnElement[bool]] = []
+    ids = cited["id"].drop_nulls().unique()
+    if len(ids):
+        conditions.append(RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value)))
+    without_id = cited.filter(pl.col("id").is_null())
+    if len(without_id):
+        files, lines = without_id["file"].unique().to_list(), without_id["line"]
+        is_near = RejectedRow.line_number.between(lines.min(), lines.max())
+        conditions.append(and_(LoadFile.name.in_(files), is_near))
+    return or_(*conditions)

@@ -1,4 +1,4 @@
-"""Rejected rows as files: to be mended and delivered again, and to be sent back to the hospital."""
+"""Rejected rows as files: to be mended and delivered again, or to be sent back to the hospital."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,226 +24,240 @@ from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
 from visitpay.rejects.queries import RejectFilter, RejectSource, reject_sources
 from visitpay.rejects.store import read_rows
-from visitpay.vocabulary import FileStatus
+from visitpay.vocabulary import FileStatus, Reason
 
 RESPONSE_HEADERS = ("File", "Line", "Reason", "Column", "Row")
 TRAILER = "TRAILER"
 
 UNMENDED_MARK = "?"
-"""A last cell that keeps a row out which would be let in as it stands."""
+"""A last cell for a row that a load would accept as it is, so that it is rejected until mended."""
 
-_LAST_MOMENT = datetime.max.replace(microsecond=0, tzinfo=UTC) - timedelta(seconds=1)
+_LAST_TIME = datetime.max.replace(microsecond=0, tzinfo=UTC) - timedelta(seconds=1)
 
-_MAY_BE_NO_TEXT = ("malformed", "invalid_encoding")
-_WRITTEN_OUT = re.compile(r"(?:\\x(?:[89a-f][0-9a-f]|00))+")
+_REASONS_WITH_BAD_BYTES = frozenset({Reason.MALFORMED, Reason.INVALID_ENCODING})
+"""The reasons of rows that may have bytes that are no text."""
+
+_ESCAPED_BYTES = re.compile(r"(?:\\x(?:[89a-f][0-9a-f]|00))+")
 _PLAIN_NUMBER = re.compile(r"[+-]?[$(]*[0-9][0-9,.)]*")
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFile:
     """A file that was written, and how many rejected rows it holds."""
 
     path: Path
     rows: int
 
 
-def export(
+def export_for_mending(
     connection: Connection, directory: Path, hospital: str, wanted: RejectFilter
-) -> list[Exported]:
-    """Write the rejects that are wanted, a file a type, in the feed's own format.
+) -> list[ExportedFile]:
+    """Write the wanted rejects to files, one for each type, in the feed's own format.
 
-    The files' names are one second newer than what was loaded of their type, so that mended rows
-    win over that, and over nothing that the hospital sends later. A row that is not
-    mended is rejected again: what was no text is the bytes it was, and a row that would be let in
-    as it stands has DOUBT at its end. Lines that were too long are left out: only their start was
-    kept. Raises ConfigurationError when a file cannot be written.
+    The time in a file's name is one second after the newest loaded file of its type. So mended rows
+    win over what was loaded, and over nothing that the hospital sends later. A row that is not
+    mended is rejected again: bytes that are no text are written as they came, and a row that a load
+    would accept as it is ends with UNMENDED_MARK. Lines that were too long are left out: only their
+    start was kept. Raises ConfigurationError if a file cannot be written.
     """
-    written: list[Exported] = []
-    every = reject_sources(connection, wanted)
+    written: list[ExportedFile] = []
+    all_sources = reject_sources(connection, wanted)
     for entity in ENTITIES:
-        found = [origin for origin in every if origin.entity is entity]
-        if found:
-            moment = _moment_after(connection, entity)
+        sources = [source for source in all_sources if source.entity is entity]
+        if sources:
             headers = (*REJECT_HEADERS, *(file_header(column) for column in file_columns(entity)))
-            ours = Layout.of(entity, "\t".join(headers))
-            rows = _mendable(connection, found, wanted, ours)
-            path = _path(directory, hospital, entity.__name__, moment)
+            layout = Layout.of(entity, "\t".join(headers))
+            rows = _rows_to_mend(connection, sources, wanted, layout)
+            time = _time_after_newest(connection, entity)
+            path = _export_path(directory, hospital, entity.__name__, time)
             written.append(_write(path, headers, rows))
     return written
 
 
-def respond(
+def export_response(
     connection: Connection,
     directory: Path,
     hospital: str,
     wanted: RejectFilter,
     now: datetime,
     files: Sequence[LandedFile],
-) -> Exported:
-    """Write the rejects that are wanted for whoever sent them, and how each file's rows ended.
+) -> ExportedFile:
+    """Write the wanted rejects to one file for the hospital, with the counts of each of its files.
 
-    Those of the `files` that failed, or are held, stand at the end. What was mended here is left
-    out: nobody sent it. Raises ConfigurationError when the file cannot be written.
+    The `files` that failed, or are held, are named at the end. Mended rows are left out: the
+    hospital did not send them. Raises ConfigurationError if the file cannot be written.
     """
-    found = [each for each in reject_sources(connection, wanted) if not each.is_resubmission]
-    rows = _as_they_came(connection, found, wanted)
-    trailer = [*map(_trailer, found), *_not_taken_in(connection, wanted, files)]
-    path = _path(directory, hospital, "Response", now)
+    sources = [
+        source for source in reject_sources(connection, wanted) if not source.is_resubmission
+    ]
+    rows = _rows_as_sent(connection, sources, wanted)
+    trailer = [*map(_trailer_line, sources), *_failure_lines(connection, wanted, files)]
+    path = _export_path(directory, hospital, "Response", now)
     return _write(path, RESPONSE_HEADERS, rows, trailer)
 
 
-def _moment_after(connection: Connection, entity: type[Entity]) -> datetime:
+def _time_after_newest(connection: Connection, entity: type[Entity]) -> datetime:
     newest = connection.scalars(
         select(func.max(LoadFile.file_datetime)).where(
             LoadFile.entity == entity.__name__, LoadFile.status == FileStatus.LOADED
         )
     ).one()
-    return min(newest, _LAST_MOMENT) + timedelta(seconds=1)
+    return min(newest, _LAST_TIME) + timedelta(seconds=1)
 
 
-def _mendable(
-    connection: Connection, found: Sequence[RejectSource], wanted: RejectFilter, ours: Layout
+def _rows_to_mend(
+    connection: Connection, sources: Sequence[RejectSource], wanted: RejectFilter, layout: Layout
 ) -> Iterator[str]:
-    for origin in found:
-        for rejects, layout in _rejects(connection, origin, wanted):
+    """Yield the lines of an export, of which `layout` is the layout."""
+    for source in sources:
+        for rejects, own_layout in _read_rejects(connection, source, wanted):
             rows = []
-            for row in split(rejects, layout).iter_rows(named=True):
-                place = cited_line(row["line"], row["id"])
-                about = (row["reason"], row["column_name"] or "", row["file"], place)
-                rows.append([*about, *_cells(row, layout)])
-            yield from _mark_loadable(rows, ours)
+            for reject in split(rejects, own_layout).iter_rows(named=True):
+                line = cited_line(reject["line"], reject["id"])
+                citation = (reject["reason"], reject["column_name"] or "", reject["file"], line)
+                rows.append([*citation, *_cells_in_order(reject, own_layout)])
+            yield from _mark_loadable(rows, layout)
 
 
-def _rejects(
-    connection: Connection, origin: RejectSource, wanted: RejectFilter
+def _read_rejects(
+    connection: Connection, source: RejectSource, wanted: RejectFilter
 ) -> Iterator[tuple[pl.DataFrame, Layout]]:
-    """Give a delivery's rejects, for `split`, and their layout.
+    """Yield a delivery's rejects, as `parser.split` takes them, and their layout.
 
-    They have the `file` and `line` that they first stood in; what an export put ahead of a row is
-    taken away.
+    They have the `file` and `line` where the row was rejected first. Of a row that was mended
+    before, the cells that an export put before it are removed.
     """
-    layout = Layout.of(origin.entity, origin.header)
-    file, line, row = pl.lit(origin.name), pl.col("source_line").cast(pl.String), pl.col("raw")
+    layout = Layout.of(source.entity, source.header)
+    file, line, raw = pl.lit(source.name), pl.col("source_line").cast(pl.String), pl.col("raw")
     if layout.is_resubmission:
         pattern = citation_pattern(layout.delimiter)
         headers = layout.header.split(layout.delimiter)[len(REJECT_HEADERS) :]
-        layout = Layout.of(origin.entity, layout.delimiter.join(headers))
-        cited = row.str.extract_groups(pattern).struct
-        file, line = (
-            pl.coalesce(cited.field(name), other)
-            for name, other in (("file", file), ("line", line))
-        )
-        row = row.str.replace(pattern, "")
+        layout = Layout.of(source.entity, layout.delimiter.join(headers))
+        cited = raw.str.extract_groups(pattern).struct
+        file = pl.coalesce(cited.field("file"), file)
+        line = pl.coalesce(cited.field("line"), line)
+        raw = raw.str.replace(pattern, "")
     none = pl.lit(value=False)
-    for rejects in read_rows(connection, origin.file_id, wanted.conditions):
-        rows = rejects.with_columns(file=file, line=line, raw=row, broken=none, long=none)
-        blank = pl.col("raw").str.strip_chars(" ") == ""
-        yield rows.filter((pl.col("reason") != "line_too_long") & ~blank), layout
+    is_blank = pl.col("raw").str.strip_chars(" ") == ""
+    is_too_long = pl.col("reason") == Reason.LINE_TOO_LONG
+    for rejects in read_rows(connection, source.file_id, wanted.conditions):
+        rows = rejects.with_columns(file=file, line=line, raw=raw, broken=none, long=none)
+        yield rows.filter(~is_too_long & ~is_blank), layout
 
 
-def _cells(row: Mapping[str, Any], layout: Layout) -> list[str]:
-    """Give the cells of a row in the model's order; as they stand, if it does not split."""
-    if row["malformed"]:
-        return str(row["raw"]).split(layout.delimiter)
-    cells = (row[column.name] for column in file_columns(layout.entity))
+def _cells_in_order(reject: Mapping[str, Any], layout: Layout) -> list[str]:
+    """Return the cells of a row in the model's order, or as they are if it does not split."""
+    if reject["malformed"]:
+        return str(reject["raw"]).split(layout.delimiter)
+    cells = (reject[column.name] for column in file_columns(layout.entity))
     return [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
 
 
-def _mark_loadable(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
-    """Write rows such that a load rejects them, unless what an orphan waits for has come."""
-    lines = [_line(row) for row in rows]
+def _mark_loadable(rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[str]:
+    """Yield rows as lines that a load rejects; except orphans whose reference has come."""
+    lines = [_to_line(row) for row in rows]
     numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
-    let_in = set(parse_again(numbered, ours).rows["source_line"])
+    loadable = set(parse_again(numbered, layout).rows["source_line"])
     for number, (reason, *others) in enumerate(rows):
         line = lines[number]
-        if reason in _MAY_BE_NO_TEXT:
-            line = _line([reason, *map(restore_bytes, others)])
-        doubtful = number in let_in and line == lines[number] and reason != "missing_reference"
-        yield f"{line}\t{UNMENDED_MARK}" if doubtful else line
+        if reason in _REASONS_WITH_BAD_BYTES:
+            line = _to_line([reason, *map(restore_bytes, others)])
+        is_loadable = number in loadable and line == lines[number]
+        is_orphan = reason == Reason.MISSING_REFERENCE
+        yield f"{line}\t{UNMENDED_MARK}" if is_loadable and not is_orphan else line
 
 
-def _line(cells: Iterable[str]) -> str:
+def _to_line(cells: Iterable[str]) -> str:
     return "\t".join(map(escape_formula, cells))
 
 
-def restore_bytes(written_out: str) -> str:
-    r"""Turn what stands for bytes that are no text, such as `\xff`, into them (surrogateescape).
+def restore_bytes(escaped: str) -> str:
+    r"""Return a text with escapes such as `\xff` turned back into bytes, as surrogates.
 
-    The file itself may have had such words. They never become a character: then the first byte does
-    alone, so that the row is no text in any case, and what is written out of it is the same again.
+    The file itself may have contained such an escape. Escapes that spell a character keep it from
+    being one: only its first byte is restored. So the row is no text in any case, and a load that
+    escapes it again gets the same text. As written to a file:
+
+        in:  caf\xe9 (six characters more than caf)    out: caf and the byte E9
+        in:  \xc3\xa9, the UTF-8 bytes of one letter   out: the byte C3, then \xa9 as it is
     """
-    return _WRITTEN_OUT.sub(_bytes_again, written_out)
+    return _ESCAPED_BYTES.sub(_restore_escapes, escaped)
 
 
-def _bytes_again(run: re.Match[str]) -> str:
-    found = bytes.fromhex(run[0].replace(r"\x", ""))
-    pieces = []
-    for letter in found.decode("utf-8", "surrogateescape"):
+def _restore_escapes(escapes: re.Match[str]) -> str:
+    restored = bytes.fromhex(escapes[0].replace(r"\x", ""))
+    parts = []
+    for letter in restored.decode("utf-8", "surrogateescape"):
         first, *others = letter.encode("utf-8", "surrogateescape")
-        pieces.append(bytes([first]).decode("utf-8", "surrogateescape"))
-        pieces += (rf"\x{other:02x}" for other in others)
-    return "".join(pieces)
+        parts.append(bytes([first]).decode("utf-8", "surrogateescape"))
+        parts += (rf"\x{other:02x}" for other in others)
+    return "".join(parts)
 
 
-def _as_they_came(
-    connection: Connection, found: Iterable[RejectSource], wanted: RejectFilter
+def _rows_as_sent(
+    connection: Connection, sources: Iterable[RejectSource], wanted: RejectFilter
 ) -> Iterator[str]:
-    for origin in found:
-        for rejects in read_rows(connection, origin.file_id, wanted.conditions):
-            for row in rejects.iter_rows(named=True):
-                about = (origin.name, row["source_line"], row["reason"], row["column_name"] or "")
-                yield "\t".join([*map(str, about), *map(escape_formula, row["raw"].split("\t"))])
+    for source in sources:
+        for rejects in read_rows(connection, source.file_id, wanted.conditions):
+            for reject in rejects.iter_rows(named=True):
+                line, reason, column = (
+                    reject["source_line"],
+                    reject["reason"],
+                    reject["column_name"],
+                )
+                cells = map(escape_formula, reject["raw"].split("\t"))
+                yield "\t".join([source.name, str(line), reason, column or "", *cells])
 
 
-def _trailer(origin: RejectSource) -> str:
-    counts = (origin.rows_read, origin.rows_read - origin.rows_out, origin.rows_out)
-    return "\t".join(map(str, (TRAILER, origin.name, *counts)))
+def _trailer_line(source: RejectSource) -> str:
+    counts = (source.rows_read, source.rows_read - source.rows_out, source.rows_out)
+    return "\t".join(map(str, (TRAILER, source.name, *counts)))
 
 
-def _not_taken_in(
+def _failure_lines(
     connection: Connection, wanted: RejectFilter, files: Sequence[LandedFile]
 ) -> list[str]:
-    """Name those of the files that failed or are held; none where rows of one kind are wanted."""
+    """Return lines for the files that failed or are held; none if the filter is about rows."""
     if wanted.reason is not None or wanted.key is not None:
         return []
-    failed = {each.name: each for each in failed_files(connection, files)}
+    failed = {file.name: file for file in failed_files(connection, files)}
     lines = []
     for file in files:
         entry = failed.get(file.name)
-        if entry and wanted.takes(file, entry.tried_at) and not _was_mended(file):
+        if entry and wanted.takes(file, entry.tried_at) and not _is_export(file):
             lines.append(f"{entry.status.upper()}\t{file.name}\t{entry.error}")
     return lines
 
 
-def _was_mended(file: LandedFile) -> bool:
-    """Say whether a file is an export of ours; one that cannot be read is none."""
+def _is_export(file: LandedFile) -> bool:
+    """Whether a landed file is an export of rejects; one that cannot be read is none."""
     try:
         with open_landed(file) as source:
-            first = next(whole_lines(source, BYTES_TO_FIT), b"")
+            start = next(whole_lines(source, BYTES_TO_FIT), b"")
     except (FileError, FileChangedError):
         return False
-    return is_export(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
+    return is_export(start.partition(b"\n")[0].decode("utf-8-sig", "replace"))
 
 
 def escape_formula(cell: str) -> str:
-    """Give a cell that no spreadsheet takes for a formula: a load trims the space before it."""
+    """Return a cell that no spreadsheet takes for a formula: ` =1+2`; a load trims the space."""
     bare = cell.lstrip(' "\0')
-    formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
-    return f" {cell}" if formula and not cell.startswith(" ") else cell
+    is_formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
+    return f" {cell}" if is_formula and not cell.startswith(" ") else cell
 
 
-def _path(directory: Path, hospital: str, what: str, moment: datetime) -> Path:
+def _export_path(directory: Path, hospital: str, kind: str, time: datetime) -> Path:
     require_hospital(hospital)
-    stamp = f"{moment:%m%d_%H%M%S}"  # of a year below 1000, %Y has less than four digits
-    return directory / f"{hospital}_VisitPay_{what}_{moment.year:04}{stamp}.txt"
+    # For a year below 1000, %Y has less than four digits.
+    return directory / f"{hospital}_VisitPay_{kind}_{time.year:04}{time:%m%d_%H%M%S}.txt"
 
 
 def _write(
     path: Path, headers: Iterable[str], rows: Iterable[str], trailer: Iterable[str] = ()
-) -> Exported:
-    """Write a file that only its owner can read, never over another."""
+) -> ExportedFile:
+    """Write a file that only its owner can read; an existing file is not replaced."""
     with write_private(path) as file:
         file.write("\t".join(headers) + "\n")
         written = sum(1 for row in rows if file.write(f"{row}\n"))
         file.writelines(f"{line}\n" for line in trailer)
-    return Exported(path, written)
+    return ExportedFile(path, written)

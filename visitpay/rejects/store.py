@@ -1,31 +1,20 @@
-"""The quarantine: rows that were thrown back, with file, line and reason, until they close."""
+"""The rejects of a delivery: put aside, superseded, closed, read again; in bulk, with polars."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    bindparam,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
 
 from visitpay.database.writes import insert_rows, keys_as_table
 from visitpay.ledger.files import IS_NEWER, NEWER, Delivery
 from visitpay.models import LoadFile, RejectedRow
 from visitpay.parsing.values import no_rows_mask
 from visitpay.rejects.queries import IS_ORPHAN
-from visitpay.vocabulary import RejectStatus
+from visitpay.vocabulary import Reason, RejectStatus
 
 ROWS_AT_ONCE = 50_000
-
-_WAITING = "missing_reference"
-"""The reason that a row may lose by itself."""
 
 _IS_OLDER = (
     RejectedRow.status == RejectStatus.OPEN,
@@ -47,7 +36,7 @@ _OLDER = (
     )
 )
 
-_OLDER_TO_MEND = _OLDER.where(RejectedRow.reason != _WAITING)
+_OLDER_NO_ORPHANS = _OLDER.where(RejectedRow.reason != Reason.MISSING_REFERENCE)
 
 _OLDER_KEYLESS = (
     select(RejectedRow.id, RejectedRow.raw)
@@ -61,7 +50,7 @@ _OLDER_KEYLESS = (
 
 _OLDER_SCHEMA = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
 
-# Mended rows stand for the rejects that they were exported from, and replace no others.
+# A mended row replaces only the reject that it was exported from.
 _NEWER_SENT = NEWER.where(LoadFile.is_resubmission.is_(False))
 
 _NEWER_KEYS = select(RejectedRow.record_key).where(
@@ -75,12 +64,9 @@ _NEWER_KEYLESS = select(RejectedRow.id, RejectedRow.raw).where(
 
 
 def add(
-    connection: Connection, delivery: Delivery, rejects: pl.DataFrame, outdated: pl.Series
+    connection: Connection, delivery: Delivery, rejects: pl.DataFrame, superseded: pl.Series
 ) -> None:
-    """Put the rejects of a batch (parsing.REJECT_SCHEMA) aside.
-
-    Those that are `outdated` are superseded at once.
-    """
+    """Put the rejects of a batch (parser.REJECT_SCHEMA) aside; the mask marks those superseded."""
     now = pl.lit(datetime.now(UTC))
     insert_rows(
         connection,
@@ -88,11 +74,11 @@ def add(
         rejects.with_columns(
             file_id=pl.lit(delivery.file_id),
             entity=pl.lit(delivery.entity.__name__),
-            status=pl.when(outdated)
+            status=pl.when(superseded)
             .then(pl.lit(RejectStatus.SUPERSEDED))
             .otherwise(pl.lit(RejectStatus.OPEN)),
             created_at=now,
-            closed_at=pl.when(outdated).then(now),
+            closed_at=pl.when(superseded).then(now),
         ),
     )
 
@@ -100,82 +86,81 @@ def add(
 def is_replaced(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> pl.Series:
     """Return a mask of the rejects that a reject of a newer delivery of the feed replaces.
 
-    It has the same key or, where there is none, the same raw line. What waits for a reference is
-    not replaced: whether it found it would depend on the order of arrival.
+    That one has the same key or, if there is none, the same raw line. Orphans are not replaced:
+    whether one is resolved would then depend on the order of arrival.
     """
     replaced = no_rows_mask(rejects["raw"])
     if delivery.is_newest:
         return replaced
     keys = rejects["record_key"]
     if keys.null_count() < len(keys):
-        given = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
-        newer_keys = pl.Series(connection.scalars(_NEWER_KEYS, given).all(), dtype=pl.Int64)
+        parameters = {**delivery.parameters, "first_key": keys.min(), "last_key": keys.max()}
+        newer_keys = pl.Series(connection.scalars(_NEWER_KEYS, parameters).all(), dtype=pl.Int64)
         replaced |= keys.is_in(newer_keys.implode()).fill_null(value=False)
     if keys.null_count():
-        for newer in _raws(connection, _NEWER_KEYLESS, delivery.parameters):
+        for newer in _read_raw(connection, _NEWER_KEYLESS, delivery.parameters):
             replaced |= keys.is_null() & rejects["raw"].is_in(newer["raw"].implode())
-    return replaced & (rejects["reason"] != _WAITING)
+    return replaced & (rejects["reason"] != Reason.MISSING_REFERENCE)
 
 
 def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame) -> None:
-    """Close the open rejects that a delivery's accepted rows replace.
+    """Close the open rejects that accepted rows (`key`, `source_line`) of a delivery replace.
 
-    `accepted` holds `key` and `source_line`. A reject is replaced by a good row of the same key
-    from a newer delivery, or from a later line of the same one.
+    A good row replaces the rejects of its key in older deliveries, and in earlier lines of its own.
     """
     _close_older(connection, delivery, _OLDER, accepted)
 
 
 def supersede_by_rejects(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> None:
-    """Close the open rejects that a delivery's rejects replace (`is_replaced`).
+    """Close the open rejects that the rejects of a delivery replace (`is_replaced`).
 
-    Of one key, or of one raw line without a key, only the newest reject needs mending.
+    Of one key, or of one raw line without a key, only the newest reject needs to be mended.
     """
     keyed = rejects.drop_nulls("record_key")
     last = keyed.group_by(key="record_key").agg(source_line=pl.col("line_number").max())
-    _close_older(connection, delivery, _OLDER_TO_MEND, last)
+    _close_older(connection, delivery, _OLDER_NO_ORPHANS, last)
     if len(keyed) < len(rejects):
-        raws = rejects.filter(pl.col("record_key").is_null())["raw"].implode()
-        found = [
-            older.filter(pl.col("raw").is_in(raws))["id"]
-            for older in _raws(connection, _OLDER_KEYLESS, delivery.parameters)
+        keyless = rejects.filter(pl.col("record_key").is_null())["raw"].implode()
+        replaced = [
+            older.filter(pl.col("raw").is_in(keyless))["id"]
+            for older in _read_raw(connection, _OLDER_KEYLESS, delivery.parameters)
         ]
-        if found:
-            close(connection, pl.concat(found), RejectStatus.SUPERSEDED)
+        if replaced:
+            close(connection, pl.concat(replaced), RejectStatus.SUPERSEDED)
 
 
 def _close_older(
     connection: Connection,
     delivery: Delivery,
     query: Select[*tuple[Any, ...]],
-    brought: pl.DataFrame,
+    rows: pl.DataFrame,
 ) -> None:
-    """Close rejects older than the rows that were brought of their key (`key`, `source_line`)."""
-    if brought.is_empty():
+    """Close the selected rejects that are older than the row (`key`, `source_line`) of a key."""
+    if rows.is_empty():
         return
-    keys, lines = brought["key"], brought["source_line"]
-    given = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
-    candidates = connection.execute(query, {**delivery.parameters, **given}).all()
+    keys, lines = rows["key"], rows["source_line"]
+    bounds = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
+    candidates = connection.execute(query, {**delivery.parameters, **bounds}).all()
     if not candidates:
         return
-    older = pl.DataFrame(candidates, _OLDER_SCHEMA, orient="row").join(brought, on="key")
+    older = pl.DataFrame(candidates, _OLDER_SCHEMA, orient="row").join(rows, on="key")
     replaced = older.filter(
         (pl.col("file_id") != delivery.file_id) | (pl.col("line_number") < pl.col("source_line"))
     )
     close(connection, replaced["id"], RejectStatus.SUPERSEDED)
 
 
-def _raws(
-    connection: Connection, query: Select[*tuple[Any, ...]], given: Mapping[str, object]
+def _read_raw(
+    connection: Connection, query: Select[*tuple[Any, ...]], parameters: Mapping[str, object]
 ) -> Iterator[pl.DataFrame]:
-    """Give rows of the quarantine (`id`, `raw`), some at a time."""
-    found = connection.execute(query, given, execution_options={"yield_per": ROWS_AT_ONCE})
-    for some in found.partitions():
-        yield pl.DataFrame(some, {"id": pl.Int64, "raw": pl.String}, orient="row")
+    """Yield the selected rejects (`id`, `raw`), up to ROWS_AT_ONCE at a time."""
+    rejects = connection.execute(query, parameters, execution_options={"yield_per": ROWS_AT_ONCE})
+    for chunk in rejects.partitions():
+        yield pl.DataFrame(chunk, {"id": pl.Int64, "raw": pl.String}, orient="row")
 
 
 def supersede_former(connection: Connection, former: Sequence[int]) -> None:
-    """Close the open rejects of the deliveries that a redelivery of their name replaces."""
+    """Close the open rejects of the deliveries (ids) that a redelivery of their name replaces."""
     closing = update(RejectedRow).where(
         RejectedRow.file_id.in_(former), RejectedRow.status == RejectStatus.OPEN
     )
@@ -183,33 +168,32 @@ def supersede_former(connection: Connection, former: Sequence[int]) -> None:
 
 
 def update_missing_reference(connection: Connection, orphans: pl.DataFrame) -> None:
-    """Note of orphans (`id`, `column_name`) what they miss now; before, it may have been more."""
-    for (name,), some in orphans.group_by("column_name"):
-        chosen = RejectedRow.id.in_(select(keys_as_table(connection, some["id"]).c.value))
-        connection.execute(update(RejectedRow).where(chosen).values(column_name=name))
+    """Update which reference each orphan (`id`, `column_name`) still lacks."""
+    for (name,), chunk in orphans.group_by("column_name"):
+        is_chosen = RejectedRow.id.in_(select(keys_as_table(connection, chunk["id"]).c.value))
+        connection.execute(update(RejectedRow).where(is_chosen).values(column_name=name))
 
 
-def close(connection: Connection, ids: pl.Series, status: str) -> None:
-    """Close open rejects by their ids, as resolved or superseded."""
+def close(connection: Connection, ids: pl.Series, status: RejectStatus) -> None:
+    """Close those of the rejects that are open, as resolved or superseded."""
     if ids.is_empty():
         return
-    chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
-    closing = update(RejectedRow).where(chosen, RejectedRow.status == RejectStatus.OPEN)
+    is_chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
+    closing = update(RejectedRow).where(is_chosen, RejectedRow.status == RejectStatus.OPEN)
     connection.execute(closing.values(status=status, closed_at=datetime.now(UTC)))
 
 
 def read_orphans(connection: Connection, delivery: Delivery) -> Iterator[pl.DataFrame]:
-    """Give a delivery's rows that wait for a reference, as `rows_of` does."""
+    """Yield the orphans of a delivery, as `read_rows` does."""
     return read_rows(connection, delivery.file_id, IS_ORPHAN)
 
 
 def read_rows(
     connection: Connection, file_id: int, conditions: Sequence[ColumnElement[bool]]
 ) -> Iterator[pl.DataFrame]:
-    """Give the rejects of a delivery, by line, some at a time.
+    """Yield the rejects of a delivery that meet the conditions, in order of their lines.
 
-    They hold `id`, `source_line`, `raw`, and the `reason` and `column_name` that they were put
-    aside for.
+    Columns: `id`, `source_line`, `raw`, `reason` and `column_name`; up to ROWS_AT_ONCE at a time.
     """
     columns = (
         *(RejectedRow.id, RejectedRow.line_number, RejectedRow.raw),

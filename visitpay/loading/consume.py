@@ -1,0 +1,196 @@
+"""One file, in one transaction: read it, merge its batches, close its entry in the ledger."""
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from visitpay.errors import FileError, HeldError
+from visitpay.events import Event
+from visitpay.landing.local import OpenFile, open_landed
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import (
+    Counts,
+    Delivery,
+    close_delivery,
+    former_deliveries,
+    open_delivery,
+    same_content,
+)
+from visitpay.ledger.history import CLOCKS_APART
+from visitpay.ledger.keys import count_withdrawn
+from visitpay.loading.merge import merge_batch
+from visitpay.loading.types import Options, Progress
+from visitpay.models import entity_named
+from visitpay.parsing.lines import FIRST_BLOCK_BYTES
+from visitpay.parsing.parser import DAY_FIRST, Batch, Parser
+from visitpay.rejects.queries import count_orphans
+from visitpay.rejects.store import supersede_former
+from visitpay.text import counted, minute
+
+logger = logging.getLogger(__name__)
+
+_BATCHES_AHEAD = 2
+_NAMES_TO_LOG = 10
+
+
+def consume(
+    connection: Connection, run_id: int, file: LandedFile, options: Options, progress: Progress
+) -> Counts:
+    """Load a file within the caller's transaction, and return how its rows ended.
+
+    Raises HeldError if a person must approve the file, FileError if it cannot be loaded, and
+    FileChangedError if it changed meanwhile; the caller then rolls back.
+    """
+    with open_landed(file) as source:
+        parser = Parser(source, entity_named(file.entity), options.block_bytes)
+        layout = parser.layout
+        _warn_of_columns(file, layout.extra)
+        # What a person mended is loaded, even if only some of it is right.
+        is_approved = layout.is_resubmission or bool(options.approved & file.names)
+        if not is_approved:
+            _require_past_time(file)
+        delivery = open_delivery(connection, run_id, file)
+        counts, conflicting = Counts(), 0
+        # Closed before the file is: the thread must not read from a closed descriptor.
+        with closing(_read_batches(parser, source, progress)) as batches:
+            for batch in batches:
+                merged, differing = merge_batch(connection, delivery, batch, layout)
+                counts.add(merged)
+                conflicting += differing
+                rows = counted(counts.read, "row")
+                logger.debug("%s: %s so far", file.name, rows, extra=Event.FILE_PROGRESS.extra)
+        source.require_unchanged()
+        if not is_approved:
+            _require_month_first(parser)
+            _require_few_rejects(connection, delivery, counts, options.hold_above)
+        _warn_of_content(connection, file, source.sha256, counts, conflicting)
+        _close(connection, delivery, source, parser, counts, conflicting)
+    if not counts.balanced:
+        message = f"its books do not balance ({counts}); nothing of it was kept, report this"
+        raise FileError(message)
+    if not counts.read:
+        logger.warning("%s: holds a header and no rows", file.name, extra=Event.FILE_EMPTY.extra)
+    return counts
+
+
+def _read_batches(parser: Parser, source: OpenFile, progress: Progress) -> Generator[Batch]:
+    """Yield the batches of a file; report progress when the caller asks for the next one."""
+    batches = parser.batches()
+    if source.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
+        batches = _read_ahead(batches)
+    reported = 0
+    with closing(batches):
+        for batch in batches:
+            yield batch
+            progress.advance(source.bytes_read - reported)
+            reported = source.bytes_read
+
+
+def _read_ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+    """Yield batches that another thread reads, some of them before they are needed."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, batches, None) for _ in range(_BATCHES_AHEAD))
+        while (batch := coming.popleft().result()) is not None:
+            coming.append(pool.submit(next, batches, None))
+            yield batch
+
+
+def _close(
+    connection: Connection,
+    delivery: Delivery,
+    source: OpenFile,
+    parser: Parser,
+    counts: Counts,
+    conflicting: int,
+) -> None:
+    """Close the ledger's entry of a file, and what is open of its former deliveries."""
+    layout = parser.layout
+    withdrawn = 0 if layout.is_resubmission else _replace_former(connection, delivery)
+    close_delivery(
+        connection,
+        delivery,
+        source,
+        counts,
+        header=layout.header,
+        is_resubmission=layout.is_resubmission,
+        trailer_rows=parser.trailer_rows,
+        rows_conflicting=conflicting,
+        rows_withdrawn=withdrawn,
+    )
+
+
+def _replace_former(connection: Connection, delivery: Delivery) -> int:
+    """Close the open rejects of former deliveries of the name; count the keys that are missing."""
+    former = former_deliveries(connection, delivery)
+    if not former:
+        return 0
+    supersede_former(connection, former)
+    withdrawn = count_withdrawn(connection, delivery, former)
+    if withdrawn:
+        rows = counted(
+            withdrawn, "row of its former delivery is", "rows of its former deliveries are"
+        )
+        name, event = delivery.parameters["name"], Event.ROWS_WITHDRAWN
+        logger.warning("%s: %s not in it; the rows stay", name, rows, extra=event.extra)
+    return withdrawn
+
+
+def _require_past_time(file: LandedFile) -> None:
+    """Raise HeldError for a file dated in the future: its rows would win until then."""
+    if file.file_datetime > datetime.now(UTC) + CLOCKS_APART:
+        message = f"held: its name is dated in the future, {minute(file.file_datetime)} UTC"
+        raise HeldError(message)
+
+
+def _require_month_first(parser: Parser) -> None:
+    """Raise HeldError for a file whose dates with slashes would be read as other days."""
+    if parser.is_day_first:
+        message = f"held: {DAY_FIRST}"
+        raise HeldError(message)
+
+
+def _require_few_rejects(
+    connection: Connection, delivery: Delivery, counts: Counts, hold_above: float
+) -> None:
+    """Raise HeldError for a file of which more than `hold_above` percent were rejected."""
+    if counts.rejected * 100 <= hold_above * counts.read:
+        return
+    rows = counted(counts.read, "row")
+    message = f"held: {counts.rejected:,} of {rows} rejected, more than {hold_above:g} %"
+    if orphans := count_orphans(connection, delivery):
+        refer = ("of them refers to a row not there", "of them refer to rows not there")
+        message += f"; {counted(orphans, *refer)}: see first what became of their files"
+    raise HeldError(message)
+
+
+def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
+    if extra:
+        names = ", ".join(extra[:_NAMES_TO_LOG])
+        columns = counted(len(extra), "unknown column")
+        logger.warning("%s: %s: %s", file.name, columns, names, extra=Event.COLUMNS_UNKNOWN.extra)
+
+
+def _warn_of_content(
+    connection: Connection, file: LandedFile, sha256: str, counts: Counts, conflicting: int
+) -> None:
+    if conflicting:
+        logger.warning(
+            "%s: %s of the same identifier with other values",
+            file.name,
+            counted(
+                conflicting, "row is replaced by a later one", "rows are replaced by later ones"
+            ),
+            extra=Event.ROWS_CONFLICTING.extra,
+        )
+    if counts.read and (other := same_content(connection, file.name, sha256)):
+        logger.warning(
+            "%s: has the same content as %s, and may put old values back",
+            file.name,
+            other,
+            extra=Event.CONTENT_REPEATED.extra,
+        )
