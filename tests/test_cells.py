@@ -10,8 +10,7 @@ from polars.testing import assert_series_equal
 from sqlalchemy import Boolean, Column, Numeric
 
 from visitpay.models import Procedure, Transaction, Visit
-from visitpay.parsing.values import ColumnKind, kind_of
-from visitpay.parsing.values import convert, parse_amount, parse_date
+from visitpay.parsing.values import ColumnKind, convert, kind_of, parse_amount, parse_date
 
 INTEGER = kind_of(Visit.__table__.c.insurance_identifier)
 DATE = kind_of(Visit.__table__.c.discharge_date)

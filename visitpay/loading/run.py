@@ -62,7 +62,8 @@ from visitpay.text import counted, first, minute, printable
 from visitpay.vocabulary import FileStatus, RunStatus
 
 if TYPE_CHECKING:
-    from visitpay.parsing.parser import Batch, Parser
+    from visitpay.parsing.parser import Parser
+    from visitpay.parsing.rows import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +283,7 @@ class _Run:
         """Load one file, within a transaction of its own."""
         # A run that finds nothing to do, as most do, need not wait for polars.
         from visitpay.loading.merge import merge_batch
-        from visitpay.parsing.lines import FIRST_BLOCK_BYTES
+        from visitpay.parsing.blocks import FIRST_BLOCK_BYTES
         from visitpay.parsing.parser import Parser
 
         counts, conflicting = Counts(), 0

@@ -7,11 +7,13 @@ and a line of one cell. Neither can be told from what it seems to be, so a perso
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import polars as pl
 
 from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
+from visitpay.parsing.rows import Batch, clear_unsure_keys, parse_again
 
 _LEADING_NUMBER = re.compile(r' *"? *[+-]?([0-9]+)')
 
@@ -67,3 +69,32 @@ def _of_one_cell_less(line: int, raw: str, layout: Layout) -> Iterator[tuple[int
     for place in range(1, len(cells)):
         before, after = cells[:place], cells[place:]
         yield line, layout.delimiter.join(before) + layout.delimiter.join(after)
+
+
+def reject_ambiguous(batch: Batch, layout: Layout) -> Batch:
+    """Put the rows of a batch that read well in another way too (`doubts`) among its rejects."""
+    if batch.uneven.is_empty():
+        return batch
+    rows, lines = batch.rows, batch.uneven["source_line"]
+    near = pl.concat([lines - 1, lines, lines + 1]).implode()
+    beside = rows.filter(rows["source_line"].is_in(near))
+    readings = list(alternative_readings(beside, batch.uneven, layout))
+    if not readings:
+        return batch
+    others = pl.DataFrame(readings, {"source_line": pl.Int64, "raw": pl.String}, orient="row")
+    names = [column.name for column in file_columns(layout.entity)]
+    different = parse_again(others, layout).rows.join(
+        beside, on=["source_line", *names], how="anti", nulls_equal=True
+    )
+    doubtful = rows["source_line"].is_in(different["source_line"].implode())
+    if not doubtful.any():
+        return batch
+    rejects = rows.filter(doubtful).select(
+        line_number="source_line",
+        record_key=key_column(layout.entity).name,
+        reason=pl.lit("malformed"),
+        column_name=pl.lit(None, pl.String),
+        raw="raw",
+    )
+    rejects = batch.rejects.vstack(clear_unsure_keys(rejects, layout))
+    return replace(batch, rows=rows.filter(~doubtful), rejects=rejects)

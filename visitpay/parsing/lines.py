@@ -3,99 +3,14 @@
 import codecs
 import io
 from collections.abc import Iterator
-from itertools import chain
-from typing import Protocol
 
 import polars as pl
 
 from visitpay.parsing.values import no_rows_mask
 
 MAX_LINE_BYTES = 1 << 20
+
 KEPT_OF_LONG_LINE = 1 << 10
-FIRST_BLOCK_BYTES = 1 << 18
-
-_END_MARK = b"\x1a"
-"""What DOS puts at the end of a text file, more than once to fill a block."""
-
-_NEAR = 1 << 14
-"""Bytes after an end mark in which nothing but blank lines may stand."""
-
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-
-
-class Source(Protocol):
-    """Bytes to read, a block at a time; empty at the end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes."""
-
-
-def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
-    """Give a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF."""
-    return _whole_lines(_without_end_mark(_utf8(_blocks(source, block_bytes))))
-
-
-def _blocks(source: Source, size: int) -> Iterator[bytes]:
-    # The first rows are written while the next are read.
-    block = source.read(min(size, FIRST_BLOCK_BYTES))
-    while block:
-        yield block
-        block = source.read(size)
-
-
-def _utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Drop a byte order mark, and turn UTF-16 into UTF-8; what is invalid stays so."""
-    first = b""
-    while len(first) < len(codecs.BOM_UTF8) and (more := next(blocks, b"")):
-        first += more
-    boms = (each for each in _BOMS if first.startswith(each[0]))
-    bom, encoding = next(boms, (b"", "utf-8"))
-    blocks = chain([first[len(bom) :]], blocks)
-    if encoding == "utf-8":
-        yield from blocks
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for block in blocks:
-        yield decoder.decode(block).encode("utf-8", "surrogatepass")
-    if half := decoder.getstate()[0]:
-        # Half a character at the end makes its line invalid; DOS puts its mark there as one byte.
-        yield half if half == _END_MARK else b"\xff"
-
-
-def _without_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Drop the end mark of DOS where nothing but blank lines come after it."""
-    held = b""
-    for block in blocks:
-        text = held + block
-        end = text[-_NEAR:]
-        mark = end.find(_END_MARK, len(end.rstrip(b"\x1a \r\n")))
-        start = len(text) if mark < 0 else len(text) - len(end) + mark
-        if start:
-            yield text[:start]
-        held = text[start:]
-
-
-def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut blocks after line ends, which become LF; of a line beyond the limit only so much is kept.
-
-    What is kept of it is longer than MAX_LINE_BYTES by one byte, so that it is known.
-    """
-    tail = b""
-    for block in chain(blocks, [None]):
-        text = tail + (block if block is not None else b"\n" if tail else b"")
-        held = b""
-        if text.endswith(b"\r"):  # its LF may be in the next block
-            text, held = text[:-1], b"\r"
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        end = text.rfind(b"\n") + 1
-        if end:
-            yield text[:end]
-        tail = text[end : end + MAX_LINE_BYTES + 1] + held
 
 
 def numbered(block: bytes, first_number: int) -> pl.DataFrame:

@@ -5,9 +5,7 @@ cells or the rows after it.
 """
 
 import re
-from collections.abc import Iterator
 from functools import cache
-from itertools import chain, pairwise
 
 import polars as pl
 
@@ -69,10 +67,10 @@ def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series
     pieces = no_rows_mask(raw)
     places = raw.str.contains('"', literal=True).arg_true()
     quoted = raw.gather(places)
-    opening = places.filter(quoted.str.contains(rf"^{_opening(delimiter)}$"))
+    opening = places.filter(quoted.str.contains(rf"^{opening_pattern(delimiter)}$"))
     if opening.is_empty():
         return pieces
-    closing = set(places.filter(quoted.str.contains(f"^{_closing(delimiter)}")))
+    closing = set(places.filter(quoted.str.contains(f"^{closing_pattern(delimiter)}")))
     inner = bad.clone().scatter(opening, values=False).to_list()  # scatter writes in place
     sizes = (raw.str.len_bytes() + 1).to_list()
     found: list[int] = []
@@ -91,10 +89,10 @@ def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series
 
 def leaves_open(line: str, delimiter: str) -> bool:
     """Say whether a quoted cell is still open at a line's end."""
-    return re.fullmatch(_opening(delimiter), line) is not None
+    return re.fullmatch(opening_pattern(delimiter), line) is not None
 
 
-def _opening(delimiter: str) -> str:
+def opening_pattern(delimiter: str) -> str:
     """Give the pattern of a whole line at whose end a quoted cell is still open."""
     quoted = r' *"(?:[^"]|"")*" *'
     text = rf'[^" {delimiter}][^{delimiter}]*'
@@ -102,53 +100,6 @@ def _opening(delimiter: str) -> str:
     return rf'(?:{cell}[{delimiter}])* *"(?:[^"]|"")*'
 
 
-def _closing(delimiter: str) -> str:
+def closing_pattern(delimiter: str) -> str:
     """Give the pattern of a line's start if it starts in a quoted cell, up to that cell's end."""
     return rf'(?:[^"]|"")*" *(?:[{delimiter}]|$)'
-
-
-def keep_together(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
-    """Move the block ends so that the pieces of a cell or of a row that spans lines stay together.
-
-    A block ends between two lines with delimiters, and where no quoted cell may go on.
-    """
-    opening = re.compile(_opening(delimiter).encode())
-    closing = re.compile(_closing(delimiter).encode())
-    held, sign = b"", delimiter.encode()
-    for block, more in pairwise(chain(blocks, [b""])):
-        text = held + block
-        end = opened = len(text)
-        while more and (end := _between_rows(text, opened, sign)) != opened:
-            if (opened := _before_open_cell(text, end, opening, closing)) == end:
-                break
-        held = text[end:]
-        if end:
-            yield text[:end]
-
-
-def _between_rows(text: bytes, end: int, delimiter: bytes) -> int:
-    """Find where two lines meet that have delimiters, if it is near the end."""
-    near = max(end - MAX_CELL_ACROSS_LINES, 0)
-    start, is_row = end, text.find(delimiter, end, text.find(b"\n", end)) >= 0
-    while start > near:
-        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
-        was_row, is_row = is_row, text.find(delimiter, start, stop) >= 0
-        if was_row and is_row:
-            return stop
-    return 0 if start == 0 else end
-
-
-def _before_open_cell(
-    text: bytes, end: int, opening: re.Pattern[bytes], closing: re.Pattern[bytes]
-) -> int:
-    """Find where the last line starts that opens a cell that may go on, if it is near the end."""
-    start, near = end, max(end - MAX_CELL_ACROSS_LINES, 0)
-    if text.find(b'"', near, end) < 0:
-        return end
-    while start > near:
-        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
-        if opening.fullmatch(text, start, stop - 1):
-            end = start
-            if not closing.match(text, start, stop - 1):
-                break  # else it may end a cell that an earlier line opens
-    return end

@@ -8,8 +8,8 @@ import codecs
 import re
 
 from visitpay.models import ENTITIES
+from visitpay.parsing.blocks import Source
 from visitpay.parsing.columns import file_header, key_column
-from visitpay.parsing.lines import Source
 
 _BYTES_TO_TELL = 1 << 12
 

@@ -16,10 +16,12 @@ from visitpay.landing.local import open_landed
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import failed_files
 from visitpay.models import ENTITIES, Entity, LoadFile
+from visitpay.parsing.blocks import whole_lines
 from visitpay.parsing.columns import file_columns, file_header
 from visitpay.parsing.layout import Layout, is_export
-from visitpay.parsing.lines import whole_lines
-from visitpay.parsing.parser import BYTES_TO_FIT, NO_LINES, parse_again, split
+from visitpay.parsing.parser import BYTES_TO_FIT
+from visitpay.parsing.rows import NO_LINES, parse_again
+from visitpay.parsing.split import split
 from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
 from visitpay.rejects.queries import RejectFilter, RejectSource, reject_sources

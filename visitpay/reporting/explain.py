@@ -14,8 +14,9 @@ from visitpay.ledger.keys import unpack
 from visitpay.models import DeliveredKeys, Entity, LoadFile, RejectedRow, Transaction, Visit
 from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
-from visitpay.parsing.parser import known_lines, split
 from visitpay.parsing.quoting import trimmed
+from visitpay.parsing.rows import known_lines
+from visitpay.parsing.split import split
 from visitpay.parsing.values import convert, kind_of
 from visitpay.rejects.queries import NOT_IN_TABLES, RejectFilter, list_rejects
 from visitpay.rejects.store import ROWS_AT_ONCE
