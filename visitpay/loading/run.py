@@ -417,10 +417,10 @@ def _require_time_come(file: LandedFile) -> None:
 
 def _require_month_first(parser: "Parser") -> None:
     """Raise HeldError for a file whose dates with slashes would be read as other days."""
-    from visitpay.parsing.parser import DAY_FIRST
+    from visitpay.parsing.parser import DAY_FIRST_ERROR
 
     if parser.is_day_first:
-        message = f"held: {DAY_FIRST}"
+        message = f"held: {DAY_FIRST_ERROR}"
         raise HeldError(message)
 
 

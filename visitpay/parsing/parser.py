@@ -1,4 +1,4 @@
-"""From bytes to typed column batches and rejects: vectorised, in constant memory, row for row.
+"""From bytes to typed rows and rejects: a column at a time, in constant memory, row for row.
 
 A file is read in blocks, the blocks are cut into whole lines, and each block of lines becomes one
 `Batch`. Every line that is not blank is either a row of a batch or one of its rejects.
@@ -13,19 +13,20 @@ from visitpay.errors import FileError
 from visitpay.models import Entity
 from visitpay.parsing.ambiguity import reject_ambiguous
 from visitpay.parsing.blocks import Source, keep_together, whole_lines
-from visitpay.parsing.closing import Closing
-from visitpay.parsing.layout import Layout, listed
-from visitpay.parsing.lines import numbered
-from visitpay.parsing.rows import NO_LINES, Batch, parse, parse_again
-from visitpay.parsing.signatures import Remembered, foreign
-from visitpay.parsing.values import Slashes
+from visitpay.parsing.closing import ClosingLines
+from visitpay.parsing.columns import file_headers
+from visitpay.parsing.layout import Layout
+from visitpay.parsing.lines import number_lines
+from visitpay.parsing.rows import LINE_SCHEMA, Batch, parse, parse_again
+from visitpay.parsing.signatures import SourceWithHead, describe_other_format
+from visitpay.parsing.values import DateOrder
 
 BLOCK_BYTES = 2 << 20
 
-BYTES_TO_FIT = 1 << 13
-"""Of the rows, so much is held against the header."""
+HEADER_CHECK_BYTES = 1 << 13
+"""Of the rows, so much is compared with the header."""
 
-DAY_FIRST = (
+DAY_FIRST_ERROR = (
     "dates are day-first: a first number is above 12, and no second one;"
     " ask for month first (12/31/2021) or for 2021-12-31"
 )
@@ -39,34 +40,34 @@ class Parser:
         self, source: Source, entity: type[Entity], block_bytes: int | None = None
     ) -> None:
         """Read the header; raises FileError when the file cannot be used."""
-        remembered = Remembered(source)
-        blocks = whole_lines(remembered, block_bytes or BLOCK_BYTES)
+        reader = SourceWithHead(source)
+        blocks = whole_lines(reader, block_bytes or BLOCK_BYTES)
         first = next(blocks, b"")
         if not first:
-            message = f"is empty; its first line must name {listed(entity)}"
+            message = f"is empty; its first line must name {', '.join(file_headers(entity))}"
             raise FileError(message)
         header, _, rest = first.partition(b"\n")
-        while len(rest) < BYTES_TO_FIT and (more := next(blocks, b"")):
-            rest += more
-        *rows, _ = rest[:BYTES_TO_FIT].decode("utf-8", "backslashreplace").split("\n")
+        while len(rest) < HEADER_CHECK_BYTES and (block := next(blocks, b"")):
+            rest += block
+        *rows, _ = rest[:HEADER_CHECK_BYTES].decode("utf-8", "backslashreplace").split("\n")
         try:
             self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
         except FileError as error:
-            if other := foreign(remembered.start):
+            if other := describe_other_format(reader.head):
                 raise FileError(other) from error
             raise
         self._blocks = chain([rest], blocks)
-        self._slashes = Slashes()
+        self._date_order = DateOrder()
         self.trailer_rows: int | None = None
-        """How many rows the file's trailer says there are; known once the batches were given."""
+        """How many rows there are by the file's trailer; None until the batches were given."""
 
     @property
     def is_day_first(self) -> bool:
-        """Whether slashed dates have the day first, by evidence, once the batches were given.
+        """Whether dates with slashes have the day first, by evidence, once the batches were given.
 
-        A first number of one is above 12, and no second number of any.
+        That is when a first number of one is above 12, and no second number of any.
         """
-        return self._slashes.are_day_first
+        return self._date_order.is_day_first
 
     def batches(self) -> Generator[Batch]:
         """Give the rows, some thousands at a time, in the file's order.
@@ -74,17 +75,18 @@ class Parser:
         Raises FileError at the end when the file's trailer says another count of rows.
         """
         line_number, rows_read = 2, 0
-        closing = Closing(self.layout, self._is_row)
-        blocks = closing.taken_from(self._blocks)
+        closing = ClosingLines(self.layout, self._is_row)
+        blocks = closing.remove_from(self._blocks)
         for block in keep_together(blocks, self.layout.delimiter):
-            lines = numbered(block, line_number)
+            lines = number_lines(block, line_number)
             line_number += len(lines)
-            batch = reject_ambiguous(parse(lines, self.layout, slashes=self._slashes), self.layout)
+            batch = parse(lines, self.layout, date_order=self._date_order)
+            batch = reject_ambiguous(batch, self.layout)
             rows_read += batch.rows_read
             yield batch
-        closing.require_fit(rows_read)
-        self.trailer_rows = closing.rows
+        closing.require_row_count(rows_read)
+        self.trailer_rows = closing.row_count
 
     def _is_row(self, line: str) -> bool:
-        lines = pl.DataFrame([(1, line)], NO_LINES.schema, orient="row")
+        lines = pl.DataFrame([(1, line)], LINE_SCHEMA, orient="row")
         return not parse_again(lines, self.layout).rows.is_empty()

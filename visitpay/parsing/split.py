@@ -1,75 +1,91 @@
 """Lines cut into the cells of the model's columns."""
 
-from collections.abc import Callable
-
 import polars as pl
 
-from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.quoting import csv_cells
 
 
 def split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Cut lines into the model's columns, as text; adds `malformed`, `uneven`, drops blank lines.
+    """Return lines with a column of text for each of the model's; blank lines are left out.
 
-    Lines that do not split evenly go one by one, and are not cut before they are counted: a short
-    line under a wide header must not cost memory for every column.
+    `lines` is as of `number_lines`. `ragged` marks the lines that do not split as the header does,
+    `malformed` those of them that cannot be mended by honouring quotes.
+
+    Ragged lines are cut one by one, and counted before they are cut: a short line under a wide
+    header must not cost memory for every column.
     """
     raw = lines["raw"]
-    even = raw.str.count_matches(layout.delimiter, literal=True) == layout.cells - 1
-    even &= ~lines["long"]
-    body = raw
-    if layout.trailer:
-        even &= raw.str.ends_with(layout.trailer)
-        body = raw.str.strip_suffix(layout.trailer)
-    every = even.all()
-    fields = (body if every else body.filter(even)).str.split_exact(
-        layout.delimiter, layout.width - 1
+    regular = raw.str.count_matches(layout.delimiter, literal=True) == layout.cells - 1
+    regular &= ~lines["line_too_long"]
+    text = raw
+    if layout.trailing_delimiters:
+        regular &= raw.str.ends_with(layout.trailing_delimiters)
+        text = raw.str.strip_suffix(layout.trailing_delimiters)
+    if regular.all():
+        return _split_regular(lines, text, layout)
+    cells = _split_regular(lines.filter(regular), text.filter(regular), layout)
+    ragged = lines.filter(~regular & (raw.str.strip_chars(" ") != ""))
+    return cells.vstack(_split_ragged(ragged, layout)).sort("source_line")
+
+
+def _split_regular(lines: pl.DataFrame, text: pl.Series, layout: Layout) -> pl.DataFrame:
+    cells = text.str.split_exact(layout.delimiter, layout.width - 1).struct.unnest().get_columns()
+    named = [cells[column.position].alias(column.name) for column in layout.columns]
+    none = pl.lit(value=False)
+    return lines.hstack(named).with_columns(malformed=none, ragged=none)
+
+
+def _split_ragged(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    splitter = LineSplitter(layout)
+    cut = [splitter.cut(line) for line in lines["raw"]]
+    rows = [
+        splitter.key_alone(line) if cells is None else cells
+        for cells, line in zip(cut, lines["raw"], strict=True)
+    ]
+    schema = dict.fromkeys((column.name for column in layout.columns), pl.String())
+    malformed = pl.Series([cells is None for cells in cut], dtype=pl.Boolean)
+    return lines.hstack(pl.DataFrame(rows, schema, orient="row")).with_columns(
+        malformed=malformed & ~lines["line_too_long"], ragged=pl.lit(value=True)
     )
-    cut = fields.struct.unnest().get_columns()
-    names = [column.name for column in file_columns(layout.entity)]
-    cells = (lines if every else lines.filter(even)).hstack(
-        [cut[place].alias(name) for name, place in zip(names, layout.positions, strict=True)]
-    )
-    cells = cells.with_columns(malformed=pl.lit(value=False), uneven=pl.lit(value=False))
-    if not every:
-        odd = lines.filter(~even & (raw.str.strip_chars(" ") != ""))
-        schema = dict.fromkeys(names, pl.String()) | {"malformed": pl.Boolean()}
-        mend = _mender(layout)
-        mended = pl.DataFrame([mend(line) for line in odd["raw"]], schema, orient="row")
-        odd = odd.hstack(mended).with_columns(
-            pl.col("malformed") & ~pl.col("long"), uneven=pl.lit(value=True)
-        )
-        cells = cells.vstack(odd).sort("source_line")
-    return cells
 
 
-def _mender(layout: Layout) -> Callable[[str], tuple[str | bool | None, ...]]:
-    """Give what cuts one line that does not split evenly, honouring quotes if that helps.
+class LineSplitter:
+    """Cuts one line at a time, honouring quotes if that helps."""
 
-    It gives the model's columns and whether the line is malformed; then only the key is kept, so
-    that a good row of the same key can supersede it, unless there are too few cells: the first of
-    them may be another column's.
-    """
-    delimiter, width, positions = layout.delimiter, layout.width, layout.positions
-    key = file_columns(layout.entity).index(key_column(layout.entity))
+    def __init__(self, layout: Layout) -> None:
+        """Cut as a layout says."""
+        self._layout = layout
+        self._positions = [column.position for column in layout.columns]
+        self._delimiter, self._width = layout.delimiter, layout.width
 
-    def fits(cells: list[str]) -> bool:
+    def cut(self, line: str) -> list[str] | None:
+        """Return the cells of the model's columns, or None when the line is malformed."""
+        cells = line.split(self._delimiter)
+        if not self.fits(cells):
+            cells = csv_cells(line, self._delimiter, self._width)
+            if not self.fits(cells):
+                return None
+        return [cells[position] for position in self._positions]
+
+    def fits(self, cells: list[str]) -> bool:
+        """Whether all cells of a line are there, and nothing but empty ones beyond."""
+        delimiter, width = self._delimiter, self._width
         beyond = delimiter.join(cells[width:])
         if len(cells) < width or beyond.replace(delimiter, "").strip(" "):
             return False
         # With a cell too few and none in the last column, any of the delimiters may be missing.
-        complete = len(cells) + sum(cell.count(delimiter) for cell in cells[width:]) >= layout.cells
-        return complete or bool(cells[width - 1].strip(" "))
+        count = len(cells) + sum(cell.count(delimiter) for cell in cells[width:])
+        return count >= self._layout.cells or bool(cells[width - 1].strip(" "))
 
-    def mend(line: str) -> tuple[str | bool | None, ...]:
-        plain = line.split(delimiter)
-        for cells in (plain, csv_cells(line, delimiter, width)):
-            if fits(cells):
-                return *(cells[place] for place in positions), False
-        kept: list[str | None] = [None] * len(positions)
-        if len(plain) >= width:
-            kept[key] = plain[positions[key]]
-        return *kept, True
+    def key_alone(self, line: str) -> list[str | None]:
+        """Return the key's cell of a malformed line, and None for the other columns.
 
-    return mend
+        With it a good row of the same key can supersede the line. There is none in a line with too
+        few cells: the first of them may be another column's.
+        """
+        cells = line.split(self._delimiter)
+        if len(cells) < self._width:
+            return [None] * len(self._positions)
+        key = self._layout.key
+        return [cells[key.position] if column is key else None for column in self._layout.columns]

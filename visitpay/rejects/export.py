@@ -19,8 +19,8 @@ from visitpay.models import ENTITIES, Entity, LoadFile
 from visitpay.parsing.blocks import whole_lines
 from visitpay.parsing.columns import file_columns, file_header
 from visitpay.parsing.layout import Layout, is_export
-from visitpay.parsing.parser import BYTES_TO_FIT
-from visitpay.parsing.rows import NO_LINES, parse_again
+from visitpay.parsing.parser import HEADER_CHECK_BYTES
+from visitpay.parsing.rows import LINE_SCHEMA, parse_again
 from visitpay.parsing.split import split
 from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
@@ -138,7 +138,9 @@ def _rejects(
         row = row.str.replace(pattern, "")
     none = pl.lit(value=False)
     for rejects in read_rows(connection, origin.file_id, wanted.conditions):
-        rows = rejects.with_columns(file=file, line=line, raw=row, broken=none, long=none)
+        rows = rejects.with_columns(
+            file=file, line=line, raw=row, invalid_encoding=none, line_too_long=none
+        )
         blank = pl.col("raw").str.strip_chars(" ") == ""
         yield rows.filter((pl.col("reason") != "line_too_long") & ~blank), layout
 
@@ -154,7 +156,7 @@ def _cells(row: Mapping[str, Any], layout: Layout) -> list[str]:
 def _mark_loadable(rows: Sequence[Sequence[str]], ours: Layout) -> Iterator[str]:
     """Write rows such that a load rejects them, unless what an orphan waits for has come."""
     lines = [_line(row) for row in rows]
-    numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
+    numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, LINE_SCHEMA)
     let_in = set(parse_again(numbered, ours).rows["source_line"])
     for number, (reason, *others) in enumerate(rows):
         line = lines[number]
@@ -221,7 +223,7 @@ def _was_mended(file: LandedFile) -> bool:
     """Say whether a file is an export of ours; one that cannot be read is none."""
     try:
         with open_landed(file) as source:
-            first = next(whole_lines(source, BYTES_TO_FIT), b"")
+            first = next(whole_lines(source, HEADER_CHECK_BYTES), b"")
     except (FileError, FileChangedError):
         return False
     return is_export(first.partition(b"\n")[0].decode("utf-8-sig", "replace"))
