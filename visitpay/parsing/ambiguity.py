@@ -53,10 +53,13 @@ def reject_ambiguous(batch: Batch, layout: Layout) -> Batch:
 def alternative_readings(
     rows: pl.DataFrame, ragged: pl.DataFrame, layout: Layout
 ) -> Iterator[tuple[int, str]]:
-    """Give the lines of good rows as they may have been meant: their number, and their text.
+    """Yield the good rows as they may have been meant instead: their line number and their text.
 
     `ragged` holds the lines that do not split as the header does, `rows` the good rows among them
-    and beside them (both `source_line`, `raw`).
+    and next to them (both LINE_SCHEMA).
+
+        in:  the rows `7,x,` (line 2) and `8,y,,` (line 5), the ragged lines `a` (3) and `8,y,,` (5)
+        out: (2, `7,x,a`), (5, `8y,,`), (5, `8,y,`), (5, `8,y,`)
     """
     good = dict(rows.select("source_line", "raw").iter_rows())
     last = layout.width - 1
@@ -71,7 +74,7 @@ def alternative_readings(
 def _joined(
     line_number: int, piece: str, good: Mapping[int, str], layout: Layout
 ) -> Iterator[tuple[int, str]]:
-    """Join a line of one cell to the good row before it, and to the one after it."""
+    """Yield the rows that a line of one cell makes with the good row before it, or after it."""
     before, after = good.get(line_number - 1), good.get(line_number + 1)
     if before is not None and _starts_with_key(piece, before, layout):
         return
@@ -84,9 +87,9 @@ def _joined(
 
 
 def _starts_with_key(piece: str, row: str, layout: Layout) -> bool:
-    """Whether a line of one cell starts as with a key: then it is what is left of another row.
+    """Whether a line of one cell starts with a number as long as the key of a good row.
 
-    That is a number with as many digits as the key of a good row, at least.
+    Then it is what is left of another row.
     """
     if layout.key.position:
         return False
@@ -95,10 +98,10 @@ def _starts_with_key(piece: str, row: str, layout: Layout) -> bool:
 
 
 def _with_one_cell_less(line_number: int, raw: str, layout: Layout) -> Iterator[tuple[int, str]]:
-    """Take away one delimiter of a row with one too many, each in turn."""
+    """Yield a row that has one delimiter too many without each of its delimiters in turn."""
     cells = raw.split(layout.delimiter)
     is_mended_by_quotes = any(cell.strip(" ") for cell in cells[layout.width :])
-    if len(cells) != layout.cells + 1 or is_mended_by_quotes or len(cells) > _MAX_CELLS:
+    if len(cells) != layout.cell_count + 1 or is_mended_by_quotes or len(cells) > _MAX_CELLS:
         return
     for index in range(1, len(cells)):
         before, after = cells[:index], cells[index:]

@@ -14,6 +14,7 @@ from visitpay.parsing.quoting import (
 )
 
 FIRST_BLOCK_BYTES = 1 << 18
+"""The first block is smaller: its rows are written while the next are read."""
 
 _END_MARK = b"\x1a"
 """What DOS puts at the end of a text file, more than once to fill a block."""
@@ -36,12 +37,11 @@ class Source(Protocol):
 
 
 def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
-    """Give a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF."""
+    """Yield a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF."""
     return _cut_after_lines(_drop_end_mark(_as_utf8(_read(source, block_bytes))))
 
 
 def _read(source: Source, size: int) -> Iterator[bytes]:
-    # The first rows are written while the next are read.
     block = source.read(min(size, FIRST_BLOCK_BYTES))
     while block:
         yield block

@@ -84,7 +84,7 @@ class ClosingLines:
         """How many rows there are by the trailer."""
 
     def remove_from(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Give blocks of whole lines without the lines that close the file."""
+        """Yield blocks of whole lines without the lines that close the file."""
         held = previous = b""
         for block in blocks:
             text = held + block

@@ -72,7 +72,7 @@ class Layout:
         width = max(count for count, name in enumerate(names, 1) if name)
         _require_named_once(entity, names)
         _require_few_columns(width)
-        _require_rows_alike(names[:width], filled, delimiter)
+        _require_rows_agree(names[:width], filled, delimiter)
         columns = locate_columns(entity, names)
         key = next(column for column in columns if column.name == key_column(entity).name)
         if rows is not None:
@@ -91,7 +91,7 @@ class Layout:
         )
 
     @property
-    def cells(self) -> int:
+    def cell_count(self) -> int:
         """Cells in a line, with the empty ones at its end."""
         return self.width + len(self.trailing_delimiters)
 
@@ -122,7 +122,7 @@ def _find_delimiter(entity: type[Entity], header: str, rows: Sequence[str]) -> s
 
 
 def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
-    """Say what may be wrong with a line that is no header of an entity."""
+    """Return what may be wrong with a line that is not a header of the entity, and what to do."""
     for line_number, row in enumerate(rows, 2):
         if any(not _missing(entity, row, delimiter) for delimiter in DELIMITERS):
             return f"line {line_number} has them all: take away what stands before it"
@@ -147,7 +147,7 @@ def _require_few_columns(width: int) -> None:
         raise FileError(message)
 
 
-def _require_rows_alike(names: Sequence[str], rows: Sequence[str], delimiter: str) -> None:
+def _require_rows_agree(names: Sequence[str], rows: Sequence[str], delimiter: str) -> None:
     """Raise FileError when the rows agree with each other, but not with the header."""
 
     def most_have(cells: int, delimiter: str) -> bool:
@@ -157,8 +157,8 @@ def _require_rows_alike(names: Sequence[str], rows: Sequence[str], delimiter: st
         return
     for other in DELIMITERS:
         if most_have(len(names), other):
-            ours, theirs = _DELIMITERS_IN_WORDS[delimiter], _DELIMITERS_IN_WORDS[other]
-            message = f"line 1 is split by {ours}, the rows by {theirs}; make them the same"
+            here, there = _DELIMITERS_IN_WORDS[delimiter], _DELIMITERS_IN_WORDS[other]
+            message = f"line 1 is split by {here}, the rows by {there}; make them the same"
             raise FileError(message)
     named = len(names) - names.count("")
     if named < len(names) and most_have(named, delimiter):
@@ -228,8 +228,8 @@ def _missing(entity: type[Entity], header: str, delimiter: str) -> list[str]:
 
 def _unknown(entity: type[Entity], names: Sequence[str]) -> list[str]:
     """Return the names that are no column of an entity, as they can be logged."""
-    ours = REJECT_HEADERS if has_reject_headers(names) else ()
-    known = {"", *(name.lower() for name in (*file_headers(entity), *ours))}
+    added = REJECT_HEADERS if has_reject_headers(names) else ()
+    known = {"", *(name.lower() for name in (*file_headers(entity), *added))}
     return [_loggable(name) for name in names if name not in known]
 
 

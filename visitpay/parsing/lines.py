@@ -9,7 +9,7 @@ import polars as pl
 from visitpay.parsing.values import no_rows_mask
 
 MAX_LINE_BYTES = 1 << 20
-KEPT_OF_LONG_LINE = 1 << 10
+_KEPT_OF_LONG_LINE = 1 << 10
 """Characters that are kept of a line beyond the limit."""
 
 
@@ -36,7 +36,7 @@ def number_lines(block: bytes, first_number: int) -> pl.DataFrame:
         invalid_encoding=invalid_encoding & ~too_long, line_too_long=too_long
     )
     if too_long.any():
-        start = pl.col("raw").str.head(KEPT_OF_LONG_LINE)
+        start = pl.col("raw").str.head(_KEPT_OF_LONG_LINE)
         lines = lines.with_columns(raw=pl.when("line_too_long").then(start).otherwise("raw"))
     return lines.with_row_index("source_line", first_number).cast({"source_line": pl.Int64})
 
@@ -64,7 +64,7 @@ def _escape(block: bytes) -> tuple[bytes, dict[int, int]]:
 
 
 def _lines_that_are_not_text(block: bytes) -> Iterator[tuple[int, int]]:
-    """Give start and end of each line with a NUL or with bytes that are not UTF-8."""
+    """Yield start and end of each line with a NUL or with bytes that are not UTF-8."""
     view, done = memoryview(block), 0
     while done < len(block):
         nul = block.find(b"\0", done)

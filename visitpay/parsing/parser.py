@@ -24,7 +24,7 @@ from visitpay.parsing.values import DateOrder
 BLOCK_BYTES = 2 << 20
 
 HEADER_CHECK_BYTES = 1 << 13
-"""Of the rows, so much is compared with the header."""
+"""So many bytes of the rows are compared with the header."""
 
 DAY_FIRST_ERROR = (
     "dates are day-first: a first number is above 12, and no second one;"
@@ -59,18 +59,18 @@ class Parser:
         self._blocks = chain([rest], blocks)
         self._date_order = DateOrder()
         self.trailer_rows: int | None = None
-        """How many rows there are by the file's trailer; None until the batches were given."""
+        """How many rows the file's trailer says there are; None until all batches were read."""
 
     @property
     def is_day_first(self) -> bool:
-        """Whether dates with slashes have the day first, by evidence, once the batches were given.
+        """Whether dates with slashes have the day first, by evidence, once all batches were read.
 
         That is when a first number of one is above 12, and no second number of any.
         """
         return self._date_order.is_day_first
 
     def batches(self) -> Generator[Batch]:
-        """Give the rows, some thousands at a time, in the file's order.
+        """Yield the rows, some thousands at a time, in the file's order.
 
         Raises FileError at the end when the file's trailer says another count of rows.
         """

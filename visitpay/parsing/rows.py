@@ -67,7 +67,7 @@ def parse(
     adjacent: bool = True,
     date_order: DateOrder | None = None,
 ) -> Batch:
-    """Return the rows and rejects of lines as of `number_lines`.
+    """Return the rows and rejects of lines as `number_lines` returns them.
 
     Where the lines are `adjacent`, they may be pieces of a quoted cell that spans lines.
     `date_order` observes the dates.

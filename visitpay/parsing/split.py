@@ -9,14 +9,14 @@ from visitpay.parsing.quoting import csv_cells
 def split(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     """Return lines with a column of text for each of the model's; blank lines are left out.
 
-    `lines` is as of `number_lines`. `ragged` marks the lines that do not split as the header does,
-    `malformed` those of them that cannot be mended by honouring quotes.
+    `lines` is as `number_lines` returns it. `ragged` marks the lines that do not split as the
+    header does, `malformed` those of them that do not even when quotes are honoured.
 
     Ragged lines are cut one by one, and counted before they are cut: a short line under a wide
     header must not cost memory for every column.
     """
     raw = lines["raw"]
-    regular = raw.str.count_matches(layout.delimiter, literal=True) == layout.cells - 1
+    regular = raw.str.count_matches(layout.delimiter, literal=True) == layout.cell_count - 1
     regular &= ~lines["line_too_long"]
     text = raw
     if layout.trailing_delimiters:
@@ -76,7 +76,7 @@ class LineSplitter:
             return False
         # With a cell too few and none in the last column, any of the delimiters may be missing.
         count = len(cells) + sum(cell.count(delimiter) for cell in cells[width:])
-        return count >= self._layout.cells or bool(cells[width - 1].strip(" "))
+        return count >= self._layout.cell_count or bool(cells[width - 1].strip(" "))
 
     def key_alone(self, line: str) -> list[str | None]:
         """Return the key's cell of a malformed line, and None for the other columns.

@@ -44,8 +44,10 @@ class ColumnKind:
     reason: Reason | None
     """Why a row with such a cell is rejected; None where every cell has a value."""
     dtype: pl.DataType
-    plain: Callable[[pl.Series], pl.Series]
-    exact: Callable[[str], Any] | None = None
+    parse_column: Callable[[pl.Series], pl.Series]
+    """The values of trimmed cells in the usual form; null for all others."""
+    parse_cell: Callable[[str], Any] | None = None
+    """The value of a cell in any form, None for one that has none."""
 
 
 class DateOrder:
@@ -89,16 +91,16 @@ def convert(cells: pl.Series, kind: ColumnKind) -> tuple[pl.Series, pl.Series]:
     Values are null where a cell is invalid or says that there is none (NULL_MARKERS). Amounts are
     in whole cents (10^-scale of their column).
     """
-    values = kind.plain(cells)
+    values = kind.parse_column(cells)
     invalid = values.is_null() & cells.is_not_null()
     if not invalid.any():
         return values, invalid
     invalid &= ~cells.is_in(NULL_MARKERS)
-    if kind.exact is not None and invalid.any():
+    if kind.parse_cell is not None and invalid.any():
         distinct = cells.filter(invalid).unique()
-        known = pl.Series([kind.exact(cell) for cell in distinct], dtype=kind.dtype)
-        found = cells.replace_strict(distinct, known, default=None, return_dtype=kind.dtype)
-        values = values.fill_null(found)
+        parsed = pl.Series([kind.parse_cell(cell) for cell in distinct], dtype=kind.dtype)
+        others = cells.replace_strict(distinct, parsed, default=None, return_dtype=kind.dtype)
+        values = values.fill_null(others)
         invalid &= values.is_null()
     return values, invalid
 
@@ -147,10 +149,10 @@ def _integer(_type: object) -> ColumnKind:
 
 
 def _date(_type: object) -> ColumnKind:
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         return pl.Series([None], dtype=pl.Date).new_from_index(0, len(cells))
 
-    return ColumnKind(Reason.INVALID_DATE, pl.Date(), plain, parse_date)
+    return ColumnKind(Reason.INVALID_DATE, pl.Date(), parse_column, parse_date)
 
 
 def _amount(numeric: Numeric[Any]) -> ColumnKind:
@@ -161,23 +163,23 @@ def _amount(numeric: Numeric[Any]) -> ColumnKind:
     whole = precision - scale
     shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
 
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         good = cells.set(~cells.str.contains(shape), None)
         # Exact: the shape lets no more digits through than a double holds.
         units = good.cast(pl.Float64) * float(10**scale)
         return units.round().cast(pl.Int64)
 
-    def exact(cell: str) -> int | None:
+    def parse_cell(cell: str) -> int | None:
         return parse_amount(cell, scale, whole)
 
-    return ColumnKind(Reason.INVALID_AMOUNT, pl.Int64(), plain, exact)
+    return ColumnKind(Reason.INVALID_AMOUNT, pl.Int64(), parse_column, parse_cell)
 
 
 def _text(_type: object) -> ColumnKind:
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         return cells.set(cells.is_in(NULL_MARKERS), None)
 
-    return ColumnKind(None, pl.String(), plain)
+    return ColumnKind(None, pl.String(), parse_column)
 
 
 _KINDS: dict[type, Callable[[Any], ColumnKind]] = {
