@@ -139,6 +139,6 @@ def test_a_header_that_does_not_fit(header: str, message: str) -> None:
 def test_few_rows_are_not_held_against_a_header(entity: str) -> None:
     """Two rows may themselves be what is damaged."""
     rows = [PLAIN[entity_named(entity)][0].replace("\t", "|")] * 2
-    assert Layout.of(entity_named(entity), HEADERS[entity], rows).cells == len(
+    assert Layout.of(entity_named(entity), HEADERS[entity], rows).cell_count == len(
         HEADERS[entity].split("\t")
     )

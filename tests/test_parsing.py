@@ -17,7 +17,8 @@ from visitpay.errors import FileError
 from visitpay.models import Entity, Procedure, Transaction, Visit
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.lines import MAX_LINE_BYTES
-from visitpay.parsing.parser import BLOCK_BYTES, REJECT_SCHEMA, Parser, parse_again
+from visitpay.parsing.parser import BLOCK_BYTES, Parser
+from visitpay.parsing.rows import REJECT_SCHEMA, parse_again
 
 HEADER: dict[type[Entity], bytes] = {
     Procedure: b"ProcedureId,ProcedureDescription",

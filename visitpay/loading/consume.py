@@ -26,8 +26,9 @@ from visitpay.ledger.keys import count_withdrawn
 from visitpay.loading.merge import merge_batch
 from visitpay.loading.types import Options, Progress
 from visitpay.models import entity_named
-from visitpay.parsing.lines import FIRST_BLOCK_BYTES
-from visitpay.parsing.parser import DAY_FIRST, Batch, Parser
+from visitpay.parsing.blocks import FIRST_BLOCK_BYTES
+from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
+from visitpay.parsing.rows import Batch
 from visitpay.rejects.queries import count_orphans
 from visitpay.rejects.store import supersede_former
 from visitpay.text import counted, minute
@@ -150,7 +151,7 @@ def _require_past_time(file: LandedFile) -> None:
 def _require_month_first(parser: Parser) -> None:
     """Raise HeldError for a file whose dates with slashes would be read as other days."""
     if parser.is_day_first:
-        message = f"held: {DAY_FIRST}"
+        message = f"held: {DAY_FIRST_ERROR}"
         raise HeldError(message)
 
 

@@ -13,7 +13,7 @@ from visitpay.ledger.keys import add_keys, is_duplicate, is_stale
 from visitpay.models import Entity
 from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.layout import Layout
-from visitpay.parsing.parser import NO_REJECTS, Batch, parse_again
+from visitpay.parsing.rows import NO_REJECTS, Batch, parse_again
 from visitpay.parsing.values import no_rows_mask
 from visitpay.rejects.citations import find_cited, unambiguous_ids
 from visitpay.rejects.queries import OrphanedFile

@@ -8,7 +8,7 @@ from visitpay.errors import FileChangedError, FileError
 from visitpay.landing.local import open_landed
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import entity_named
-from visitpay.parsing.parser import DAY_FIRST, Parser
+from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
 
 MAX_EXAMPLES = 20
 """Rejects of a file that are kept as examples."""
@@ -56,4 +56,4 @@ def _read(checked: CheckedFile) -> None:
             checked.examples.extend(first.rows())
         source.require_unchanged()
     if parser.is_day_first and not parser.layout.is_resubmission:
-        checked.error = DAY_FIRST
+        checked.error = DAY_FIRST_ERROR

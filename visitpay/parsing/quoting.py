@@ -1,154 +1,125 @@
-"""Quotes: which are CSV's, which are text, and the pieces of a quoted cell that spans lines.
+r"""Quotes: which are CSV's, which are text, and the pieces of a quoted cell that spans lines.
 
 A quote counts only around a whole cell, and a cell never spans lines: so no quote can swallow the
 cells or the rows after it.
 """
 
 import re
-from collections.abc import Iterator
 from functools import cache
-from itertools import chain, pairwise
 
 import polars as pl
 
 from visitpay.parsing.values import no_rows_mask
 
-MAX_CELL_ACROSS_LINES = 1 << 16
+MAX_MULTILINE_CELL_BYTES = 1 << 16
 """Bytes of a cell whose pieces are known as such."""
 
 _WHOLE_QUOTED = r'^"(?:[^"]|"")*"$'
 
 
-def unquoted(cell: str) -> str:
+def unquote(cell: str) -> str:
     """Unwrap a cell that is one whole quoted CSV cell; any other stays as it is."""
     whole = re.fullmatch(_WHOLE_QUOTED, cell)
     return cell[1:-1].replace('""', '"').strip(" ") if whole else cell
 
 
-def trimmed(cells: pl.Series) -> pl.Series:
+def trim_cells(cells: pl.Series) -> pl.Series:
     """Trim a column's cells, and unwrap those that are one whole quoted CSV cell."""
     cells = cells.str.strip_chars(" ")
-    quoted = cells.str.starts_with('"')
-    if not quoted.any():
+    has_quote = cells.str.starts_with('"')
+    if not has_quote.any():
         return cells
-    places = quoted.arg_true()
-    quoted = cells.gather(places)
-    whole = quoted.str.contains(_WHOLE_QUOTED)
-    places, quoted = places.filter(whole), quoted.filter(whole)
+    index = has_quote.arg_true()
+    quoted = cells.gather(index)
+    is_whole = quoted.str.contains(_WHOLE_QUOTED)
+    index, quoted = index.filter(is_whole), quoted.filter(is_whole)
     inner = quoted.str.slice(1).str.head(-1)
-    unwrapped = inner.str.replace_all('""', '"', literal=True).str.strip_chars(" ")
-    return cells.scatter(places, unwrapped)
+    unquote = inner.str.replace_all('""', '"', literal=True).str.strip_chars(" ")
+    return cells.scatter(index, unquote)
 
 
 def csv_cells(line: str, delimiter: str, width: int) -> list[str]:
     """Cut a line where a cell that starts with a quote ends with one; other quotes are text.
 
-    Once there are cells enough, what is left of the line is one more.
+    Once there are `width` cells, what is left of the line is one more. Quotes are kept.
+
+        in:  7,"Ace, ""soft"" wrap",5" wide,"x" y,z
+        out: 7 | "Ace, ""soft"" wrap" | 5" wide | "x" y | z
     """
-    pattern = _csv_cell(delimiter)
+    pattern = _csv_cell_pattern(delimiter)
     cells: list[str] = []
-    place = 0
-    while place <= len(line) and len(cells) < width:
-        match = pattern.match(line, place)
+    start = 0
+    while start <= len(line) and len(cells) < width:
+        match = pattern.match(line, start)
         cells.append(match[0] if match else "")
-        place += len(cells[-1]) + 1
-    return [*cells, line[place:]] if place <= len(line) else cells
+        start += len(cells[-1]) + 1
+    return [*cells, line[start:]] if start <= len(line) else cells
 
 
 @cache
-def _csv_cell(delimiter: str) -> re.Pattern[str]:
+def _csv_cell_pattern(delimiter: str) -> re.Pattern[str]:
     return re.compile(rf' *"(?:[^"]|"")*+" *(?=[{delimiter}]|\Z)|[^{delimiter}]*')
 
 
-def pieces_of_cells(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series:
-    """Say which lines are pieces of a quoted cell that spans lines.
+def multiline_cells_mask(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.Series:
+    """Return a mask of the lines that are pieces of a quoted cell that spans lines.
 
-    A piece may be a good row by chance. It is one if it stands at an end of a stretch of lines in
-    which a quote opens in the first and closes in the last, all between are bad, and so is an end.
+    `bad` marks the lines that are no good rows; a piece may be a good row by chance. All lines of a
+    stretch are pieces when a quote opens in the first and closes in the last, all between are bad,
+    and at least one is bad at all.
+
+        in:  1,"Ace  good
+             wrap    bad
+             soft"   bad
+             2,Tape  good
+        out: True, True, True, False
     """
-    pieces = no_rows_mask(raw)
-    places = raw.str.contains('"', literal=True).arg_true()
-    quoted = raw.gather(places)
-    opening = places.filter(quoted.str.contains(rf"^{_opening(delimiter)}$"))
+    mask = no_rows_mask(raw)
+    index = raw.str.contains('"', literal=True).arg_true()
+    quoted = raw.gather(index)
+    opening = index.filter(quoted.str.contains(rf"^{opens_cell_pattern(delimiter)}$"))
     if opening.is_empty():
-        return pieces
-    closing = set(places.filter(quoted.str.contains(f"^{_closing(delimiter)}")))
-    inner = bad.clone().scatter(opening, values=False).to_list()  # scatter writes in place
+        return mask
+    closing = set(index.filter(quoted.str.contains(f"^{closes_cell_pattern(delimiter)}")))
+    may_be_between = bad.clone().scatter(opening, values=False).to_list()  # scatter writes in place
     sizes = (raw.str.len_bytes() + 1).to_list()
-    found: list[int] = []
+    pieces: list[int] = []
     for first in opening:
         last, size = first + 1, sizes[first]
-        while last < len(inner) and inner[last] and last not in closing:
+        while last < len(sizes) and may_be_between[last] and last not in closing:
             size += sizes[last]
             last += 1
         if last not in closing:
             continue
-        near = size + sizes[last] <= MAX_CELL_ACROSS_LINES
-        if near and bad[first : last + 1].any():
-            found.extend(range(first, last + 1))
-    return pieces.scatter(found, values=True)
+        is_near = size + sizes[last] <= MAX_MULTILINE_CELL_BYTES
+        if is_near and bad[first : last + 1].any():
+            pieces.extend(range(first, last + 1))
+    return mask.scatter(pieces, values=True)
 
 
 def leaves_open(line: str, delimiter: str) -> bool:
-    """Say whether a quoted cell is still open at a line's end."""
-    return re.fullmatch(_opening(delimiter), line) is not None
+    """Whether a quoted cell is still open at a line's end."""
+    return re.fullmatch(opens_cell_pattern(delimiter), line) is not None
 
 
-def _opening(delimiter: str) -> str:
-    """Give the pattern of a whole line at whose end a quoted cell is still open."""
+def opens_cell_pattern(delimiter: str) -> str:
+    """Return the pattern of a whole line at whose end a quoted cell is still open.
+
+    in:  ,
+    out: a pattern that matches `7,"a, b` and `7,"a",5" wide,"b`,
+         but not `7,"a",b` (closed) nor `7,5" wide` (a quote in text)
+    """
     quoted = r' *"(?:[^"]|"")*" *'
     text = rf'[^" {delimiter}][^{delimiter}]*'
     cell = rf"(?:{quoted}|{quoted}{text}| *{text}| *)"
     return rf'(?:{cell}[{delimiter}])* *"(?:[^"]|"")*'
 
 
-def _closing(delimiter: str) -> str:
-    """Give the pattern of a line's start if it starts in a quoted cell, up to that cell's end."""
-    return rf'(?:[^"]|"")*" *(?:[{delimiter}]|$)'
+def closes_cell_pattern(delimiter: str) -> str:
+    """Return the pattern of a line's start if it starts in a quoted cell, up to that cell's end.
 
-
-def keep_together(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
-    """Move the block ends so that the pieces of a cell or of a row that spans lines stay together.
-
-    A block ends between two lines with delimiters, and where no quoted cell may go on.
+    in:  ,
+    out: a pattern that matches `a, b",` of `a, b",7` and all of `a ""b"" c"`,
+         but nothing of `a" b,7` (no end of a cell)
     """
-    opening = re.compile(_opening(delimiter).encode())
-    closing = re.compile(_closing(delimiter).encode())
-    held, sign = b"", delimiter.encode()
-    for block, more in pairwise(chain(blocks, [b""])):
-        text = held + block
-        end = opened = len(text)
-        while more and (end := _between_rows(text, opened, sign)) != opened:
-            if (opened := _before_open_cell(text, end, opening, closing)) == end:
-                break
-        held = text[end:]
-        if end:
-            yield text[:end]
-
-
-def _between_rows(text: bytes, end: int, delimiter: bytes) -> int:
-    """Find where two lines meet that have delimiters, if it is near the end."""
-    near = max(end - MAX_CELL_ACROSS_LINES, 0)
-    start, is_row = end, text.find(delimiter, end, text.find(b"\n", end)) >= 0
-    while start > near:
-        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
-        was_row, is_row = is_row, text.find(delimiter, start, stop) >= 0
-        if was_row and is_row:
-            return stop
-    return 0 if start == 0 else end
-
-
-def _before_open_cell(
-    text: bytes, end: int, opening: re.Pattern[bytes], closing: re.Pattern[bytes]
-) -> int:
-    """Find where the last line starts that opens a cell that may go on, if it is near the end."""
-    start, near = end, max(end - MAX_CELL_ACROSS_LINES, 0)
-    if text.find(b'"', near, end) < 0:
-        return end
-    while start > near:
-        stop, start = start, text.rfind(b"\n", 0, start - 1) + 1
-        if opening.fullmatch(text, start, stop - 1):
-            end = start
-            if not closing.match(text, start, stop - 1):
-                break  # else it may end a cell that an earlier line opens
-    return end
+    return rf'(?:[^"]|"")*" *(?:[{delimiter}]|$)'

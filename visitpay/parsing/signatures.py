@@ -1,17 +1,17 @@
-"""What a file is that is no text of the feed, told by its first bytes.
+"""What a file is that is not text of the feed, by its first bytes.
 
-It is asked of a file whose header cannot be used. The answer names the kind of file and what to do,
-and nothing that stands in it.
+It is asked of a file whose header cannot be used. The answer names the format and what to do, and
+nothing that stands in the file.
 """
 
 import codecs
 import re
 
 from visitpay.models import ENTITIES
+from visitpay.parsing.blocks import Source
 from visitpay.parsing.columns import file_header, key_column
-from visitpay.parsing.lines import Source
 
-_BYTES_TO_TELL = 1 << 12
+_HEAD_BYTES = 1 << 12
 
 _UNPACK = "unpack it"
 _AS_TEXT = "ask for a text file"
@@ -61,41 +61,41 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-class Remembered:
+class SourceWithHead:
     """A source of which the first bytes are kept."""
 
     def __init__(self, source: Source) -> None:
         """Read from a source at its start."""
         self._source = source
-        self.start = b""
+        self.head = b""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
         block = self._source.read(size)
-        if len(self.start) < _BYTES_TO_TELL:
-            self.start += block
+        if len(self.head) < _HEAD_BYTES:
+            self.head += block
         return block
 
 
-def foreign(start: bytes) -> str | None:
-    """Say what a file is by its start, if that is something else than text, and what to do."""
+def describe_other_format(head: bytes) -> str | None:
+    """Return what a file is and what to do, or None when its head looks like text in UTF-8."""
     for pattern, what, remedy in _SIGNATURES:
-        if re.match(pattern, start, re.DOTALL):
+        if re.match(pattern, head, re.DOTALL):
             return f"is {what}: {remedy}"
-    if _is_ebcdic(start):
+    if _is_ebcdic(head):
         return f"is text in EBCDIC, the encoding of mainframes: {_AS_UTF_8}"
     for pattern, what, remedy in _BEGINNINGS:
-        if re.match(pattern, _text(start), re.IGNORECASE):
+        if re.match(pattern, _text(head), re.IGNORECASE):
             return f"is {what}: {remedy}"
     return None
 
 
-def _is_ebcdic(start: bytes) -> bool:
-    text = start.decode("cp037").lower()
+def _is_ebcdic(head: bytes) -> bool:
+    text = head.decode("cp037").lower()
     return any(file_header(key_column(entity)).lower() in text for entity in ENTITIES)
 
 
-def _text(start: bytes) -> bytes:
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return start.decode("utf-16", "replace").encode("utf-8", "replace").lstrip()
-    return start.removeprefix(codecs.BOM_UTF8).lstrip()
+def _text(head: bytes) -> bytes:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return head.decode("utf-16", "replace").encode("utf-8", "replace").lstrip()
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()

@@ -1,7 +1,7 @@
-"""What one cell may say: whole numbers, dates, money and text, for a whole column at a time.
+"""What a cell may hold: whole numbers, dates, amounts and text, a whole column at a time.
 
-Each kind has a vectorised rule for the plain shape and, where the feed writes the same value in
-several ways, an exact one for what is left, asked once for each distinct cell.
+Each kind has a vectorised rule for the usual form and, where the feed writes the same value in
+several ways, an exact one for the other cells, called once for each distinct cell.
 """
 
 import re
@@ -14,11 +14,13 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Column, Numeric
 
+from visitpay.vocabulary import Reason
+
 NULL_MARKERS = ("", "NULL", r"\N")
-"""Cells that stand for no value at all."""
+"""Cells that say that there is no value."""
 
 YEARS = range(1900, 2101)
-"""The years a date of the feed may be in; outside it is a slip of the pen."""
+"""The years that a date of the feed may be in; any other is a typing error."""
 
 _DIGITS_OF_A_DOUBLE = 15
 
@@ -37,70 +39,74 @@ _AMOUNT = re.compile(
 
 @dataclass(frozen=True)
 class ColumnKind:
-    """How the cells of a column become values, and what to say of those that cannot."""
+    """How the cells of a column become values."""
 
-    reason: str | None
+    reason: Reason | None
+    """Why a row with such a cell is rejected; None where every cell has a value."""
     dtype: pl.DataType
-    plain: Callable[[pl.Series], pl.Series]
-    exact: Callable[[str], Any] | None = None
+    parse_column: Callable[[pl.Series], pl.Series]
+    """The values of trimmed cells in the usual form; null for all others."""
+    parse_cell: Callable[[str], Any] | None = None
+    """The value of a cell in any form, None for one that has none."""
 
 
-class Slashes:
-    """Whether the slashed dates of a file are day-first, as far as its cells tell."""
+class DateOrder:
+    """Whether the dates with slashes have the day first, as far as the cells of a file tell."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._day_first = False
-        self._settled = False
+        self._day_came_first = False
+        self._day_came_second = False
 
     @property
-    def are_day_first(self) -> bool:
-        """Whether a day stood first somewhere, and second nowhere."""
-        return self._day_first and not self._settled
+    def is_day_first(self) -> bool:
+        """Whether a first number was above 12, and no second one."""
+        return self._day_came_first and not self._day_came_second
 
-    def see(self, cells: pl.Series) -> None:
-        """Look at the trimmed cells of a column; a day in the second place settles it."""
-        if self._settled:
+    def observe(self, cells: pl.Series) -> None:
+        """Take the trimmed cells of a column into account; a day in the second place decides."""
+        if self._day_came_second:
             return
-        parts = cells.unique().str.extract_groups(_SLASHED).struct.unnest().cast(pl.Int64)
-        first, second = parts.get_columns()
-        self._settled = bool((second > _MONTHS).any())
-        self._day_first |= bool(
+        numbers = cells.unique().str.extract_groups(_SLASHED).struct.unnest().cast(pl.Int64)
+        first, second = numbers.get_columns()
+        self._day_came_second = bool((second > _MONTHS).any())
+        self._day_came_first |= bool(
             (first.is_between(_MONTHS + 1, 31) & second.is_between(1, _MONTHS)).any()
         )
 
 
 def kind_of(column: Column[Any]) -> ColumnKind:
-    """Give the kind of a column of the model; raises KeyError for a type that no kind reads."""
+    """Return the kind of a column of the model; raises KeyError for a type that has none."""
     return _KINDS[column.type.python_type](column.type)
 
 
 def no_rows_mask(rows: pl.Series) -> pl.Series:
-    """Give a mask that marks none of some rows."""
+    """Return a mask that marks none of the rows."""
     return pl.Series([False]).new_from_index(0, len(rows))
 
 
 def convert(cells: pl.Series, kind: ColumnKind) -> tuple[pl.Series, pl.Series]:
-    """Turn a column of trimmed cells into values, and say which cells hold something else.
+    """Return the values of a column of trimmed cells, and a mask of the cells that are invalid.
 
-    The values are null where there is none; money is in whole cents (10^-scale of its column).
+    Values are null where a cell is invalid or says that there is none (NULL_MARKERS). Amounts are
+    in whole cents (10^-scale of their column).
     """
-    values = kind.plain(cells)
+    values = kind.parse_column(cells)
     invalid = values.is_null() & cells.is_not_null()
     if not invalid.any():
         return values, invalid
     invalid &= ~cells.is_in(NULL_MARKERS)
-    if kind.exact is not None and invalid.any():
+    if kind.parse_cell is not None and invalid.any():
         distinct = cells.filter(invalid).unique()
-        known = pl.Series([kind.exact(cell) for cell in distinct], dtype=kind.dtype)
-        found = cells.replace_strict(distinct, known, default=None, return_dtype=kind.dtype)
-        values = values.fill_null(found)
+        parsed = pl.Series([kind.parse_cell(cell) for cell in distinct], dtype=kind.dtype)
+        others = cells.replace_strict(distinct, parsed, default=None, return_dtype=kind.dtype)
+        values = values.fill_null(others)
         invalid &= values.is_null()
     return values, invalid
 
 
 def parse_date(cell: str) -> date | None:
-    """Read M/D/YYYY, YYYY-MM-DD or YYYYMMDD, each with an optional midnight; None if it is none."""
+    """Return the date of M/D/YYYY, YYYY-MM-DD or YYYYMMDD, perhaps with midnight; else None."""
     match = _DATE.fullmatch(cell)
     if match is None:
         return None
@@ -116,10 +122,10 @@ def parse_date(cell: str) -> date | None:
 
 
 def parse_amount(cell: str, scale: int = 2, whole_digits: int = 12) -> int | None:
-    """Read an amount in units of 10^-scale (cents), never rounding; None if it is none.
+    """Return an amount in units of 10^-scale (cents), or None; nothing is rounded.
 
-    Takes a sign or the accountant's parentheses, a dollar sign, commas between thousands, and zeros
-    beyond the cents.
+    It may have a sign or the accountant's parentheses, a dollar sign, commas between thousands, and
+    zeros beyond the cents.
     """
     match = _AMOUNT.fullmatch(cell)
     if match is None or bool(match["open"]) != bool(match["close"]):
@@ -138,15 +144,15 @@ def parse_amount(cell: str, scale: int = 2, whole_digits: int = 12) -> int | Non
 def _integer(_type: object) -> ColumnKind:
     # The cast takes an optional sign and ASCII digits within 64 bits, and nothing else.
     return ColumnKind(
-        "invalid_integer", pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False)
+        Reason.INVALID_INTEGER, pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False)
     )
 
 
 def _date(_type: object) -> ColumnKind:
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         return pl.Series([None], dtype=pl.Date).new_from_index(0, len(cells))
 
-    return ColumnKind("invalid_date", pl.Date(), plain, parse_date)
+    return ColumnKind(Reason.INVALID_DATE, pl.Date(), parse_column, parse_date)
 
 
 def _amount(numeric: Numeric[Any]) -> ColumnKind:
@@ -157,23 +163,23 @@ def _amount(numeric: Numeric[Any]) -> ColumnKind:
     whole = precision - scale
     shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
 
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         good = cells.set(~cells.str.contains(shape), None)
         # Exact: the shape lets no more digits through than a double holds.
         units = good.cast(pl.Float64) * float(10**scale)
         return units.round().cast(pl.Int64)
 
-    def exact(cell: str) -> int | None:
+    def parse_cell(cell: str) -> int | None:
         return parse_amount(cell, scale, whole)
 
-    return ColumnKind("invalid_amount", pl.Int64(), plain, exact)
+    return ColumnKind(Reason.INVALID_AMOUNT, pl.Int64(), parse_column, parse_cell)
 
 
 def _text(_type: object) -> ColumnKind:
-    def plain(cells: pl.Series) -> pl.Series:
+    def parse_column(cells: pl.Series) -> pl.Series:
         return cells.set(cells.is_in(NULL_MARKERS), None)
 
-    return ColumnKind(None, pl.String(), plain)
+    return ColumnKind(None, pl.String(), parse_column)
 
 
 _KINDS: dict[type, Callable[[Any], ColumnKind]] = {

@@ -16,10 +16,12 @@ from visitpay.landing.local import open_landed
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import failed_files
 from visitpay.models import ENTITIES, Entity, LoadFile
+from visitpay.parsing.blocks import whole_lines
 from visitpay.parsing.columns import file_columns, file_header
 from visitpay.parsing.layout import Layout, is_export
-from visitpay.parsing.lines import whole_lines
-from visitpay.parsing.parser import BYTES_TO_FIT, NO_LINES, parse_again, split
+from visitpay.parsing.parser import HEADER_CHECK_BYTES
+from visitpay.parsing.rows import LINE_SCHEMA, parse_again
+from visitpay.parsing.split import split
 from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
 from visitpay.rejects.queries import RejectFilter, RejectSource, reject_sources
@@ -141,7 +143,9 @@ def _read_rejects(
     is_blank = pl.col("raw").str.strip_chars(" ") == ""
     is_too_long = pl.col("reason") == Reason.LINE_TOO_LONG
     for rejects in read_rows(connection, source.file_id, wanted.conditions):
-        rows = rejects.with_columns(file=file, line=line, raw=raw, broken=none, long=none)
+        rows = rejects.with_columns(
+            file=file, line=line, raw=raw, invalid_encoding=none, line_too_long=none
+        )
         yield rows.filter(~is_too_long & ~is_blank), layout
 
 
@@ -156,7 +160,7 @@ def _cells_in_order(reject: Mapping[str, Any], layout: Layout) -> list[str]:
 def _mark_loadable(rows: Sequence[Sequence[str]], layout: Layout) -> Iterator[str]:
     """Yield rows as lines that a load rejects; except orphans whose reference has come."""
     lines = [_to_line(row) for row in rows]
-    numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, NO_LINES.schema)
+    numbered = pl.DataFrame({"source_line": range(len(lines)), "raw": lines}, LINE_SCHEMA)
     loadable = set(parse_again(numbered, layout).rows["source_line"])
     for number, (reason, *others) in enumerate(rows):
         line = lines[number]
@@ -233,7 +237,7 @@ def _is_export(file: LandedFile) -> bool:
     """Whether a landed file is an export of rejects; one that cannot be read is none."""
     try:
         with open_landed(file) as source:
-            start = next(whole_lines(source, BYTES_TO_FIT), b"")
+            start = next(whole_lines(source, HEADER_CHECK_BYTES), b"")
     except (FileError, FileChangedError):
         return False
     return is_export(start.partition(b"\n")[0].decode("utf-8-sig", "replace"))

@@ -16,8 +16,9 @@ from visitpay.ledger.keys import unpack
 from visitpay.models import DeliveredKeys, Entity, LoadFile, RejectedRow, Transaction, Visit
 from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
-from visitpay.parsing.parser import known_lines, split
-from visitpay.parsing.quoting import trimmed
+from visitpay.parsing.quoting import trim_cells
+from visitpay.parsing.rows import known_lines
+from visitpay.parsing.split import split
 from visitpay.parsing.values import convert, kind_of
 from visitpay.rejects.queries import NOT_IN_TABLES, Reject, RejectFilter, list_rejects
 from visitpay.rejects.store import ROWS_AT_ONCE
@@ -186,7 +187,7 @@ def _of_visit(candidates: Sequence[Row[int, str, str | None]], visit: int) -> It
         with suppress(FileError):  # then the file's rows cannot be taken apart any more
             layout = Layout.of(Transaction, str(header))
             lines = split(known_lines(lines_of_layout), layout)
-            visits, _ = convert(trimmed(lines[column.name]), kind_of(column))
+            visits, _ = convert(trim_cells(lines[column.name]), kind_of(column))
             found.update(lines["source_line"].filter(visits == visit))
             in_pieces = lines.filter("malformed")
             cells = in_pieces["raw"].str.split(layout.delimiter)
