@@ -38,7 +38,7 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console as terminal
     from visitpay.cli.logs import start_log
-    from visitpay.doctor import ERROR, examine
+    from visitpay.doctor import State, examine
 
     start_log(LogFormat.TEXT, verbose=False)
     settings = (database_url, landing, hospital, *notify_settings(), metrics_file)
@@ -50,5 +50,5 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
         terminal.show(("", "", ""), rows)
         remedies = [(f"{each.name}:", each.remedy) for each in examined if each.remedy]
         terminal.show(("", ""), remedies)
-    if any(each.state == ERROR for each in examined):
+    if any(each.state is State.ERROR for each in examined):
         raise typer.Exit(ATTENTION_STATUS)
