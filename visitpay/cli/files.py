@@ -84,7 +84,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
     terminal.show(headers, rows, nothing="no files to show", total=total, spare=spare)
     for state in (FileStatus.FAILED, FileStatus.HELD):
         if state in states and sys.stdout.isatty():
-            terminal.say(f"{state}: {ADVICE[f'file_{state}'].do}")
+            terminal.say(f"{state}: {ADVICE[f'file_{state}'].action}")
 
 
 def _states(
