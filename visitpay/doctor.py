@@ -224,10 +224,10 @@ def _write_nothing(connection: Connection) -> None:
 
 def _references(connection: Connection) -> Examined:
     broken = sorted(dialect_of(connection).foreign_key_violations(connection))
-    known = select(LoadFile.id)
+    files = select(LoadFile.id)
     for entity in ENTITIES:
-        strays = select(entity).where(entity.source_file_id.not_in(known))
-        if connection.scalar(select(strays.exists())):
+        unknown = select(entity).where(entity.source_file_id.not_in(files))
+        if connection.scalar(select(unknown.exists())):
             broken.append(f"{entity.__tablename__} (to the ledger)")
     if broken:
         remedy = "restore a backup, and load what came since"

@@ -2,12 +2,12 @@
 
 Three modules decide whether something needs a person, each for a question of its own:
 
-- `loading.run`: did this run end well? It counts what this run met, and not the rejects that it was
-  told to tolerate. The exit status follows.
-- `reporting.status`: is anything wrong now? It counts all that is open, whichever run it is from:
-  also tolerated rejects, and all findings.
-- this module: what do people not know yet? It follows the files and rejects of all runs as the run
-  itself judges them, and days without a feed. Each is told when it begins, grows, and is over.
+- `loading.run`: did this run end well? It counts only what this run met, and not the rejects that
+  it was told to tolerate. This gives the status of the run.
+- `reporting.status`: is anything wrong now? It counts all that is open, from any run: tolerated
+  rejects as well, and all findings of `quality`.
+- this module: what do people not know yet? It counts, from any run, what gives a run the status
+  `attention`, and days without a feed. People are told when a problem begins, grows and ends.
 """
 
 import socket

@@ -250,7 +250,7 @@ def _staging(table: Table, constants: tuple[str, ...]) -> _Staging:
     staged = Table(
         f"incoming_{table.name}",
         MetaData(),
-        *(Column(each.name, each.type) for each in table.columns if each.name not in constants),
+        *(Column(c.name, c.type) for c in table.columns if c.name not in constants),
         prefixes=["TEMPORARY"],
     )
     bound = [bindparam(name, type_=table.columns[name].type) for name in constants]

@@ -310,15 +310,13 @@ def _update_changed(table: Table, constants: tuple[str, ...]) -> str:
 @cache
 def _count_unchanged(table: Table, constants: tuple[str, ...]) -> str:
     """Return the query for the number of rows that are in the table with the same values."""
-    names = [each.name for each in table.columns if each.name not in constants]
+    names = [name for name in table.columns.keys() if name not in constants]  # noqa: SIM118
     (key,) = table.primary_key.columns
     row: tuple[Any, ...] = tuple(bindparam(name) for name in names)
     incoming = values(*(column(name) for name in names)).data([row]).cte("incoming")
     new = incoming.columns
-    compared = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
-    same = and_(
-        *(each.is_not_distinct_from(new[each.name]) for each in compared if each is not key)
-    )
+    compared = [name for name in names if name not in (key.name, *SOURCE_COLUMNS)]
+    same = and_(*(table.columns[name].is_not_distinct_from(new[name]) for name in compared))
     found = select(func.count()).join_from(incoming, table, key == new[key.name]).where(same)
     return _compiled(found)
 
