@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: the same URL as visitpay, an engine of its own."""
+"""Alembic's configuration: the database URL of visitpay, an engine of its own."""
 
 import os
 from logging.config import fileConfig
@@ -20,36 +20,36 @@ except VisitPayError as error:
 
 
 def render_item(kind: str, thing: object, _context: object) -> str | bool:
-    """Write a moment as the plain type, so that revisions do not depend on the package."""
+    """Render `UTCDateTime` as SQLAlchemy's own type: revisions must not depend on visitpay."""
     if kind == "type" and isinstance(thing, UTCDateTime):
         return "sa.DateTime(timezone=True)"
     return False
 
 
-def configure(**how: object) -> None:
-    """Set up Alembic alike for a connection and for SQL scripts."""
+def configure(**options: object) -> None:
+    """Configure Alembic, for a connection or for SQL scripts."""
     context.configure(
         target_metadata=Base.metadata,
         render_as_batch=True,
         render_item=render_item,
         transactional_ddl=True,
-        **how,
+        **options,
     )
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations in one transaction, and check that no reference was lost."""
+    """Run the migrations in one transaction; raises DatabaseError if a foreign key is violated."""
     configure(connection=connection)
     with context.begin_transaction():
         run()
-        if broken := dialect_of(URL).foreign_key_violations(connection):
-            tables = ", ".join(sorted(broken))
+        if violated := dialect_of(URL).foreign_key_violations(connection):
+            tables = ", ".join(sorted(violated))
             message = f"the migration leaves rows without what they refer to in: {tables}"
             raise DatabaseError(message)
 
 
 def run() -> None:
-    """Run the migrations, one deploy at a time."""
+    """Run the migrations; another migration that runs is waited for."""
     for statement in dialect_of(URL).migration_preamble():
         context.execute(statement)
     context.run_migrations()
@@ -62,12 +62,12 @@ if context.config.config_file_name is not None:
 def online() -> None:
     """Migrate the database."""
     engine = make_migration_engine(URL)
-    with translate_errors(URL), engine.connect() as database:
-        migrate(database)
+    with translate_errors(URL), engine.connect() as connection:
+        migrate(connection)
 
 
-def told(error: BaseException) -> CommandError:
-    """Give what ended a migration in one line: Alembic prints that alone (not with --raiseerr)."""
+def command_error(error: BaseException) -> CommandError:
+    """Return an error that Alembic prints in one line (without --raiseerr)."""
     return CommandError(str(to_visitpay_error(error))).with_traceback(error.__traceback__)
 
 
@@ -79,4 +79,4 @@ else:
     try:
         online()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
-        raise told(error) from None
+        raise command_error(error) from None

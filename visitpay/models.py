@@ -1,7 +1,7 @@
-"""Visit, Procedure, Transaction and the loader's books: the one description of the data.
+"""The tables: Procedure, Visit and Transaction, and what the loader records of its own work.
 
-Types, nullability, keys and header names stand here and nowhere else; the parser, the upserts, the
-quarantine and the migrations follow them.
+Types, nullability, keys and header names are defined here and nowhere else; the parser, the
+upserts, the quarantine and the migrations follow them.
 """
 
 from datetime import UTC, date, datetime
@@ -11,14 +11,11 @@ from typing import Annotated, ClassVar
 from sqlalchemy import (
     REAL,
     BigInteger,
-    Boolean,
-    Date,
     DateTime,
     Dialect,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     Numeric,
     String,
@@ -32,13 +29,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: refuses naive datetimes, and gives the zone back that SQLite forgets."""
+    """A time in UTC: refuses naive datetimes, and restores the time zone, which SQLite drops."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Turn an aware datetime into UTC; raises ValueError for a naive one."""
+        """Return an aware datetime in UTC; raises ValueError for a naive one."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -47,7 +44,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the stored moment as an aware datetime in UTC."""
+        """Return the stored time as an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -56,35 +53,36 @@ class UTCDateTime(TypeDecorator[datetime]):
 # Only a column declared INTEGER becomes SQLite's rowid; BIGINT would cost a second index.
 Identifier = BigInteger().with_variant(Integer, "sqlite")
 
-BusinessKey = Annotated[int, mapped_column(Identifier, primary_key=True, autoincrement=False)]
-
-BookKey = Annotated[int, mapped_column(Identifier, primary_key=True)]
-
-Number = Annotated[int, mapped_column(BigInteger)]
-
-Count = Annotated[int, mapped_column(BigInteger, default=0)]
-
-# SQLite keeps NUMERIC(14, 2) of whole dollars as integers: then a quarter of 10.00 would be 2.
+# SQLite stores whole dollars in NUMERIC(14, 2) as integers: a quarter of 10.00 would be 2.
 Dollars = Numeric(14, 2).with_variant(REAL(asdecimal=True, decimal_return_scale=2), "sqlite")
 
-# Ordered by its bytes, as SQLite orders every text, whatever the collation of the database.
+# Ordered by bytes, as SQLite orders every text, whatever the collation of the database.
 FileName = Text().with_variant(Text(collation="C"), "postgresql")
+
+BusinessKey = Annotated[int, mapped_column(Identifier, primary_key=True, autoincrement=False)]
+"""A key that comes from the hospital."""
+
+SurrogateKey = Annotated[int, mapped_column(Identifier, primary_key=True)]
+"""A key that the database generates."""
+
+Count = Annotated[int, mapped_column(default=0)]
 
 Money = Annotated[Decimal, mapped_column(Dollars)]
 
-Day = Annotated[date, mapped_column(Date)]
-
-Words = Annotated[str, mapped_column(Text)]
-
 Code = Annotated[str, mapped_column(String(32))]
-
-Moment = Annotated[datetime, mapped_column(UTCDateTime)]
+"""One of a few short words, such as a status."""
 
 
 class Base(DeclarativeBase):
-    """Every table of visitpay, its constraints named so that they can be altered."""
+    """The base of all tables; constraints have names, so that migrations can alter them."""
 
     __table__: ClassVar[Table]
+
+    type_annotation_map: ClassVar = {
+        int: BigInteger,
+        str: Text,
+        datetime: UTCDateTime,
+    }
 
     metadata = MetaData(
         naming_convention={
@@ -98,7 +96,7 @@ class Base(DeclarativeBase):
 
 
 class Entity(Base):
-    """A table that the hospital's files fill; its columns are the files' columns.
+    """A table that is filled from the hospital's files; its columns are the files' columns.
 
     A column's header in the files is its name in CamelCase, or `info={"header": ...}`.
     """
@@ -108,14 +106,14 @@ class Entity(Base):
     source_file_id: Mapped[int] = mapped_column(Identifier, sort_order=1)
     """The delivery that last changed the row: `load_files.id`.
 
-    Without a constraint, which on PostgreSQL would make a load a third longer (measured).
+    It has no foreign key: on PostgreSQL that would make a load a third longer (measured).
     """
-    source_line: Mapped[int] = mapped_column(BigInteger, sort_order=2)
-    """The physical line of it; the header is line 1."""
+    source_line: Mapped[int] = mapped_column(sort_order=2)
+    """The physical line in that file; the header is line 1."""
 
 
 SOURCE_COLUMNS = ("source_file_id", "source_line")
-"""The columns of an entity that its files do not fill."""
+"""The columns of an entity that are not in its files."""
 
 
 class Procedure(Entity):
@@ -124,7 +122,7 @@ class Procedure(Entity):
     __tablename__ = "procedures"
 
     procedure_id: Mapped[BusinessKey]
-    procedure_description: Mapped[Words]
+    procedure_description: Mapped[str]
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="procedure")
 
@@ -135,11 +133,11 @@ class Visit(Entity):
     __tablename__ = "visits"
 
     visit_identifier: Mapped[BusinessKey]
-    guarantor_identifier: Mapped[Number]
-    admit_date: Mapped[Day]
-    discharge_date: Mapped[Day | None]
+    guarantor_identifier: Mapped[int]
+    admit_date: Mapped[date]
+    discharge_date: Mapped[date | None]
     visit_balance: Mapped[Money | None]
-    insurance_identifier: Mapped[Number | None]
+    insurance_identifier: Mapped[int | None]
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="visit")
 
@@ -161,7 +159,7 @@ class Transaction(Entity):
 
 
 class RowCounts:
-    """How the rows of a file, or of a run, ended; the rest add up to `rows_read`."""
+    """What became of the rows of a file, or of a run; the others add up to `rows_read`."""
 
     rows_read: Mapped[Count]
     rows_inserted: Mapped[Count]
@@ -173,70 +171,67 @@ class RowCounts:
 
 
 class LoadRun(RowCounts, Base):
-    """One run of `visitpay load`; status is running, ok, attention or interrupted."""
+    """One run of `visitpay load`; status is a `RunStatus`."""
 
     __tablename__ = "load_runs"
 
-    id: Mapped[BookKey]
-    started_at: Mapped[Moment]
-    finished_at: Mapped[Moment | None]
+    id: Mapped[SurrogateKey]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
     status: Mapped[Code]
     version: Mapped[Code]
-    host: Mapped[Words]
+    host: Mapped[str]
     files_loaded: Mapped[Count]
     files_failed: Mapped[Count]
     rejects_resolved: Mapped[Count]
 
 
 class LoadFile(RowCounts, Base):
-    """One delivery of one file: the ledger; status is loaded, failed or held."""
+    """The ledger: one delivery of one file; status is a `FileStatus`."""
 
     __tablename__ = "load_files"
     __table_args__ = (Index(None, "entity", "file_datetime"),)
 
-    id: Mapped[BookKey]
+    id: Mapped[SurrogateKey]
     run_id: Mapped[int] = mapped_column(ForeignKey("load_runs.id"))
     name: Mapped[str] = mapped_column(FileName, index=True)
-    hospital: Mapped[Words]
+    hospital: Mapped[str]
     entity: Mapped[Code]
-    file_datetime: Mapped[Moment]
+    file_datetime: Mapped[datetime]
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
-    size_bytes: Mapped[Number]
-    version: Mapped[Words]
-    """What was seen of the file, such as size, times and inode; when it differs, the hash decides.
-
-    Empty where nothing is known.
-    """
-    header: Mapped[Words | None]
-    is_resubmission: Mapped[bool] = mapped_column(Boolean, default=False)
-    """Whether its rows are exported rejects: it says nothing of how far the feed has got."""
-    trailer_rows: Mapped[Number | None]
-    """The rows that its trailer says there are; NULL without one."""
+    size_bytes: Mapped[int]
+    version: Mapped[str]
+    """Size, times and inode of the file; if they differ, the hash decides. Empty if unknown."""
+    header: Mapped[str | None]
+    is_resubmission: Mapped[bool] = mapped_column(default=False)
+    """Whether its rows are exported rejects: such a file does not move the checkpoint."""
+    trailer_rows: Mapped[int | None]
+    """The number of rows according to its trailer; NULL without one."""
     rows_conflicting: Mapped[Count]
-    """Of the superseded rows, those with other values than the later row of their key."""
+    """The superseded rows whose values differ from those of the later row of their key."""
     rows_withdrawn: Mapped[Count]
-    """Keys that former deliveries of its name brought and that it does not bring."""
+    """Keys of former deliveries of the same name that this delivery does not contain."""
     status: Mapped[Code]
-    error: Mapped[Words | None]
-    loaded_at: Mapped[Moment | None]
+    error: Mapped[str | None]
+    loaded_at: Mapped[datetime | None]
 
 
 class DeliveredKeys(Base):
-    """The keys that one batch of one delivery brought and that were accepted, packed."""
+    """The accepted keys of one batch of one delivery, packed."""
 
     __tablename__ = "delivered_keys"
 
-    id: Mapped[BookKey]
+    id: Mapped[SurrogateKey]
     file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"), index=True)
-    first_key: Mapped[Number]
-    last_key: Mapped[Number]
-    keys: Mapped[bytes] = mapped_column(LargeBinary)
+    first_key: Mapped[int]
+    last_key: Mapped[int]
+    keys: Mapped[bytes]
 
 
 class RejectedRow(Base):
-    """One row that was thrown back: the quarantine.
+    """The quarantine: one rejected row; status is a `RejectStatus`, reason is a `Reason`.
 
-    Its status is open, resolved, superseded or dismissed; `why` says why a person dismissed it.
+    `why` says why a person dismissed it.
     """
 
     __tablename__ = "rejected_rows"
@@ -251,31 +246,34 @@ class RejectedRow(Base):
         ),
     )
 
-    id: Mapped[BookKey]
+    id: Mapped[SurrogateKey]
     file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"))
-    line_number: Mapped[Number]
+    line_number: Mapped[int]
     entity: Mapped[Code]
-    record_key: Mapped[Number | None]
+    record_key: Mapped[int | None]
     reason: Mapped[Code]
-    column_name: Mapped[Words | None]
-    raw: Mapped[Words]
+    column_name: Mapped[str | None]
+    raw: Mapped[str]
     status: Mapped[Code]
-    created_at: Mapped[Moment]
-    closed_at: Mapped[Moment | None]
-    why: Mapped[Words | None]
+    created_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    why: Mapped[str | None]
 
 
 class BalanceDifference(Base):
-    """A visit whose balance is not the sum of its transactions; open until it is, or is another."""
+    """A visit whose balance is not the sum of its transactions.
+
+    Open until they agree; if they then differ by other amounts, a new row takes its place.
+    """
 
     __tablename__ = "balance_differences"
 
-    id: Mapped[BookKey]
-    visit_identifier: Mapped[Number] = mapped_column(index=True)
+    id: Mapped[SurrogateKey]
+    visit_identifier: Mapped[int] = mapped_column(index=True)
     visit_balance: Mapped[Money]
     transactions_total: Mapped[Money]
-    found_at: Mapped[Moment]
-    closed_at: Mapped[Moment | None]
+    found_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
 
 
 class BalanceComparison(Base):
@@ -283,40 +281,40 @@ class BalanceComparison(Base):
 
     __tablename__ = "balance_comparisons"
 
-    id: Mapped[BookKey]
-    compared_at: Mapped[Moment]
-    compared: Mapped[Number]
+    id: Mapped[SurrogateKey]
+    compared_at: Mapped[datetime]
+    compared: Mapped[int]
     """Visits that have a balance."""
-    different: Mapped[Number]
-    """Those of which it is not the sum of the transactions."""
+    different: Mapped[int]
+    """Visits whose balance is not the sum of their transactions."""
 
 
 class Problem(Base):
-    """Something that needs a person, who is told of it; open until it is over."""
+    """Something that needs a person and that alerts report; open until it is over."""
 
     __tablename__ = "problems"
 
-    id: Mapped[BookKey]
+    id: Mapped[SurrogateKey]
     name: Mapped[Code]
-    """Which kind it is: a stable name, such as `file_failed`."""
-    subject: Mapped[Words]
-    """What it is about, such as a file's name; empty where there is but one of its kind."""
-    size: Mapped[Number]
-    """How bad a person knows it to be, such as how many rows: told again when it is worse.
+    """Its kind: a stable name, such as `file_failed`."""
+    subject: Mapped[str]
+    """What it is about, such as a file's name."""
+    size: Mapped[int]
+    """How large it is, such as the number of rows; when it grows, people are told again.
 
-    It falls as the problem gets better, so that what comes anew is told as well.
+    It is lowered when the problem gets smaller, so that the next growth is told as well.
     """
-    message: Mapped[Words]
-    opened_at: Mapped[Moment]
-    told_at: Mapped[Moment | None]
-    """When a person was last told; NULL as long as no message got through."""
-    closed_at: Mapped[Moment | None]
+    message: Mapped[str]
+    opened_at: Mapped[datetime]
+    told_at: Mapped[datetime | None]
+    """When people were last told; NULL as long as no message got through."""
+    closed_at: Mapped[datetime | None]
 
 
 ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
-"""In the order in which they are loaded: parents before children."""
+"""All entities, in the order in which they are loaded: parents before children."""
 
 
 def entity_named(name: str) -> type[Entity]:
-    """Give the entity class of a name as it stands in file names and in the books."""
+    """Return the entity class of a name as it is in file names and in the ledger."""
     return next(entity for entity in ENTITIES if entity.__name__ == name)

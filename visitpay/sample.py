@@ -1,7 +1,7 @@
-"""A synthetic landing directory: realistic, seeded, as large and as dirty as one asks for.
+"""A synthetic feed: realistic, repeatable, of any size, with any share of damaged rows.
 
-What a visit holds follows from the seed and the visit's number alone, so that any row can be
-written again on a later day, and memory does not grow with the feed.
+A visit depends on the seed and on its number alone. So any row can be written again on a later day,
+and memory does not grow with the feed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ HEADERS = {
     " InsuranceIdentifier",
     "Transaction": "TransactionIdentifier VisitIdentifier ProcedureId Amount",
 }
-"""The model's headers; written out, since importing the model takes longer than a small sample."""
+"""The headers of the model, written out: its import takes longer than a small sample."""
 
 FIRST_DAY = date(2021, 12, 1)
 _SENT_AT = {"Procedure": "223357", "Visit": "223005", "Transaction": "223133"}
 
 _FIRST_VISIT, _FIRST_GUARANTOR, _FIRST_TRANSACTION = 321_000_001, 9_870_001, 54_321_000_001
 _CHARGES = (5, 1, 9, 2, 6, 4, 8, 3, 7)
-"""How many transactions visits have, in turn: the first number of each is known without a count."""
+"""The numbers of transactions of visits, in turn: so the first number of each can be computed."""
 _CHARGES_BEFORE = tuple(accumulate(_CHARGES, initial=0))
 
 _DATES = [
@@ -62,12 +62,12 @@ _WRONG: dict[str, tuple[tuple[tuple[int, ...], tuple[str, ...]], ...]] = {
     ),
     "Transaction": (((0, 1, 2), _NO_INTEGER), ((3,), _NO_AMOUNT), ((0, 1, 2, 3), _MISSING)),
 }
-"""For each type, places of a row and what must not stand there."""
+"""For each type: indexes of columns, and cells that are invalid there."""
 
 
 @dataclass(frozen=True)
 class _Feed:
-    """What is asked for, and which day brings what; days count from 0."""
+    """The feed as requested, and what comes on which day; days count from 0."""
 
     directory: Path
     hospital: str
@@ -85,19 +85,19 @@ class _Feed:
         return self.directory / name
 
     def visits_of(self, day: int) -> range:
-        """Give the numbers, from 0, of the visits that are new on a day."""
-        each, rest = divmod(self.visits, self.days)
-        return range(rest + day * each if day else 0, rest + (day + 1) * each)
+        """Return the numbers, from 0, of the visits that are new on a day."""
+        per_day, rest = divmod(self.visits, self.days)
+        return range(rest + day * per_day if day else 0, rest + (day + 1) * per_day)
 
     def procedures_by(self, day: int) -> int:
-        """Give how many procedures are known on a day: one more each of the last days."""
+        """Return how many procedures there are on a day: one more on each of the last days."""
         known = max(6, self.visits // 100)
         return max(known // 2, known - (self.days - 1 - day))
 
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """A visit and what was charged for it; dates are places in _DATES, money is in cents."""
+    """A visit and its transactions; dates are indexes of _DATES, amounts are in cents."""
 
     number: int
     admitted: int
@@ -119,14 +119,14 @@ class _Visit:
         )
         return "\n" + "\t".join(map(str, cells))
 
-    def charges(self, which: Sequence[int]) -> list[str]:
-        """Give the rows of some of its transactions, by their places."""
+    def charges(self, indexes: Sequence[int]) -> list[str]:
+        """Return the rows of some of its transactions."""
         rounds, turn = divmod(self.number, len(_CHARGES))
         first = _FIRST_TRANSACTION + rounds * sum(_CHARGES) + _CHARGES_BEFORE[turn]
         visit = _FIRST_VISIT + self.number
         return [
-            f"\n{first + place}\t{visit}\t{self.procedures[place]}\t{_money(self.amounts[place])}"
-            for place in which
+            f"\n{first + index}\t{visit}\t{self.procedures[index]}\t{_money(self.amounts[index])}"
+            for index in indexes
         ]
 
 
@@ -139,17 +139,19 @@ def write_sample(
     seed: int = 0,
     hospital: str = "HospitalABC",
 ) -> list[Path]:
-    """Write a feed of so many visits, spread over consecutive days from 2021-12-01 on.
+    """Write a feed of `visits`, spread over consecutive days from 2021-12-01 on.
 
     A visit has 1 to 9 transactions, 5 on average. Later days also correct 2 % of the day before.
-    `dirt` is the share of rows that cannot be loaded, in percent (0 to 100); a quarter as many are
-    written oddly but can, one line is longer than 1 MiB, and one file's name is almost right. What
-    is damaged in a Visit or Procedure file follows its whole row, so that nothing else is lost.
 
-    The same arguments give the same bytes, in constant memory. A file appears under its name when
-    it is complete; the directory is made if need be. Returns what was written, day by day, the
-    misnamed file last. Raises ConfigurationError when writing fails, and with nothing written when
-    an argument is out of range or one of the files is there already.
+    `dirt` is the share of rows that cannot be loaded, in percent (0 to 100). With `dirt`, a quarter
+    as many rows have an unusual form but can be loaded; one line is longer than 1 MiB; and one file
+    has a name that is almost right. In Visit and Procedure files a damaged row comes after the good
+    one, so that the rows that refer to it can be loaded.
+
+    The same arguments give the same bytes, in constant memory. A file gets its name when it is
+    complete; the directory is created if necessary. Returns the paths day by day, the misnamed file
+    last. Raises ConfigurationError if writing fails; also, with nothing written, if an argument is
+    out of range or one of the files exists already.
     """
     feed = _Feed(directory, hospital, visits, days, dirt, seed)
     paths = [feed.path(entity, day) for day in range(days) for entity in HEADERS]
@@ -170,18 +172,17 @@ def write_sample(
 
 
 def _require_usable(feed: _Feed, paths: list[Path]) -> None:
-    message = ""
     if feed.visits < 0 or feed.days < 1 or not 0 <= feed.dirt <= 100:  # noqa: PLR2004 - percent
         message = "a sample takes 0 visits or more, 1 day or more, and dirt from 0 to 100 percent"
-    elif there := [path for path in paths if lexists(path)]:
-        message = f"{there[0]} exists already; give a directory without a sample"
-    if message:
+        raise ConfigurationError(message)
+    if existing := [path for path in paths if lexists(path)]:
+        message = f"{existing[0]} exists already; give a directory without a sample"
         raise ConfigurationError(message)
 
 
 def _write_procedures(feed: _Feed, day: int) -> None:
     before = feed.procedures_by(day - 1) if day else 0
-    with _sheet(feed, "Procedure", day) as write:
+    with _open_file(feed, "Procedure", day) as write:
         if day:
             revised = day % before + 1
             write([f"\n{revised}\t{_description(feed, revised)}, revised"])
@@ -192,28 +193,28 @@ def _write_procedures(feed: _Feed, day: int) -> None:
 def _write_visits(feed: _Feed, day: int) -> None:
     known = feed.procedures_by(day)
     with (
-        _sheet(feed, "Visit", day) as write_visit,
-        _sheet(feed, "Transaction", day) as write_charges,
+        _open_file(feed, "Visit", day) as write_visit,
+        _open_file(feed, "Transaction", day) as write_charges,
     ):
         for visit, charges in _sent_again(feed, day):
             write_visit([visit.row])
             write_charges(visit.charges(charges))
         for number in feed.visits_of(day):
-            visit = _drawn(feed, number, known)
+            visit = _random_visit(feed, number, known)
             write_visit([visit.row])
             write_charges(visit.charges(range(len(visit.amounts))))
 
 
 def _sent_again(feed: _Feed, day: int) -> Iterator[tuple[_Visit, range]]:
-    """Give some visits of the day before, with the places of the transactions to send with them.
+    """Yield some visits of the day before, with the indexes of the transactions to send again.
 
-    Of five, two have other amounts, two are discharged at another date, one is as it was.
+    Of five, two have other amounts, two have another discharge date, and one is unchanged.
     """
     if not day:
         return
     known = feed.procedures_by(day - 1)
     for turn, number in enumerate(feed.visits_of(day - 1)[::40]):
-        visit = _drawn(feed, number, known)
+        visit = _random_visit(feed, number, known)
         if turn % 5 == 4:  # noqa: PLR2004
             yield visit, range(len(visit.amounts))
         elif turn % 2:
@@ -221,13 +222,13 @@ def _sent_again(feed: _Feed, day: int) -> Iterator[tuple[_Visit, range]]:
         else:
             corrected = range(0, len(visit.amounts), 2)
             amounts = [
-                cents + 1999 * (place in corrected) for place, cents in enumerate(visit.amounts)
+                cents + 1999 * (index in corrected) for index, cents in enumerate(visit.amounts)
             ]
             yield replace(visit, amounts=amounts, balance=sum(amounts)), corrected
 
 
-def _drawn(feed: _Feed, number: int, known: int) -> _Visit:
-    """Draw a visit that refers to the procedures known."""
+def _random_visit(feed: _Feed, number: int, known: int) -> _Visit:
+    """Return a random visit that refers to procedures from 1 to `known`."""
     bits = _random((feed.seed << 40) + number).getrandbits
     count = _CHARGES[number % len(_CHARGES)]
     amounts = [bits(17) + 1 if bits(3) else -bits(15) - 1 for _ in range(count)]
@@ -257,30 +258,30 @@ def _random(seed: int | str) -> Random:
 
 
 @contextmanager
-def _sheet(feed: _Feed, entity: str, day: int) -> Iterator[Callable[[list[str]], object]]:
-    """Open a file of the feed, hidden until it is complete; gives what writes rows to it.
+def _open_file(feed: _Feed, entity: str, day: int) -> Iterator[Callable[[list[str]], object]]:
+    """Yield a function that writes rows to a file of the feed; the file is hidden until the end.
 
-    A row starts with its line end: of the real files, too, few end with one.
+    A row begins with the line end of the row before: few of the real files end with one.
     """
     path = feed.path(entity, day)
     hidden = path.with_name(f".{path.name}.part")
     try:
         with hidden.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(HEADERS[entity].replace(" ", "\t"))
-            yield _Soiler(feed, entity, day, file).write if feed.dirt else file.writelines
+            yield _DirtyWriter(feed, entity, day, file).write if feed.dirt else file.writelines
             if entity == "Transaction":
-                file.write(_too_long() if feed.dirt and day == feed.days - 1 else "\n")
+                file.write(_too_long_line() if feed.dirt and day == feed.days - 1 else "\n")
         hidden.replace(path)
     finally:
         hidden.unlink(missing_ok=True)
 
 
-def _too_long() -> str:
+def _too_long_line() -> str:
     return f"\n{_FIRST_TRANSACTION - 1}\t{_FIRST_VISIT}\t1\t{'9' * _LONGEST_LINE}\n"
 
 
-class _Soiler:
-    """Writes the rows of a file, some of them damaged, some of them odd."""
+class _DirtyWriter:
+    """Writes the rows of a file, some of them damaged, some in an unusual form."""
 
     def __init__(self, feed: _Feed, entity: str, day: int, file: TextIO) -> None:
         self._entity = entity
@@ -303,26 +304,26 @@ class _Soiler:
                 self._file.write(row)
 
     def _damaged(self, cells: list[str]) -> list[str]:
-        """Make a row one that cannot be loaded."""
-        place = self._random.randrange(len(cells))
+        """Return the cells of a row, changed so that it cannot be loaded."""
+        index = self._random.randrange(len(cells))
         match self._random.randrange(10):
             case 0:
                 return cells[:-1]
             case 1:
                 return [*cells, "7"]
             case 2:
-                cells[place] = f'"{cells[place][:2]}\n{cells[place][2:]}"'
+                cells[index] = f'"{cells[index][:2]}\n{cells[index][2:]}"'
             case 3:
-                cells[place] += self._random.choice(("\udcff", "\0"))  # written as 0xFF, and NUL
+                cells[index] += self._random.choice(("\udcff", "\0"))  # written as 0xFF, and NUL
             case 4 if self._entity == "Transaction":
                 cells[1] = str(self._random.choice(self._not_yet))
             case _:
-                places, wrong = self._random.choice(_WRONG[self._entity])
-                cells[self._random.choice(places)] = self._random.choice(wrong)
+                indexes, wrong = self._random.choice(_WRONG[self._entity])
+                cells[self._random.choice(indexes)] = self._random.choice(wrong)
         return cells
 
     def _odd(self, row: str) -> str:
-        """Write a row as few do; it can be loaded all the same."""
+        """Return a row in an unusual form that can still be loaded."""
         match self._random.randrange(5):
             case 0:
                 return row + "\t\t"
@@ -337,7 +338,7 @@ class _Soiler:
                 return self._rewritten(row)
 
     def _rewritten(self, row: str) -> str:
-        """Write a row's text, date or amount in another way."""
+        """Return a row with its text, date or amount in another form."""
         cells = row.split("\t")
         if self._entity == "Procedure":
             lone, doubled = f'5" {cells[1]}', f'"{cells[1]} ""soft"""'

@@ -26,7 +26,7 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console, to_json
     from visitpay.cli.logs import start_log
-    from visitpay.doctor import ERROR, examine
+    from visitpay.doctor import State, examine
 
     start_log(options.LogFormat.TEXT, verbose=False)
     notify = options.NotifySettings.from_environment()
@@ -38,5 +38,5 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
         console.show(("", "", ""), [(each.state, each.name, each.seen) for each in examined])
         remedies = [(f"{each.name}:", each.remedy) for each in examined if each.remedy]
         console.show(("", ""), remedies)
-    if any(each.state == ERROR for each in examined):
+    if any(each.state is State.ERROR for each in examined):
         raise typer.Exit(options.ATTENTION_STATUS)

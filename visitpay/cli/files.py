@@ -102,4 +102,4 @@ def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
     states = {entry.state(failed) for entry in entries}
     for state in (FileStatus.FAILED, FileStatus.HELD):
         if state in states and sys.stdout.isatty():
-            console.say(f"{state}: {ADVICE[f'file_{state}'].do}")
+            console.say(f"{state}: {ADVICE[f'file_{state}'].action}")

@@ -1,4 +1,4 @@
-"""The database: engines, the check that its schema is at head, errors that say what to do."""
+"""Engines: URLs, connections for reading, and errors that say what to do."""
 
 import re
 from collections.abc import Iterator
@@ -17,16 +17,19 @@ from visitpay.vocabulary import DEFAULT_URL
 _UNREADABLE = f"the database URL cannot be read; it looks like {DEFAULT_URL}"
 
 _LOGIN = re.compile("[^:/]*(?::[^@]*)?@")
-"""What stands before the host, as SQLAlchemy reads it."""
+"""The user and password in front of the host, as SQLAlchemy reads them."""
 
 
 def parse_url(url: str | URL) -> URL:
-    """Read a database URL; raises ConfigurationError, without the URL's password, if it is none."""
+    """Return a database URL, parsed; raises ConfigurationError if it cannot be used.
+
+    The message does not contain the password.
+    """
     if isinstance(url, str):
         _require_unambiguous(url)
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # which may name what follows an @ in a password
+    except (ArgumentError, ValueError):  # its text may be the part of a password after an @
         raise ConfigurationError(_UNREADABLE) from None
     if parsed.drivername == "postgres":
         parsed = parsed.set(drivername="postgresql")
@@ -37,9 +40,9 @@ def parse_url(url: str | URL) -> URL:
 
 
 def _require_unambiguous(url: str) -> None:
-    """Refuse a URL of which a part could be taken for another: what is left of a password is told.
+    """Raise ConfigurationError if a part of a password could be read as another part of the URL.
 
-    A driver's errors name hosts, databases and options, and never a password.
+    A driver's errors name hosts, databases and options: they would then contain that part.
     """
     if url != url.strip() or any(category(letter) == "Cc" for letter in url):
         message = (
@@ -49,9 +52,9 @@ def _require_unambiguous(url: str) -> None:
         raise ConfigurationError(message)
     driver, _, rest = url.partition("://")
     if driver.startswith("postgres"):
-        login = _LOGIN.match(rest)
-        ours, others = (login[0], rest[login.end() :]) if login else ("", rest)
-        if "?" in ours or "@" in others:
+        match = _LOGIN.match(rest)
+        login, others = (match[0], rest[match.end() :]) if match else ("", rest)
+        if "?" in login or "@" in others:
             message = (
                 "the database URL can be read in two ways: @ in a password, a user's name or an"
                 " option is written %40, and so / %2F, ? %3F"
@@ -60,24 +63,24 @@ def _require_unambiguous(url: str) -> None:
 
 
 def make_engine(url: str | URL, *, read_only: bool = False) -> Engine:
-    """Make the engine for an existing database, on which foreign keys hold.
+    """Return an engine for an existing database, with foreign keys enforced.
 
-    `read_only` connections neither wait for a load nor hold one up. Raises ConfigurationError for a
-    URL that cannot be used, DatabaseError when the database is not there.
+    `read_only` connections neither wait for a load nor delay one. Raises ConfigurationError if the
+    URL cannot be used, DatabaseError if the database does not exist.
     """
     parsed = parse_url(url)
     return dialect_of(parsed).make_engine(parsed, read_only=read_only)
 
 
 def make_migration_engine(url: str | URL) -> Engine:
-    """Make the engine for Alembic; raises as `make_engine` does."""
+    """Return the engine for Alembic; raises ConfigurationError if the URL cannot be used."""
     parsed = parse_url(url)
     return dialect_of(parsed).make_migration_engine(parsed)
 
 
 @contextmanager
 def read_connection(url: str) -> Iterator[Connection]:
-    """Open a database at the schema's head to look at it; raises DatabaseError if it cannot be."""
+    """Yield a connection for reading; raises as `make_engine`, and unless the schema is at head."""
     engine = make_engine(url, read_only=True)
     with translate_errors(engine.url), engine.connect() as connection:
         require_head(connection)
@@ -86,10 +89,10 @@ def read_connection(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def translate_errors(url: URL) -> Iterator[None]:
-    """Turn the driver's errors into a DatabaseError that says what to do.
+    """Turn the driver's errors into DatabaseError; RefusedError if the database refused a value.
 
-    The traceback stays, without the driver's error: that may name values of a row. What the
-    database refused for the sake of the data is a RefusedError.
+    The message says what to do. The traceback is kept, but not the driver's error: its text may
+    contain values of a row.
     """
     try:
         yield

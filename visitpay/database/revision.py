@@ -1,4 +1,4 @@
-"""The revision of the schema: what the database has, and what the migrations say."""
+"""The revision of the schema: the one of the database, and those of the migrations."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ MIGRATE = "run: alembic upgrade head"
 
 
 def require_head(connection: Connection) -> None:
-    """Check that the schema is at Alembic's head; raises DatabaseError that says what to run."""
+    """Raise DatabaseError, which says what to run, unless the schema is at Alembic's head."""
     current: set[str] = set()
     if inspect(connection).has_table("alembic_version"):
         current = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
@@ -26,24 +26,24 @@ def require_head(connection: Connection) -> None:
 
 
 def revisions() -> tuple[set[str], set[str]]:
-    """Give all revisions of the schema, and those that no other follows.
+    """Return all revisions of the schema, and the heads: those that no other follows.
 
-    They are read without Alembic, which takes 0.15 s to import.
+    They are read without Alembic, whose import takes 0.15 s.
     """
-    scripts = [path.read_text("utf-8") for path in (_scripts() / "versions").glob("*.py")]
+    scripts = [path.read_text("utf-8") for path in (_migrations() / "versions").glob("*.py")]
     known, followed = (
         {
-            name
+            revision
             for script in scripts
-            for name in re.findall(rf"^{word} = ['\"](.+)['\"]$", script, re.MULTILINE)
+            for revision in re.findall(rf"^{name} = ['\"](.+)['\"]$", script, re.MULTILINE)
         }
-        for word in ("revision", "down_revision")
+        for name in ("revision", "down_revision")
     )
     return known, known - followed
 
 
-def _scripts() -> Path:
-    """Find the migrations: inside an installed package, beside it in a checkout."""
+def _migrations() -> Path:
+    """Return the folder of migrations: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "alembic"
     return inside if inside.is_dir() else package.parent / "alembic"

@@ -1,4 +1,4 @@
-"""The database, held for one load: its lock, and units of work, done whole or not at all."""
+"""The database for one load at a time: the run lock, and transactions that are retried."""
 
 import logging
 import time
@@ -21,34 +21,37 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAUSES = (0.5, 2.0, 8.0)
-"""Seconds before a unit is tried again: enough for a deadlock, or for a server to restart."""
+"""Seconds to wait before each retry: enough for a deadlock, or for a server to restart."""
 
 _POLL_SECONDS = 0.1
 
 _LAST_WAIT_SECONDS = 1.0
-"""Enough for a server to see that a connection is gone, and let go of its lock."""
+"""Enough for a server to notice that a connection has gone, and to release its lock."""
 
 
 class ExclusiveSession:
-    """The hold of one load on a database at the schema's head; no other load has one meanwhile.
+    """A connection with the run lock: no other load works on the database meanwhile.
 
-    It is gone when the process is, however that ends.
+    The lock is released when the process ends, however it ends.
     """
 
     def __init__(self, engine: Engine, wait_seconds: float) -> None:
-        """Say for how long to wait while another load has the hold."""
+        """Wait at most `wait_seconds` for another load to end."""
         self._engine = engine
         self._wait_seconds = wait_seconds
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        """Take the hold; raises BusyError when another load still has it after the wait."""
+        """Take the run lock; raises BusyError if another load still holds it after the wait.
+
+        Raises DatabaseError if the database cannot be used, or its schema is not at head.
+        """
         with translate_errors(self._engine.url):
             self._open()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Let go of it."""
+        """Release the lock and close the connection."""
         self._opened.close()
 
     def _open(self) -> None:
@@ -72,7 +75,7 @@ class ExclusiveSession:
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Take back at the end what the units did; none of them is tried again."""
+        """Roll back at the end what the transactions inside did; none of them is retried."""
         with translate_errors(self._engine.url), self._connection.begin() as everything:
             yield
             everything.rollback()
@@ -112,9 +115,9 @@ class ExclusiveSession:
             return self._once(attempt)
 
     def transact_after_signal(self, work: Callable[[Connection], T]) -> T:
-        """Do a last unit, after a signal: that may have left the connection in any state.
+        """Run a last transaction on a new connection: a signal may leave the old one in any state.
 
-        Raises DatabaseError as `unit` does, also when another load took the hold at once.
+        Raises DatabaseError if the database cannot be used, or another load took the lock at once.
         """
         self._wait_seconds = _LAST_WAIT_SECONDS
         with translate_errors(self._engine.url):

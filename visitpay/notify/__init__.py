@@ -1,1 +1,1 @@
-"""Telling others of a load: alerts, a dead man's switch, metrics; each part is optional."""
+"""Reports of a load to others: alerts, a dead man's switch, metrics; each part is optional."""

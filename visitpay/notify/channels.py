@@ -1,4 +1,4 @@
-"""Alert channels: mail, chat, pagers, webhooks, whatever Apprise can reach."""
+"""Alert channels: mail, chat, pagers, webhooks and whatever else Apprise can reach."""
 
 import logging
 import re
@@ -11,20 +11,20 @@ from visitpay.notify.timeouts import run_within
 
 logger = logging.getLogger(__name__)
 
-# It logs URLs, and passwords with them. Who sets logging up can enable a logger again that is
-# disabled, but does not take a filter away.
+# It logs URLs with their passwords. A filter, not `disabled`: that of a logger is reset when
+# logging is configured.
 logging.getLogger("apprise").addFilter(lambda _record: False)
 
 SECONDS = 15.0
-"""For so long a message may keep a load waiting, whatever the channels do."""
+"""The longest time that a message may delay a load, whatever the channels do."""
 
-_BETWEEN_URLS = re.compile(r"[\s,]+(?=[\w+-]+://)")  # within one there may be commas, too
+_BETWEEN_URLS = re.compile(r"[\s,]+(?=[\w+-]+://)")  # a URL may itself contain commas
 
 
 def channels_of(urls: str) -> tuple[dict[int, Apprise], list[int]]:
-    """Give the channels by the numbers of their URLs, and the numbers that Apprise cannot use.
+    """Return the channels by the numbers of their URLs, and the numbers that Apprise cannot use.
 
-    Between the URLs are commas or spaces.
+    The URLs are separated by commas or spaces, and numbered from 1.
     """
     channels, unusable = {}, []
     for number, url in enumerate(_BETWEEN_URLS.split(urls.strip(", \t\r\n")), 1):
@@ -37,19 +37,22 @@ def channels_of(urls: str) -> tuple[dict[int, Apprise], list[int]]:
 
 
 def send(channels: Mapping[int, Apprise], title: str, body: str, *, good: bool = False) -> bool:
-    """Tell all channels at once; gives whether any took it, and warns of each that did not."""
+    """Send a message to all channels at once; returns whether at least one accepted it.
+
+    Logs a warning for each channel that did not.
+    """
     kind = NotifyType.SUCCESS if good else NotifyType.WARNING
-    works = [partial(_notify, each, title, body, kind) for each in channels.values()]
-    taken = run_within(SECONDS, works)
-    for (number, channel), took in zip(channels.items(), taken, strict=True):
-        if not took:
+    tasks = [partial(_notify, channel, title, body, kind) for channel in channels.values()]
+    results = run_within(SECONDS, tasks)
+    for (number, channel), accepted in zip(channels.items(), results, strict=True):
+        if not accepted:
             name = channel[0].service_name
             logger.warning("alert channel %d (%s) did not take the message", number, name)
-    return any(taken)
+    return any(results)
 
 
 def _notify(channel: Apprise, title: str, body: str, kind: NotifyType) -> bool:
     try:
         return bool(channel.notify(body, title, kind, body_format=NotifyFormat.TEXT))
-    except Exception:  # noqa: BLE001 - a hundred plugins, and none of them costs a load
+    except Exception:  # noqa: BLE001 - whatever one of a hundred plugins raises, the load goes on
         return False

@@ -1,4 +1,4 @@
-"""What was told lately, where there is no database to write it down in."""
+"""The last alert about a load that could not run: there may be no database to record it in."""
 
 import os
 import time
@@ -10,21 +10,21 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 SECONDS = 3600
-"""The same message is not told again before."""
+"""The time before the same message is sent again."""
 
 
 class LastAlert:
-    """A small private file that remembers the last message; it holds a hash, and no word of it.
+    """A private file that holds the hash of the last message, for each database its own.
 
-    Where it cannot be read or written, nothing was told lately.
+    If it cannot be read or written, there is no last message.
     """
 
     def __init__(self, directory: Path | None, url: str) -> None:
-        """Say where the file lies, if there is a place, and which database it is about."""
-        self._path = directory and directory / f"alerted-{_digest(_place(url))[:16]}"
+        """Keep the file in `directory`; without one nothing is remembered."""
+        self._path = directory and directory / f"alerted-{_digest(_database(url))[:16]}"
 
-    def was_told(self, message: str) -> bool:
-        """Whether this was the last message, and is not long ago."""
+    def was_sent(self, message: str) -> bool:
+        """Whether this was the last message, and was sent less than SECONDS ago."""
         if self._path is None:
             return False
         try:
@@ -33,8 +33,8 @@ class LastAlert:
         except (OSError, ValueError):
             return False
 
-    def tell(self, message: str) -> None:
-        """Remember that this was told now."""
+    def record(self, message: str) -> None:
+        """Record that this message was sent now."""
         if self._path is None:
             return
         with suppress(OSError):
@@ -44,8 +44,8 @@ class LastAlert:
                 file.write(_digest(message))
 
 
-def _place(url: str) -> str:
-    """Give what tells databases apart, without the secrets of their URLs."""
+def _database(url: str) -> str:
+    """Return the parts of a URL that identify the database, without user and password."""
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):

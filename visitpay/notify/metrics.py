@@ -1,4 +1,4 @@
-"""The metrics file: what Prometheus sees of the loads, by node_exporter's textfile collector."""
+"""The metrics file: Prometheus reads it through node_exporter's textfile collector."""
 
 import logging
 import time
@@ -23,9 +23,9 @@ from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 logger = logging.getLogger(__name__)
 
 BEGIN = b"# "
-"""How a metrics file begins."""
+"""The first bytes of a metrics file."""
 
-_OUTCOMES = [each.name for each in fields(Counts) if each.name != "read"]
+_OUTCOMES = [field.name for field in fields(Counts) if field.name != "read"]
 
 _ROWS = (
     select(
@@ -45,8 +45,8 @@ _OPEN = (
 _LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == RunStatus.OK)
 
 
-def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
-    """Give what the books say, and how many of the landed files failed."""
+def database_metrics(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
+    """Return the metrics that come from the database; `files` are those that have landed."""
     fed_until = checkpoint(connection, datetime.now(UTC))
     success = connection.scalar(_LAST_SUCCESS)
     rows = CounterMetricFamily(
@@ -55,11 +55,11 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
     for entity, *counts in connection.execute(_ROWS):
         for outcome, count in zip(_OUTCOMES, counts, strict=True):
             rows.add_metric((entity, outcome), int(count))
-    known = GaugeMetricFamily(
+    by_status = GaugeMetricFamily(
         "visitpay_files", "Files loaded ever, and files that failed and wait.", labels=("status",)
     )
-    known.add_metric((FileStatus.LOADED,), connection.scalar(_LOADED) or 0)
-    known.add_metric((FileStatus.FAILED,), len(failed_files(connection, files)))
+    by_status.add_metric((FileStatus.LOADED,), connection.scalar(_LOADED) or 0)
+    by_status.add_metric((FileStatus.FAILED,), len(failed_files(connection, files)))
     rejects = GaugeMetricFamily(
         "visitpay_rejects_open", "Rejected rows that are open.", labels=("entity", "reason")
     )
@@ -67,7 +67,7 @@ def of_books(connection: Connection, files: Iterable[LandedFile]) -> list[Metric
         rejects.add_metric((entity, reason), count)
     return [
         rows,
-        known,
+        by_status,
         rejects,
         GaugeMetricFamily(
             "visitpay_checkpoint_timestamp_seconds",
@@ -86,8 +86,8 @@ def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def of_run(exit_status: int, seconds: float) -> list[Metric]:
-    """Give what is to be said of a run that ends now."""
+def run_metrics(exit_status: int, seconds: float) -> list[Metric]:
+    """Return the metrics of a run that ends now and took so many seconds."""
     return [
         GaugeMetricFamily(
             "visitpay_last_run_timestamp_seconds", "When the last load ended.", time.time()
@@ -101,13 +101,14 @@ def of_run(exit_status: int, seconds: float) -> list[Metric]:
     ]
 
 
-def write(path: Path, run: Sequence[Metric], books: Sequence[Metric] | None) -> None:
-    """Write the file beside, and rename it; costs a warning when it cannot be written.
+def write(path: Path, of_run: Sequence[Metric], of_database: Sequence[Metric] | None) -> None:
+    """Write the file under another name, and rename it; logs a warning if that fails.
 
-    Without `books`, which a run that had no database cannot read, those of the file stand.
+    If `of_database` is None, since the run had no database, those in the file are kept.
     """
+    others = _other_metrics(path, of_run) if of_database is None else of_database
     registry = CollectorRegistry()
-    registry.register(_Given([*run, *(_standing(path, run) if books is None else books)]))
+    registry.register(_Fixed([*of_run, *others]))
     try:
         write_to_textfile(str(path), registry)
     except OSError as error:
@@ -115,7 +116,9 @@ def write(path: Path, run: Sequence[Metric], books: Sequence[Metric] | None) -> 
         logger.warning("the metrics file %s cannot be written: %s", name, error.strerror)
 
 
-class _Given(Collector):
+class _Fixed(Collector):
+    """A collector of metrics that are already there."""
+
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 
@@ -123,11 +126,11 @@ class _Given(Collector):
         return self._metrics
 
 
-def _standing(path: Path, run: Sequence[Metric]) -> list[Metric]:
-    """Give what the file says now, but for what is said anew."""
-    anew = {each.name for each in run}
+def _other_metrics(path: Path, replaced: Sequence[Metric]) -> list[Metric]:
+    """Return the metrics in the file, without those that are replaced."""
+    names = {metric.name for metric in replaced}
     try:
-        standing = list(text_string_to_metric_families(path.read_text("utf-8")))
+        found = list(text_string_to_metric_families(path.read_text("utf-8")))
     except (OSError, ValueError):
         return []
-    return [each for each in standing if each.name not in anew]
+    return [metric for metric in found if metric.name not in names]

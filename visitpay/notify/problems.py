@@ -1,4 +1,14 @@
-"""Problems: what needs a person, beside what a person was told already."""
+"""Problems: what needs a person, compared with what people were told already.
+
+Three modules decide whether something needs a person, each for a question of its own:
+
+- `loading.run`: did this run end well? It counts only what this run met, and not the rejects that
+  it was told to tolerate. This gives the status of the run.
+- `reporting.status`: is anything wrong now? It counts all that is open, from any run: tolerated
+  rejects as well, and all findings of `quality`.
+- this module: what do people not know yet? It counts, from any run, what gives a run the status
+  `attention`, and days without a feed. People are told when a problem begins, grows and ends.
+"""
 
 import socket
 from collections import Counter
@@ -37,7 +47,7 @@ _UNTIL: Mapping[str, str] = {
     FileStatus.HELD: HELD_ADVICE,
 }
 
-_LINES = 20
+_MAX_LINES = 20
 
 _REJECTED = (
     select(RejectedRow.entity, func.count())
@@ -49,8 +59,8 @@ _REJECTED = (
 )
 
 
-def _known(now: datetime) -> Select[int, str, str, int, datetime | None]:
-    """Select what is on record, but for files that have not changed for long enough."""
+def _select_recorded(now: datetime) -> Select[int, str, str, int, datetime | None]:
+    """Return the query for open problems, without files that began to change only lately."""
     is_due = or_(
         Problem.name != FILE_CHANGING,
         Problem.told_at.is_not(None),
@@ -64,7 +74,7 @@ def _known(now: datetime) -> Select[int, str, str, int, datetime | None]:
 
 
 class CurrentProblem(NamedTuple):
-    """A problem as it stands now."""
+    """A problem as it is now."""
 
     name: str
     subject: str
@@ -73,7 +83,7 @@ class CurrentProblem(NamedTuple):
 
 
 class RecordedProblem(NamedTuple):
-    """A problem that is on record; `told_at` is None as long as nobody could be told."""
+    """A problem as it was recorded; `told_at` is None as long as nobody could be told."""
 
     id: int
     name: str
@@ -83,7 +93,7 @@ class RecordedProblem(NamedTuple):
 
 
 class Transition(StrEnum):
-    """What became of a problem since a person was told of it."""
+    """What became of a problem since people were told of it."""
 
     NEW = "new"
     WORSE = "worse"
@@ -94,36 +104,33 @@ class Transition(StrEnum):
 
     @property
     def worth_telling(self) -> bool:
-        """Whether a person is told of it."""
+        """Whether people are told of it."""
         return self in {Transition.NEW, Transition.WORSE, Transition.OVER}
 
 
 @dataclass(frozen=True)
 class Change:
-    """A problem of which something is to be told, or written down."""
+    """A problem that has changed: people are told of it, or it is only recorded."""
 
-    turn: Transition
-    now: CurrentProblem
-    entry: int | None = None
-    """Its id, if it is on record."""
+    transition: Transition
+    problem: CurrentProblem
+    recorded_id: int | None = None
+    """Its id if it was recorded before."""
 
 
 def find(
     connection: Connection, landed: Landing, now: datetime, expect: str | None = None
 ) -> list[CurrentProblem]:
-    """Give what needs a person: files, names, days, and rows of runs that rejected too many.
+    """Return what needs a person: files, names, days, and rows of runs that rejected too many.
 
-    Rows that a run was told to tolerate are not among them; those of a run that was killed are. For
+    Rows that a run was told to tolerate are not included; those of a run that was killed are. For
     `expect` see `quality.findings`.
     """
     failed = [
         CurrentProblem(
-            FILE_FAILED,
-            each.name,
-            1,
-            f"{each.name}: {each.error}; {_UNTIL[each.status]}",
+            FILE_FAILED, file.name, 1, f"{file.name}: {file.error}; {_UNTIL[file.status]}"
         )
-        for each in failed_files(connection, landed.files)
+        for file in failed_files(connection, landed.files)
     ]
     rejected = [
         CurrentProblem(
@@ -137,9 +144,7 @@ def find(
     ]
     return [
         *failed,
-        *map(
-            _misnamed, landed.near_misses, map(landed.unrecognised.__getitem__, landed.near_misses)
-        ),
+        *(_misnamed(name, landed.unrecognised[name]) for name in landed.near_misses),
         *map(_changing, keeps_changing(connection, landed.names, now)),
         *_missing(connection, landed, now, expect),
         *rejected,
@@ -163,26 +168,28 @@ def _missing(
     if expect is None:
         return
     others = quality.CHECKS.keys() - {FEED_MISSING}
-    for each in quality.findings(connection, now, expect, others, landed.files):
-        message = f"{each.subject}: {each.message}; see whether the hospital sent its feed"
-        yield CurrentProblem(FEED_MISSING, each.subject, each.count, message)
+    for finding in quality.findings(connection, now, expect, others, landed.files):
+        message = f"{finding.subject}: {finding.message}; see whether the hospital sent its feed"
+        yield CurrentProblem(FEED_MISSING, finding.subject, finding.count, message)
 
 
-def decide(known: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) -> list[Change]:
-    """Say what is to be told and written down: what is new, worse than a person knows, or over."""
-    before = {(each.name, each.subject): each for each in known}
+def decide(recorded: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) -> list[Change]:
+    """Return the problems that have changed since they were recorded."""
+    before = {(problem.name, problem.subject): problem for problem in recorded}
     changes = []
-    for now in found:
-        was = before.pop((now.name, now.subject), None)
-        if was is None or was.told_at is None:
-            changes.append(Change(Transition.NEW, now, was and was.id))
-        elif now.size != was.size:
-            turn = Transition.WORSE if now.size > was.size else Transition.BETTER
-            changes.append(Change(turn, now, was.id))
-    for gone in before.values():
-        now = CurrentProblem(gone.name, gone.subject, 0, f"{gone.subject}: {_OVER[gone.name]}")
+    for problem in found:
+        old = before.pop((problem.name, problem.subject), None)
+        if old is None or old.told_at is None:
+            changes.append(Change(Transition.NEW, problem, old and old.id))
+        elif problem.size != old.size:
+            grown = problem.size > old.size
+            transition = Transition.WORSE if grown else Transition.BETTER
+            changes.append(Change(transition, problem, old.id))
+    for old in before.values():
+        message = f"{old.subject}: {_OVER[old.name]}"
+        transition = Transition.OVER if old.told_at else Transition.FORGOTTEN
         changes.append(
-            Change(Transition.OVER if gone.told_at else Transition.FORGOTTEN, now, gone.id)
+            Change(transition, CurrentProblem(old.name, old.subject, 0, message), old.id)
         )
     return changes
 
@@ -190,55 +197,62 @@ def decide(known: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) ->
 def changes_of(
     connection: Connection, landed: Landing, now: datetime, expect: str | None = None
 ) -> list[Change]:
-    """Compare what needs a person `now` (UTC) with what is on record; takes what `find` takes."""
-    known = (RecordedProblem(*each) for each in connection.execute(_known(now)))
-    return decide(known, find(connection, landed, now, expect))
+    """Return what has changed between the recorded problems and those of `now` (UTC).
+
+    The arguments are those of `find`.
+    """
+    recorded = (RecordedProblem(*row) for row in connection.execute(_select_recorded(now)))
+    return decide(recorded, find(connection, landed, now, expect))
 
 
 def record(
     connection: Connection,
     landed: Landing,
-    moment: datetime,
+    now: datetime,
     expect: str | None = None,
     *,
     told: bool,
 ) -> None:
-    """Write down what changed; what could not be `told` stands so that it is news the next time.
+    """Record what has changed; what people could not be `told` is told by the next run.
 
-    Done again, it changes nothing: its commit may have arrived though the answer did not.
+    A second call changes nothing: a retry is safe if the first was committed unnoticed.
     """
-    for change in changes_of(connection, landed, moment, expect):
-        if told or change.turn in {Transition.NEW, Transition.BETTER, Transition.FORGOTTEN}:
-            _write(connection, change, moment, moment if told else None)
+    even_untold = {Transition.NEW, Transition.BETTER, Transition.FORGOTTEN}
+    for change in changes_of(connection, landed, now, expect):
+        if told or change.transition in even_untold:
+            _record(connection, change, now, now if told else None)
 
 
-def _write(
-    connection: Connection, change: Change, moment: datetime, told_at: datetime | None
+def _record(
+    connection: Connection, change: Change, now: datetime, told_at: datetime | None
 ) -> None:
+    problem = change.problem
     values: dict[str, object]
-    if change.turn in {Transition.OVER, Transition.FORGOTTEN}:
-        values = {"closed_at": moment}
-    elif change.turn is Transition.BETTER:
-        values = {"size": change.now.size}
+    if change.transition in {Transition.OVER, Transition.FORGOTTEN}:
+        values = {"closed_at": now}
+    elif change.transition is Transition.BETTER:
+        values = {"size": problem.size}
     else:
-        values = {"size": change.now.size, "message": change.now.message, "told_at": told_at}
-    if change.entry is None:
-        new = {"name": change.now.name, "subject": change.now.subject, "opened_at": moment}
+        values = {"size": problem.size, "message": problem.message, "told_at": told_at}
+    if change.recorded_id is None:
+        new = {"name": problem.name, "subject": problem.subject, "opened_at": now}
         connection.execute(insert(Problem).values(**new, **values))
     else:
-        connection.execute(update(Problem).where(Problem.id == change.entry).values(**values))
+        recorded = update(Problem).where(Problem.id == change.recorded_id)
+        connection.execute(recorded.values(**values))
 
 
 def summary(changes: Sequence[Change]) -> tuple[str, str]:
-    """Give the title and the body of the message that tells of changes."""
-    turns = Counter(each.turn.value for each in changes)
-    title = f"{origin()}: " + ", ".join(f"{times} {turn}" for turn, times in turns.items())
-    lines = [f"{each.turn.value}: {each.now.message}" for each in changes[:_LINES]]
-    if len(changes) > _LINES:
-        lines.append(f"and {len(changes) - _LINES:,} more; see: visitpay status, visitpay files")
+    """Return the title and the body of the message that tells of changes."""
+    counts = Counter(change.transition.value for change in changes)
+    title = f"{sender()}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    lines = [f"{change.transition.value}: {change.problem.message}" for change in changes]
+    if len(changes) > _MAX_LINES:
+        more = len(changes) - _MAX_LINES
+        lines[_MAX_LINES:] = [f"and {more:,} more; see: visitpay status, visitpay files"]
     return title, "\n".join(lines)
 
 
-def origin() -> str:
-    """Say who sends a message."""
+def sender() -> str:
+    """Return who sends a message: the program and the host."""
     return f"visitpay on {socket.gethostname()}"

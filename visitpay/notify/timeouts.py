@@ -1,4 +1,4 @@
-"""Patience: work that depends on others is waited for only so long."""
+"""Work with a time limit, for what depends on other machines."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,20 +8,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def run_within(seconds: float, works: Sequence[Callable[[], T]]) -> list[T | None]:
-    """Do all works at once; gives what each gave, None for one that takes longer.
+def run_within(seconds: float, tasks: Sequence[Callable[[], T]]) -> list[T | None]:
+    """Run all tasks at once; return their results, None for each that is not done in time.
 
-    That one is left to itself, and does not keep the process alive. No work may raise.
+    Such a task runs on in its thread, which does not keep the process alive. No task may raise.
     """
-    given: list[T | None] = [None] * len(works)
+    results: list[T | None] = [None] * len(tasks)
 
-    def do(place: int) -> None:
-        given[place] = works[place]()
+    def run(index: int) -> None:
+        results[index] = tasks[index]()
 
-    threads = [Thread(target=do, args=(place,), daemon=True) for place in range(len(works))]
+    threads = [Thread(target=run, args=(index,), daemon=True) for index in range(len(tasks))]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
-    return given.copy()
+    return results.copy()  # a late task must not change what was returned

@@ -1,4 +1,4 @@
-"""Alerting: who is told of a load, beside whoever reads its log."""
+"""Tells people, a dead man's switch and Prometheus of a load."""
 
 import logging
 import time
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class LoadWatch:
-    """The watch over one load: people, a dead man's switch, Prometheus, each where it is set.
+    """Reports one load to people, a dead man's switch and Prometheus, as far as they are set up.
 
-    None of them can fail the load, nor hold it up for long: a setting that cannot be used costs a
-    warning, and the others are used.
+    None of these can fail the load, nor delay it for long. A setting that cannot be used is logged
+    as a warning; the others are used.
     """
 
     def __init__(
@@ -38,85 +38,85 @@ class LoadWatch:
         alert_urls: str = "",
         ping_url: str = "",
         metrics_file: Path | None = None,
-        lately: "LastAlert | None" = None,
+        last_alert: "LastAlert | None" = None,
         expect: str | None = None,
     ) -> None:
-        """Say who is to be told.
+        """Set up what is given; for `expect` see `quality.findings`.
 
-        Without `lately` a load that cannot run says so each time. For `expect` see
-        `quality.findings`.
+        Without `last_alert`, each load that cannot run sends an alert.
         """
-        self._lately, self._expect = lately, expect
-        self._channels, troubles = open_channels(alert_urls)
-        self._pinger, of_pinger = open_heartbeat(ping_url)
-        self._metrics_file, of_metrics = open_metrics(metrics_file)
-        for trouble in troubles + of_pinger + of_metrics:
-            logger.warning("not used, the load goes on without it: %s", trouble)
-        self._books: Sequence[Metric] | None = None
-        self._over = False
+        self._last_alert, self._expect = last_alert, expect
+        self._channels, alert_faults = open_channels(alert_urls)
+        self._heartbeat, ping_faults = open_heartbeat(ping_url)
+        self._metrics_file, metrics_faults = open_metrics(metrics_file)
+        for fault in alert_faults + ping_faults + metrics_faults:
+            logger.warning("not used, the load goes on without it: %s", fault)
+        self._database_metrics: Sequence[Metric] | None = None
+        self._is_loaded = False
         self._began = time.monotonic()
 
     def begin(self) -> None:
-        """Say that the load begins."""
+        """Report that the load begins."""
         self._began = time.monotonic()
-        if self._pinger:
-            self._pinger.begin()
+        if self._heartbeat:
+            self._heartbeat.begin()
 
-    def after_load(self, hold: ExclusiveSession, landed: Landing) -> None:
-        """Look at what the load left, as long as it has its hold, and tell what is new."""
-        self._over = True
+    def after_load(self, session: ExclusiveSession, landed: Landing) -> None:
+        """Tell people what is new, and collect metrics, while the load still holds the run lock."""
+        self._is_loaded = True
         try:
             if self._channels:
-                self._tell(hold, landed)
+                self._alert_of_changes(session, landed)
             if self._metrics_file:
-                from visitpay.notify import metrics
+                from visitpay.notify.metrics import database_metrics
 
-                self._books = hold.transact(partial(metrics.of_books, files=landed.files))
+                collect = partial(database_metrics, files=landed.files)
+                self._database_metrics = session.transact(collect)
         except DatabaseError as error:
             logger.warning("all is loaded, but not all could be told of it: %s", error)
 
     def end(self, exit_status: int, error: Exception | None = None) -> None:
-        """Say how the load ended; `error` is what ended it before its time."""
-        if self._channels and error and not (self._over or isinstance(error, StoppedError)):
-            self._tell_of(error)
+        """Report how the load ended; `error` is what ended it early, if anything did."""
+        if self._channels and error and not (self._is_loaded or isinstance(error, StoppedError)):
+            self._alert_of_error(error)
         if self._metrics_file:
             from visitpay.notify import metrics
 
-            run = metrics.of_run(exit_status, time.monotonic() - self._began)
-            metrics.write(self._metrics_file, run, self._books)
-        if self._pinger:
-            self._pinger.end(exit_status)
+            of_run = metrics.run_metrics(exit_status, time.monotonic() - self._began)
+            metrics.write(self._metrics_file, of_run, self._database_metrics)
+        if self._heartbeat:
+            self._heartbeat.end(exit_status)
 
-    def _tell(self, hold: ExclusiveSession, landed: Landing) -> None:
+    def _alert_of_changes(self, session: ExclusiveSession, landed: Landing) -> None:
         from visitpay.notify import channels, problems
         from visitpay.notify.problems import Transition
 
-        seen = (landed, datetime.now(UTC), self._expect)
-        changes = hold.transact(lambda each: problems.changes_of(each, *seen))
-        news = [change for change in changes if change.turn.worth_telling]
+        state = (landed, datetime.now(UTC), self._expect)
+        changes = session.transact(lambda connection: problems.changes_of(connection, *state))
+        news = [change for change in changes if change.transition.worth_telling]
         told = bool(news) and channels.send(
             self._channels,
             *problems.summary(news),
-            good=all(change.turn is Transition.OVER for change in news),
+            good=all(change.transition is Transition.OVER for change in news),
         )
         if changes:
-            hold.transact(lambda each: problems.record(each, *seen, told=told))
+            session.transact(lambda connection: problems.record(connection, *state, told=told))
 
-    def _tell_of(self, error: Exception) -> None:
+    def _alert_of_error(self, error: Exception) -> None:
         from visitpay.notify import channels, problems
 
-        # What a bug has to say may hold a cell.
+        # The text of an error that is not ours may contain a cell.
         what = str(error) if isinstance(error, VisitPayError) else type(error).__name__
-        if self._lately and self._lately.was_told(what):
+        if self._last_alert and self._last_alert.was_sent(what):
             return
-        title = f"{problems.origin()}: a load could not run"
+        title = f"{problems.sender()}: a load could not run"
         body = f"{what}; what was not loaded waits for the next load"
-        if channels.send(self._channels, title, body) and self._lately:
-            self._lately.tell(what)
+        if channels.send(self._channels, title, body) and self._last_alert:
+            self._last_alert.record(what)
 
 
 def open_channels(urls: str) -> "tuple[Mapping[int, Apprise], list[str]]":
-    """Give the channels by the numbers of their Apprise URLs, and what is wrong with the others."""
+    """Return the channels by the numbers of their Apprise URLs, and what is wrong with others."""
     if not urls.strip():
         return {}, []
     try:
@@ -124,12 +124,13 @@ def open_channels(urls: str) -> "tuple[Mapping[int, Apprise], list[str]]":
     except ImportError:
         return {}, ["VISITPAY_ALERT_URLS needs Apprise; run: pip install 'visitpay[alerts]'"]
     channels, unusable = channels_of(urls)
-    told = "URL {} of VISITPAY_ALERT_URLS is none that Apprise can use"
-    return channels, [told.format(number) for number in unusable]
+    return channels, [
+        f"URL {number} of VISITPAY_ALERT_URLS is none that Apprise can use" for number in unusable
+    ]
 
 
 def open_heartbeat(url: str) -> "tuple[Heartbeat | None, list[str]]":
-    """Give who is pinged, if anyone is, or what is wrong with its URL."""
+    """Return the heartbeat, None without a URL; and what is wrong with the URL."""
     if not url.strip():
         return None, []
     from visitpay.notify.heartbeat import Heartbeat
@@ -141,14 +142,14 @@ def open_heartbeat(url: str) -> "tuple[Heartbeat | None, list[str]]":
 
 
 def open_metrics(path: Path | None) -> tuple[Path | None, list[str]]:
-    """Give the metrics file, if one is wanted, or why it cannot be written."""
+    """Return the metrics file, None without one; and why it cannot be written."""
     if path:
         try:
             from visitpay.notify.metrics import BEGIN
         except ImportError:
             message = "--metrics-file needs prometheus-client; run: pip install 'visitpay[metrics]'"
             return None, [message]
-        with suppress(OSError):  # writing it will say what is wrong
+        with suppress(OSError):  # `write` will report the error
             if not may_replace(path, BEGIN):
                 return None, [f"{printable(str(path))} holds no metrics, and is not written over"]
     return path, []

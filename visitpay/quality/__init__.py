@@ -1,1 +1,1 @@
-"""Checks of what was loaded: deliveries, days, visits, balances."""
+"""Checks of what was loaded: deliveries, days, visits and balances."""

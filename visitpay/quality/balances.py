@@ -1,6 +1,6 @@
-"""Balances: each visit's beside the sum of its transactions, exact to the cent.
+"""Balances: each visit's, compared with the sum of its transactions, exact to the cent.
 
-On SQLite amounts are doubles, of which a sum drifts: whole cents are added up instead.
+SQLite stores amounts as doubles, whose sums are not exact: whole cents are added up instead.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ from visitpay.database.session import ExclusiveSession
 from visitpay.models import BalanceComparison, BalanceDifference, Transaction, UTCDateTime, Visit
 
 _LARGEST = 10**14 - 1
-"""The most cents that a column of money holds; a sum that is more is recorded as this."""
+"""The most cents that a column of money holds; a larger sum is recorded as this."""
 
 
 def _cents(amount: SQLColumnExpression[Any]) -> ColumnElement[int]:
-    # No parameter: SQLite adds up once what is written twice, but takes parameters for different.
+    # A literal: SQLite computes an expression once that is in a query twice, but not with `?`.
     return cast(func.round(amount * literal_column("100")), BigInteger)
 
 
@@ -62,7 +62,7 @@ OPEN_DIFFERENCES = (
     .where(_IS_OPEN)
     .order_by(BalanceDifference.found_at.desc(), BalanceDifference.visit_identifier)
 )
-"""The visits that differed when they were last compared, with their amounts, the newest first."""
+"""The visits that differed in the last comparison, with their amounts, the newest first."""
 
 _CLOSE = (
     update(BalanceDifference)
@@ -75,7 +75,7 @@ _CLOSE = (
     )
     .values(closed_at=bindparam("now"))
 )
-"""Closes those that are no more, or are by other amounts now."""
+"""Closes differences that are gone, or whose amounts have changed."""
 
 _RECORD = (
     insert(BalanceDifference.__table__)
@@ -87,36 +87,39 @@ _RECORD = (
     )
     .execution_options(preserve_rowcount=True)
 )
-"""Records those that are not among the open ones."""
+"""Records differences that are not open already."""
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """How many visits' balances differ from their transactions, by how much, and what is new."""
+    """The result of a comparison: numbers of visits, and sums of money."""
 
     compared_at: datetime
     """In UTC."""
     compared: int
     """Visits that have a balance."""
     different: int
+    """Visits whose balance is not the sum of their transactions."""
     visit_balance: Decimal
     """The sum of the balances that differ."""
     transactions_total: Decimal
     """The sum of the transactions of those visits."""
     new: int
+    """Visits that differ now and did not in the comparison before."""
     changed: int
-    """Those that differed before as well, by other amounts."""
+    """Visits that differed before as well, by other amounts."""
     cleared: int
+    """Visits that differed before and do not any more."""
 
 
 def reconcile(engine: Engine, now: datetime, wait_seconds: float = 60) -> Reconciliation:
-    """Compare all visits that have a balance with their transactions, and record what is new.
+    """Compare all visits that have a balance with their transactions, and record the differences.
 
-    `now` is later than it was the last time. Raises DatabaseError when the database cannot be used
-    or is held by a load.
+    `now` must be later than in the comparison before. Raises DatabaseError if the database cannot
+    be used, BusyError if a load holds it.
     """
-    with ExclusiveSession(engine, wait_seconds) as hold:
-        return hold.transact(partial(_reconcile, now))
+    with ExclusiveSession(engine, wait_seconds) as session:
+        return session.transact(partial(_reconcile, now))
 
 
 def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
@@ -128,8 +131,8 @@ def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
     comparison = {"compared_at": now, "compared": compared, "different": different}
     connection.execute(insert(BalanceComparison).values(comparison))
     balance, total = (
-        connection.scalar(select(func.sum(_cents(each))).where(_IS_OPEN)) or 0
-        for each in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
+        connection.scalar(select(func.sum(_cents(amount))).where(_IS_OPEN)) or 0
+        for amount in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
     )
     return Reconciliation(
         compared_at=now,
@@ -144,7 +147,7 @@ def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
 
 
 def _changed(connection: Connection, now: datetime) -> int:
-    """Count the visits of which one difference was closed just now and another one opened."""
+    """Return the number of visits whose difference was closed and opened anew just now."""
     before = aliased(BalanceDifference)
     both = (
         select(func.count())
@@ -156,7 +159,7 @@ def _changed(connection: Connection, now: datetime) -> int:
 
 
 def count_open(connection: Connection) -> int:
-    """Count the visits that differed when they were last compared."""
+    """Return the number of visits that differed in the last comparison."""
     query = select(func.count()).select_from(BalanceDifference).where(_IS_OPEN)
     return connection.scalar(query) or 0
 

@@ -1,6 +1,6 @@
 """The quality of what was loaded: checks that say what a person should look into.
 
-Those of deliveries and days look at the last weeks of the feed, those of visits at all of them.
+The checks of deliveries and days cover the last two weeks of the feed, those of visits all visits.
 """
 
 from collections import Counter, defaultdict, deque
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
@@ -18,48 +18,49 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
-from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
+from visitpay.models import ENTITIES, LoadRun, Visit
 from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
 from visitpay.text import counted
+from visitpay.vocabulary import RecordType
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
-"""When a feed may be expected: for each word the days of the week, Monday being 0."""
+"""The days on which files are expected: by word, the days of the week, Monday being 0."""
 
 LONG_PAST = timedelta(days=30)
-"""A file so much older than the newest of its type is no late one: it may be an old one again."""
+"""A file that is older than the newest of its type by more than this is not just late."""
 
 RECENT = timedelta(days=14)
-"""For how long a delivery, or a day without one, is something to look into."""
+"""For how long a delivery, or a day without one, is reported."""
 
 SET_APART = timedelta(hours=6)
-"""Files with so much time between them are of two sets, one for each export of the hospital."""
+"""A longer time between two files separates two exports of the hospital."""
 AGAIN = timedelta(minutes=30)
-"""So are two of one type: within this time an export may bring several."""
+"""So does a longer time between two files of one type; an export may have several of a type."""
 
 HISTORY = 8
-"""How many deliveries before one are its history."""
+"""The number of earlier deliveries to compare with."""
 ENOUGH = 4
-"""With fewer than these, nothing is said of what is usual."""
+"""The number of earlier deliveries that is needed to say what is usual."""
 NOISE = 10
-"""So many rows more or less are no sign of anything."""
+"""A difference of so many rows is not reported."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a person should look into; nothing of it is a cell of a row."""
+    """Something that a person should look into; it contains no values of rows."""
 
     check: str
     subject: str
-    """The name of a file, or a day; empty where all rows were looked at."""
+    """The name of a file, or a day; empty if the check is about all visits."""
     count: int
-    """How much of it there is: rows, visits or days."""
+    """A number of rows, visits or days."""
     message: str
-    """What it is, in a few words."""
+    """What was found, in a few words."""
 
 
 @dataclass(frozen=True)
 class _Feed:
-    """What the checks look at."""
+    """What the checks look at: the database, the time, and files that wait to be loaded."""
 
     connection: Connection
     now: datetime
@@ -68,103 +69,114 @@ class _Feed:
 
     @property
     def today(self) -> date:
-        """The day in UTC; it is not over yet."""
+        """The current day in UTC; it is not over yet."""
         return self.now.date()
 
     @cached_property
-    def dated(self) -> Mapping[bool, Sequence[Delivered]]:
-        """The newest loaded delivery of each name, by whether it is dated in the future."""
-        dated: dict[bool, list[Delivered]] = {True: [], False: []}
-        for each in newest_deliveries(self.connection):
-            dated[each.file_datetime > self.now + CLOCKS_APART].append(each)
-        return dated
+    def _deliveries(self) -> Sequence[Delivered]:
+        """The newest loaded delivery of each file name, by file time."""
+        return newest_deliveries(self.connection)
 
     @cached_property
-    def begin(self) -> date | None:
-        """The first day of the feed, or, as long as nothing came, of the runs, if there are any."""
-        if self.deliveries:
-            return self.deliveries[0].day
-        first = self.connection.scalar(select(func.min(LoadRun.started_at)))
-        return first and first.date()
+    def on_time(self) -> Sequence[Delivered]:
+        """The deliveries that are not dated in the future, by file time."""
+        return [file for file in self._deliveries if not self.is_future(file)]
 
-    @property
-    def deliveries(self) -> Sequence[Delivered]:
-        """Those that are not, in order of their times."""
-        return self.dated[False]
-
-    def is_recent(self, day: date) -> bool:
-        """Say whether a day was among the last of the feed, of which something must have come."""
-        return self.deliveries[-1].day - day <= RECENT
+    @cached_property
+    def future(self) -> Sequence[Delivered]:
+        """The deliveries that are dated in the future, by file time."""
+        return [file for file in self._deliveries if self.is_future(file)]
 
     @cached_property
     def as_loaded(self) -> Sequence[Delivered]:
-        """All of them in the order in which they were loaded, those dated in the future, too."""
-        return sorted(chain.from_iterable(self.dated.values()), key=attrgetter("id"))
+        """All deliveries, in the order in which they were loaded."""
+        return sorted(self._deliveries, key=attrgetter("id"))
 
-    def was_loaded_lately(self, delivered: Delivered) -> bool:
-        """Whether a delivery was loaded in the last weeks of loading, whatever its time."""
-        return self.as_loaded[-1].loaded_at - delivered.loaded_at <= RECENT
+    @cached_property
+    def _latest_on_time(self) -> datetime:
+        """The latest file time that is not in the future."""
+        return self.now + CLOCKS_APART
 
-    def sets(self) -> Iterator["_Set"]:
-        """Give the files that belong together, loaded or waiting, in order of time.
+    @cached_property
+    def begin(self) -> date | None:
+        """The first day of the feed; before the first delivery, of the runs; None without a run."""
+        if self.on_time:
+            return self.on_time[0].day
+        first = self.connection.scalar(select(func.min(LoadRun.started_at)))
+        return first and first.date()
 
-        A set begins after SET_APART, or when a type comes again that came more than AGAIN before:
-        the files of one export may pass midnight, and be several of a type.
+    def is_future(self, file: Delivered) -> bool:
+        """Whether a delivery is dated in the future."""
+        return file.file_datetime > self._latest_on_time
+
+    def is_recent(self, day: date) -> bool:
+        """Whether a day is within the last two weeks of the feed, which must not be empty."""
+        return self.on_time[-1].day - day <= RECENT
+
+    def was_loaded_lately(self, file: Delivered) -> bool:
+        """Whether a delivery was loaded in the last two weeks in which anything was loaded."""
+        return self.as_loaded[-1].loaded_at - file.loaded_at <= RECENT
+
+    def sets(self) -> Iterator["_FileSet"]:
+        """Yield the sets of files that belong together, loaded or waiting, by file time.
+
+        A set begins after SET_APART, or if a type comes again that came more than AGAIN before. The
+        files of one export may pass midnight, and there may be several of a type.
         """
-        files = [(each.file_datetime, each.entity, True) for each in self.deliveries]
-        files += ((each.file_datetime, each.entity, False) for each in self.waiting)
-        some: _Set | None = None
-        for moment, entity, is_loaded in sorted(files):
-            if some is None or not some.may_hold(moment, entity):
-                if some:
-                    yield some
-                some = _Set(moment)
-            some.add(moment, entity, is_loaded=is_loaded)
-        if some:
-            yield some
+        files = [(file.file_datetime, file.entity, True) for file in self.on_time]
+        files += ((file.file_datetime, file.entity, False) for file in self.waiting)
+        current: _FileSet | None = None
+        for file_datetime, entity, is_loaded in sorted(files):
+            if current is None or not current.may_hold(file_datetime, entity):
+                if current:
+                    yield current
+                current = _FileSet(file_datetime)
+            current.add(file_datetime, entity, is_loaded=is_loaded)
+        if current:
+            yield current
 
 
-class _Set:
-    """Files that belong together."""
+class _FileSet:
+    """Files that belong together: those of one export of the hospital."""
 
     def __init__(self, begin: datetime) -> None:
         self.begin = self.end = begin
         self.came: dict[str, datetime] = {}
-        """When each type came first."""
+        """The file time of the first file of each type."""
         self.loaded: set[str] = set()
 
-    def may_hold(self, moment: datetime, entity: str) -> bool:
-        is_again = moment - self.came.get(entity, moment) > AGAIN
-        return not is_again and moment - self.end <= SET_APART
+    def may_hold(self, file_datetime: datetime, entity: str) -> bool:
+        is_again = file_datetime - self.came.get(entity, file_datetime) > AGAIN
+        return not is_again and file_datetime - self.end <= SET_APART
 
-    def add(self, moment: datetime, entity: str, *, is_loaded: bool) -> None:
-        self.end = moment
-        self.came.setdefault(entity, moment)
+    def add(self, file_datetime: datetime, entity: str, *, is_loaded: bool) -> None:
+        self.end = file_datetime
+        self.came.setdefault(entity, file_datetime)
         if is_loaded:
             self.loaded.add(entity)
 
 
 _Observations = Iterator[tuple[str, int, str]]
-"""What a check finds: subjects, counts and messages."""
+"""What a check finds: the subject, count and message of each `Finding`."""
 
 
 def _type_missing(feed: _Feed) -> _Observations:
-    """Find sets of files that are over and lack a type, each told by the day of its first file."""
+    """Find complete sets of files without one of the types; reported by the day they began."""
     types = [entity.__name__ for entity in ENTITIES]
-    lacking: Counter[tuple[date, str]] = Counter()
-    for some in feed.sets():
-        day, missing = some.begin.date(), [each for each in types if each not in some.loaded]
-        is_over = feed.now - some.end > SET_APART
-        if len(missing) == 1 and missing[0] not in some.came and is_over and feed.is_recent(day):
-            lacking[day, missing[0]] += 1
-    for (day, entity), times in lacking.items():
-        yield str(day), times, f"no {entity} file was loaded, though both others"
+    counts: Counter[tuple[date, str]] = Counter()
+    for files in feed.sets():
+        day, missing = files.begin.date(), [name for name in types if name not in files.loaded]
+        is_over = feed.now - files.end > SET_APART
+        if len(missing) == 1 and missing[0] not in files.came and is_over and feed.is_recent(day):
+            counts[day, missing[0]] += 1
+    for (day, entity), count in counts.items():
+        yield str(day), count, f"no {entity} file was loaded, though both others"
 
 
 def _feed_missing(feed: _Feed) -> _Observations:
-    """Find gaps between days on which a feed was expected and came, each named by its first day.
+    """Find runs of expected days on which nothing came; each is reported by its first day.
 
-    Before anything came it is expected from the day of the first run on.
+    Before the first delivery, files are expected from the day of the first run on.
     """
     first = feed.begin
     if feed.expect is None or first is None:
@@ -172,89 +184,82 @@ def _feed_missing(feed: _Feed) -> _Observations:
     days = (first + timedelta(number) for number in range((feed.today - first).days))
     weekdays = EXPECTED_WEEKDAYS[feed.expect]
     expected = (day for day in days if day.weekday() in weekdays)
-    came_on = {file.file_datetime.date() for file in feed.waiting}
-    came_on.update(each.day for each in feed.deliveries)
-    for came, some in groupby(expected, came_on.__contains__):
-        gap = list(some)
-        if not came and (not feed.deliveries or feed.is_recent(gap[-1])):
+    days_with_files = {file.file_datetime.date() for file in feed.waiting}
+    days_with_files.update(file.day for file in feed.on_time)
+    for has_files, consecutive in groupby(expected, days_with_files.__contains__):
+        gap = list(consecutive)
+        if not has_files and (not feed.on_time or feed.is_recent(gap[-1])):
             yield str(gap[0]), len(gap), f"nothing came on {counted(len(gap), 'day')}, to {gap[-1]}"
 
 
 def _file_in_future(feed: _Feed) -> _Observations:
-    for each in feed.dated[True]:
-        yield each.name, 1, "dated in the future; until then its rows are the newest"
+    for file in feed.future:
+        yield file.name, 1, "dated in the future; until then its rows are the newest"
 
 
 def _file_in_past(feed: _Feed) -> _Observations:
-    """Find files long past when they were loaded, of which newer ones had brought rows."""
+    """Find files that were loaded after much newer ones, which had brought some of their rows."""
     newest: dict[str, datetime] = {}
-    for each in feed.as_loaded:
-        before = newest.get(each.entity, each.file_datetime)
-        if (
-            each.rows_stale
-            and before - each.file_datetime > LONG_PAST
-            and feed.was_loaded_lately(each)
-        ):
-            days = (before - each.file_datetime).days
-            stale = counted(each.rows_stale, "row")
-            message = f"{days} days older than what was loaded; {stale} of it came too late"
-            yield each.name, each.rows_stale, message
-        if each not in feed.dated[True]:
-            newest[each.entity] = max(before, each.file_datetime)
+    for file in feed.as_loaded:
+        before = newest.get(file.entity, file.file_datetime)
+        age = before - file.file_datetime
+        if file.rows_stale and age > LONG_PAST and feed.was_loaded_lately(file):
+            stale = counted(file.rows_stale, "row")
+            message = f"{age.days} days older than what was loaded; {stale} of it came too late"
+            yield file.name, file.rows_stale, message
+        if not feed.is_future(file):
+            newest[file.entity] = max(before, file.file_datetime)
 
 
 def _conflicting_rows(feed: _Feed) -> _Observations:
-    for each in feed.as_loaded:
-        if each.rows_conflicting and feed.was_loaded_lately(each):
-            rows = counted(each.rows_conflicting, "row")
-            yield (
-                each.name,
-                each.rows_conflicting,
-                f"{rows} replaced by a later line with other values",
-            )
+    for file in feed.as_loaded:
+        if file.rows_conflicting and feed.was_loaded_lately(file):
+            rows = counted(file.rows_conflicting, "row")
+            message = f"{rows} replaced by a later line with other values"
+            yield file.name, file.rows_conflicting, message
 
 
 def _rows_withdrawn(feed: _Feed) -> _Observations:
-    for each in feed.as_loaded:
-        if each.rows_withdrawn and feed.was_loaded_lately(each):
+    for file in feed.as_loaded:
+        if file.rows_withdrawn and feed.was_loaded_lately(file):
             what = ("row of its former delivery is", "rows of its former deliveries are")
-            rows = counted(each.rows_withdrawn, *what)
-            yield each.name, each.rows_withdrawn, f"{rows} not in it; the rows stay"
+            rows = counted(file.rows_withdrawn, *what)
+            yield file.name, file.rows_withdrawn, f"{rows} not in it; the rows stay"
 
 
 def _content_repeated(feed: _Feed) -> _Observations:
     """Find files whose content came before under another name."""
     first: dict[str, Delivered] = {}
-    for each in feed.as_loaded:
-        before = first.setdefault(each.sha256, each)
-        if before is not each and each.rows_read and feed.was_loaded_lately(each):
-            yield each.name, each.rows_read, f"the same content as {before.name}"
+    for file in feed.as_loaded:
+        before = first.setdefault(file.sha256, file)
+        if before is not file and file.rows_read and feed.was_loaded_lately(file):
+            yield file.name, file.rows_read, f"the same content as {before.name}"
 
 
 def _unusual_rows(feed: _Feed) -> _Observations:
-    """Find files with far more, or fewer, rows than those before of their type and weekday."""
+    """Find files with far more or fewer rows than earlier ones of the same type and weekday."""
     histories: defaultdict[tuple[str, int], deque[int]]
     histories = defaultdict(partial(deque, maxlen=HISTORY))
-    for each in feed.deliveries:
-        history = histories[each.entity, each.day.weekday()]
-        if len(history) >= ENOUGH and feed.is_recent(each.day):
+    for file in feed.on_time:
+        history = histories[file.entity, file.day.weekday()]
+        if len(history) >= ENOUGH and feed.is_recent(file.day):
             usual = median(history)
-            if abs(each.rows_read - usual) > usual / 2 + NOISE:
-                message = f"{counted(each.rows_read, 'row')}, {usual:,.0f} are usual"
-                yield each.name, each.rows_read, message
-        history.append(each.rows_read)
+            if abs(file.rows_read - usual) > usual / 2 + NOISE:
+                message = f"{counted(file.rows_read, 'row')}, {usual:,.0f} are usual"
+                yield file.name, file.rows_read, message
+        history.append(file.rows_read)
 
 
 def _reject_share(feed: _Feed) -> _Observations:
-    """Find types of which the newest delivery had more rejects than those before."""
+    """Find types whose newest delivery has more rejects than the earlier ones."""
     histories: defaultdict[str, deque[Delivered]]
     histories = defaultdict(partial(deque, maxlen=HISTORY + 1))
-    for each in feed.deliveries:
-        histories[each.entity].append(each)
+    for file in feed.on_time:
+        histories[file.entity].append(file)
     for *history, newest in histories.values():
         if len(history) < ENOUGH:
             continue
-        usual = median(each.reject_share for each in history)
+        usual = median(file.reject_share for file in history)
         if newest.rows_rejected > 2 * usual * newest.rows_read + NOISE:
             message = f"{newest.reject_share:.1%} rejected, {usual:.1%} are usual"
             yield newest.name, newest.rows_rejected, message
@@ -266,35 +271,45 @@ def _balance_differs(feed: _Feed) -> _Observations:
         yield "", count, f"{counted(count, *what)} the sum of the transactions"
 
 
-OF_VISITS: Mapping[str, tuple[ColumnElement[bool], str, str]] = {
-    "discharge_before_admission": (
+class VisitCheck(NamedTuple):
+    """A check of visits: which visits it finds, and how one, or many, are called."""
+
+    condition: ColumnElement[bool]
+    one: str
+    many: str
+
+
+VISIT_CHECKS: Mapping[str, VisitCheck] = {
+    "discharge_before_admission": VisitCheck(
         Visit.discharge_date < Visit.admit_date,
         "visit ends before it begins",
         "visits end before they begin",
     ),
-    "admission_in_future": (
-        Visit.admit_date > bindparam("tomorrow"),  # at the hospital it may be tomorrow already
+    "admission_in_future": VisitCheck(
+        Visit.admit_date > bindparam("tomorrow"),  # in the hospital's zone it may be tomorrow now
         "visit begins on a day that is yet to come",
         "visits begin on a day that is yet to come",
     ),
-    "visit_without_transactions": (
+    "visit_without_transactions": VisitCheck(
         ~Visit.transactions.any(),
         "visit has no transactions",
         "visits have no transactions",
     ),
 }
-"""The checks of visits, by name: which visits they find, and what one, or several, do."""
+"""The checks of visits, by name."""
 
 
-def _visits(condition: ColumnElement[bool], one: str, many: str, feed: _Feed) -> _Observations:
-    query = select(func.count()).select_from(Visit).where(condition)
+def _visits(name: str, feed: _Feed) -> _Observations:
+    check = VISIT_CHECKS[name]
+    query = select(func.count()).select_from(Visit).where(check.condition)
     if count := feed.connection.scalar(query, {"tomorrow": feed.today + timedelta(days=1)}):
-        yield "", count, counted(count, one, many)
+        yield "", count, counted(count, check.one, check.many)
 
 
 def _visit_without_transactions(feed: _Feed) -> _Observations:
-    if all(each.entity != Transaction.__name__ for each in feed.waiting):  # none is still to come
-        yield from _visits(*OF_VISITS["visit_without_transactions"], feed)
+    """Find such visits, unless a file of transactions still waits."""
+    if all(file.entity != RecordType.TRANSACTION for file in feed.waiting):
+        yield from _visits("visit_without_transactions", feed)
 
 
 CHECKS: Mapping[str, Callable[[_Feed], _Observations]] = {
@@ -308,10 +323,11 @@ CHECKS: Mapping[str, Callable[[_Feed], _Observations]] = {
     "unusual_rows": _unusual_rows,
     "reject_share": _reject_share,
     "balance_differs": _balance_differs,
-    **{name: partial(_visits, *check) for name, check in OF_VISITS.items()},
+    "discharge_before_admission": partial(_visits, "discharge_before_admission"),
+    "admission_in_future": partial(_visits, "admission_in_future"),
     "visit_without_transactions": _visit_without_transactions,
 }
-"""All checks, by their names, which stay as they are."""
+"""All checks, by name; the names never change."""
 
 
 def findings(
@@ -321,15 +337,19 @@ def findings(
     ignore: Collection[str] = (),
     waiting: Collection[LandedFile] = (),
 ) -> list[Finding]:
-    """Give all that a person should look into, as it was `now` (UTC).
+    """Return all that a person should look into; `now` is in UTC.
 
-    `expect` says on which days something should have come: a key of EXPECTED_WEEKDAYS; `ignore`
-    names CHECKS that are not made; files that are known to be `waiting` are not missing. Balances
-    are told of as they were when they were last compared (`balances.reconcile`).
+    `expect` says on which days files should come: a key of EXPECTED_WEEKDAYS. The CHECKS in
+    `ignore` are not made. Files that are `waiting` are not missing. The balances are those of the
+    last comparison (`balances.reconcile`).
     """
     feed = _Feed(connection, now, expect, waiting)
-    made = (each for each in CHECKS.items() if each[0] not in ignore)
-    return [Finding(name, *found) for name, check in made for found in check(feed)]
+    return [
+        Finding(name, *found)
+        for name, check in CHECKS.items()
+        if name not in ignore
+        for found in check(feed)
+    ]
 
 
 class OddVisit(NamedTuple):
@@ -354,8 +374,8 @@ def visits(
     unknown = (null().label("transactions_total"), null().label("found_at"))
     columns = (Visit.visit_identifier, Visit.visit_balance, *unknown)
     queries = {
-        name: select(*columns).where(condition).order_by(Visit.visit_identifier)
-        for name, (condition, *_) in OF_VISITS.items()
+        name: select(*columns).where(check.condition).order_by(Visit.visit_identifier)
+        for name, check in VISIT_CHECKS.items()
     }
     tomorrow = now.date() + timedelta(days=1)
     return [

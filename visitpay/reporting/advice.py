@@ -1,40 +1,43 @@
-"""What each reason and each finding means, and what a person does about it."""
+"""What each reason, finding and state of a file means, and what to do about it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from visitpay.vocabulary import Reason
 
 
 class Advice(NamedTuple):
-    """What something means, what to do, and the command that helps."""
+    """What something means, what to do about it, and the command that helps."""
 
-    means: str
-    do: str
+    meaning: str
+    action: str
     command: str
 
 
 _MENDABLE = {
-    "malformed": "The row has too few or too many cells, or reads well in two ways.",
-    "invalid_encoding": "The row holds bytes that are no text in the file's encoding.",
-    "missing_value": "A cell that must be filled is empty.",
-    "invalid_integer": "A number is not a whole one.",
-    "invalid_date": "A date is none, or of an unknown form.",
-    "invalid_amount": "An amount is none, or has fractions of a cent; nothing is rounded.",
+    Reason.MALFORMED: "The row has too few or too many cells, or reads well in two ways.",
+    Reason.INVALID_ENCODING: "The row holds bytes that are no text in the file's encoding.",
+    Reason.MISSING_VALUE: "A cell that must be filled is empty.",
+    Reason.INVALID_INTEGER: "A number is not a whole one.",
+    Reason.INVALID_DATE: "A date is none, or of an unknown form.",
+    Reason.INVALID_AMOUNT: "An amount is none, or has fractions of a cent; nothing is rounded.",
 }
 
-ADVICE = {
+ADVICE: Mapping[str, Advice] = {
     **{
         reason: Advice(
-            means,
+            meaning,
             "Ask the hospital for the row, or mend it and deliver it again.",
             f"visitpay rejects export mended --reason {reason}",
         )
-        for reason, means in _MENDABLE.items()
+        for reason, meaning in _MENDABLE.items()
     },
-    "line_too_long": Advice(
+    Reason.LINE_TOO_LONG: Advice(
         "The line is longer than 1 MiB; only its start was kept.",
         "Ask the hospital for the row.",
         "visitpay rejects list --reason line_too_long",
     ),
-    "missing_reference": Advice(
+    Reason.MISSING_REFERENCE: Advice(
         "The visit or procedure that the row refers to is not there.",
         "Nothing, if its file is still to come: the row is then loaded by itself. Otherwise ask"
         " the hospital for the file or the row that lacks.",
@@ -131,4 +134,4 @@ ADVICE = {
         "visitpay reconcile --raw",
     ),
 }
-"""By the names of reasons (`parsing.REASONS`), findings (`quality.CHECKS`), and states of files."""
+"""By reason (`Reason`), by finding (`quality.CHECKS`), and by state of a file."""

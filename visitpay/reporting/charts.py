@@ -1,4 +1,4 @@
-"""Bars drawn by Vega-Lite as SVG, in the colours of the page that they stand in."""
+"""Bar charts as SVG, drawn by Vega-Lite in the colours of the page around them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import vl_convert
 
 _COLOURS = 8
 _FEW = 12
-"""Fewer places than this have slimmer bars, not ones as wide as the page."""
+"""With fewer bars than this, they are kept slim and do not fill the width of the chart."""
 _AXIS = {
     "labelColor": "var(--ink)",
     "titleColor": "var(--ink)",
@@ -25,34 +25,37 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Chart:
-    """Numbers by place and part: `values` holds those that are not 0."""
+    """A chart of stacked bars."""
 
     title: str
     place: str
-    """What stands along the axis, such as days."""
+    """The title of the horizontal axis, such as days."""
     number: str
-    """What is counted, with its unit."""
+    """The title of the vertical axis: what is counted, with its unit."""
     part: str
     """What the parts of a bar are."""
     places: Sequence[str]
+    """The labels of the horizontal axis, in order; a place has a bar if it has values."""
     parts: Sequence[str]
+    """The parts of a bar, in order."""
     values: Mapping[tuple[str, str], float]
+    """The numbers that are not 0, by place and part."""
 
     @property
     def rows(self) -> list[tuple[str, list[float]]]:
-        """The places that have anything, each with a number for each part: the chart in figures."""
-        some = {place for place, _ in self.values}
+        """The chart as a table: for each place with values, a number for each part."""
+        with_values = {place for place, _ in self.values}
         return [
             (place, [self.values.get((place, part), 0) for part in self.parts])
             for place in self.places
-            if place in some
+            if place in with_values
         ]
 
     @property
     def svg(self) -> str:
-        """The chart as SVG; each bar bears what it says as `aria-label`."""
-        drawn: str = vl_convert.vegalite_to_svg(_spec(self), allowed_base_urls=[])
-        return drawn
+        """The chart as SVG; each bar has its figures as `aria-label`."""
+        svg: str = vl_convert.vegalite_to_svg(_spec(self), allowed_base_urls=[])
+        return svg
 
 
 def _spec(chart: Chart) -> dict[str, object]:

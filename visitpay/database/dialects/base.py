@@ -1,8 +1,9 @@
-"""What every database answers in its own way (`Dialect`), and what the answers are made of."""
+"""What each database does in its own way (`Dialect`), and the types that it returns."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, FromClause, Table, or_
@@ -20,12 +21,12 @@ EXAMPLES = {
     "sqlite": "sqlite:///visitpay.db",
     "postgresql": "postgresql+psycopg://user@host/name",
 }
-"""The databases, each with a URL as it may look."""
+"""The databases that are supported, each with an example of its URL."""
 
 
 @dataclass(frozen=True)
 class UpsertCounts:
-    """What became of the rows of one write."""
+    """What became of the rows of one upsert."""
 
     inserted: int = 0
     updated: int = 0
@@ -33,78 +34,93 @@ class UpsertCounts:
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """The number of all rows."""
         return self.inserted + self.updated + self.unchanged
 
 
 class ErrorSummary(NamedTuple):
-    """What a driver's error says, without any value of a row, and what to do about it."""
+    """What a driver's error says, without the values of a row, and what to do about it."""
 
     what: str
     remedy: str
 
 
 class Dialect(Protocol):
-    """What a database does in a way of its own."""
+    """What each database does in its own way; each module beside this one is a `Dialect`."""
+
+    OLDEST_VERSION: tuple[int | str, ...]
+    """The oldest version that is supported."""
 
     def validate_url(self, url: URL) -> URL:
-        """Give the URL as it is used; raises ConfigurationError when it cannot be."""
+        """Return the URL, complete; raises ConfigurationError if it cannot be used."""
+
+    def local_path(self, url: URL) -> Path | None:
+        """Return the database's file on this machine; None if a server keeps it."""
 
     def make_engine(self, url: URL, *, read_only: bool) -> Engine:
-        """Make the engine for an existing database; raises DatabaseError if it is known not to be.
+        """Return an engine for an existing database, with foreign keys enforced.
 
-        Foreign keys hold; `read_only` connections neither wait for a load nor hold one up.
+        `read_only` connections neither wait for a load nor delay one. Raises DatabaseError if the
+        database is known to be missing.
         """
 
     def make_migration_engine(self, url: URL) -> Engine:
-        """Make the engine for Alembic."""
+        """Return the engine for Alembic."""
 
     def migration_preamble(self) -> tuple[str, ...]:
-        """Give the statements with which a migration begins."""
+        """Return the statements to run at the start of a migration."""
 
     def lacking_encoding(self, connection: Connection) -> str:
-        """Give the name of the database's encoding, unless it has every character."""
+        """Return the database's encoding if it lacks some characters, else an empty string."""
 
     def foreign_key_violations(self, connection: Connection) -> set[str]:
-        """Give the tables of which rows refer to nothing, where the database lets that happen."""
+        """Return the tables that have rows whose parents are missing."""
 
     def run_lock(self, connection: Connection) -> AbstractContextManager[Callable[[], bool]]:
-        """Give a function that tries to take the lock of the one load; it is held to the end."""
+        """Yield a function that tries to take the run lock; leaving the context releases it."""
 
     def is_held(self, connection: Connection) -> bool:
-        """Say whether a load has that lock now; asking keeps none from taking it."""
+        """Whether a load holds the run lock now; asking does not keep a load from taking it."""
 
     def upsert(
-        self, connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
+        self,
+        connection: Connection,
+        table: Table,
+        rows: "pl.DataFrame",
+        constants: Mapping[str, int],
     ) -> UpsertCounts:
-        """Insert the rows that are new, update those that differ, leave the others unwritten."""
+        """Insert the rows that are new, update those that differ, do not write the others.
+
+        `constants` are the columns that have the same value in every row; `rows` holds all other
+        columns, in the table's order.
+        """
 
     def insert_rows(self, connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
         """Insert rows; the frame's columns are some of the table's, in its order."""
 
     def keys_as_table(self, keys: Iterable[int]) -> FromClause:
-        """Give any number of keys as a table with a column `value`, in one parameter."""
+        """Return any number of keys as a table with a column `value`, in one parameter."""
 
     def is_foreign_key_violation(self, error: DBAPIError) -> bool:
-        """Say whether a foreign key failed."""
+        """Whether a foreign key failed."""
 
     def is_of_data(self, error: DBAPIError) -> bool:
-        """Say whether the database refused what it was given, and not its being used."""
+        """Whether the database refused a value, rather than the connection or the statement."""
 
     def is_transient(self, error: DBAPIError) -> bool:
-        """Say whether the same work may succeed in a moment, on another connection perhaps."""
+        """Whether the same work may succeed a little later, perhaps on a new connection."""
 
     def describe_error(self, error: DBAPIError) -> ErrorSummary:
-        """Say what happened, in one line, and what to do."""
+        """Return what happened, in one line, and what to do."""
 
 
 def do_update_changed(insert: "Insert") -> "Insert":
-    """Let an insert update the rows that are there and differ in what the files say."""
+    """Return the insert, made to update existing rows that differ in a column of the files."""
     table, new = insert.table, insert.excluded
-    others = [column for column in table.columns if not column.primary_key]
-    fed = [column for column in others if column.name not in SOURCE_COLUMNS]
+    written = [column for column in table.columns if not column.primary_key]
+    compared = [column for column in written if column.name not in SOURCE_COLUMNS]
     return insert.on_conflict_do_update(
         index_elements=table.primary_key,
-        set_={column.name: new[column.name] for column in others},
-        where=or_(*(column.is_distinct_from(new[column.name]) for column in fed)),
+        set_={column.name: new[column.name] for column in written},
+        where=or_(*(column.is_distinct_from(new[column.name]) for column in compared)),
     )

@@ -1,7 +1,7 @@
-"""PostgreSQL, through psycopg 3: COPY into a temporary table, then one upsert of all its rows."""
+"""PostgreSQL, by psycopg 3: COPY into a temporary table, then one upsert of all its rows."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     import polars as pl
     import psycopg
 
+OLDEST_VERSION: tuple[int | str, ...] = (15,)
+"""The oldest that is tested."""
+
 RUN_LOCK = 0x76697369_74706179
-"""The key of the advisory lock of the one load of a database ("visitpay")."""
+"""The key of the advisory lock that is the run lock ("visitpay" in ASCII)."""
 MIGRATION_LOCK = RUN_LOCK + 1
 
 ROWS_PER_WRITE = 10_000
@@ -50,25 +53,25 @@ ROWS_PER_WRITE = 10_000
 _SETTINGS = {
     "application_name": "visitpay",
     "connect_timeout": "10",
-    # A server that went away without a word is noticed in minutes, not hours.
+    # A connection to a server that has vanished is noticed in minutes, not hours.
     "keepalives_idle": "60",
 }
-"""What libpq is told, unless the URL says otherwise."""
+"""Parameters of the connection (libpq); those in the URL take precedence."""
 
 _SESSION = {
-    "TimeZone": "UTC",  # another may put a time beyond the years that Python knows
-    "DateStyle": "ISO, MDY",  # psycopg reads no other
+    "TimeZone": "UTC",  # in another a time may be outside of the years of Python
+    "DateStyle": "ISO, MDY",  # the only one that psycopg reads
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
 }
-"""What a session is told, whatever server, database, role, environment and URL say."""
+"""Settings of each session, whatever the server, database, role, environment and URL say."""
 _SET = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items()
 )
 _ORIGIN = "SELECT current_setting('session_replication_role') = 'origin'"
 
-_TELLING = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
+_SAFE = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
 """The classes of errors whose message names no value of a row (PostgreSQL, appendix A)."""
 
 _OF_DATA = ("22", "23")
@@ -92,25 +95,25 @@ _REFUSALS = {
     "22P05": _LACKING,
     "DataError": "a NUL, or another value that PostgreSQL cannot hold",
 }
-"""What is wrong with a value, by SQLSTATE, or by the error's name where psycopg refuses it."""
+"""What is wrong with a value, by SQLSTATE; by the error's name if psycopg refuses it."""
 
 _ODD_HOST = re.compile(r"""(?<!user )(["'])[^"']*@[^"']*\1""")
-"""A name with an @, but a user's: what stands before it may be a password (PGHOST)."""
+"""A quoted name with an @, except a user's: the part before the @ may be a password (PGHOST)."""
 _IS_HELD = text(
     "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
     " WHERE datname = current_database() AND locktype = 'advisory' AND granted AND objsubid = 1"
     " AND classid = CAST(:high AS oid) AND objid = CAST(:low AS oid))"
 )
-"""Whether the lock of a key of 64 bits, given as its halves, is held in this database."""
+"""Whether an advisory lock is held in this database; its key of 64 bits is given in two halves."""
 
 
 def validate_url(url: URL) -> URL:
-    """Give the URL for psycopg 3; raises ConfigurationError when psycopg is not there."""
+    """Return the URL for psycopg 3; raises ConfigurationError if psycopg is not installed."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
         message = f"{url.drivername} is not supported; use a URL like {EXAMPLES['postgresql']}"
         raise ConfigurationError(message)
     try:
-        import psycopg  # noqa: F401 - whether it can be, only the import tells
+        import psycopg  # noqa: F401 - only the import tells whether it and libpq are there
     except ImportError as error:
         message = "PostgreSQL needs an extra; run: pip install 'visitpay[postgres]'"
         raise ConfigurationError(message) from error
@@ -119,7 +122,7 @@ def validate_url(url: URL) -> URL:
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     hosts = url.normalized_query.get("host", ())
     if url.query.keys() - known or any("@" in host for host in hosts):
-        # Not named: it may be what follows an & in a password.
+        # The option is not named: it may be the part of a password after an &.
         message = (
             "an option of the database URL is none that PostgreSQL knows, or its host has an @;"
             " in a password & is written %26, @ %40"
@@ -128,8 +131,12 @@ def validate_url(url: URL) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
+def local_path(_url: URL) -> None:
+    """Return None: the server keeps the database."""
+
+
 def make_engine(url: URL, *, read_only: bool) -> Engine:
-    """Make the engine; a reader sees the database as it was when it began to look."""
+    """Return the engine; a reader sees the database as it was when its transaction began."""
     engine = _engine(url)
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -137,7 +144,7 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
 
 
 def make_migration_engine(url: URL) -> Engine:
-    """Make the engine for Alembic; the database must be there."""
+    """Return the engine for Alembic; the database must exist."""
     return _engine(url)
 
 
@@ -149,14 +156,14 @@ def _engine(url: URL) -> Engine:
         hide_parameters=True,
         connect_args=settings | {"client_encoding": "utf8"},
     )
-    event.listen(engine, "connect", _set_up, insert=True)  # before SQLAlchemy asks anything
+    event.listen(engine, "connect", _set_up, insert=True)  # before SQLAlchemy's first query
     return engine
 
 
 def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) -> None:
-    """Say what the session needs; raises DatabaseError where it would not keep foreign keys.
+    """Set up the session; raises DatabaseError if it does not enforce foreign keys.
 
-    In statements and not as it connects: a pooler (PgBouncer) refuses most options.
+    By statements, not by options of the connection: a pooler (PgBouncer) refuses most of those.
     """
     connection.execute(_SET)
     (kept,) = connection.execute(_ORIGIN).fetchone() or (False,)
@@ -169,32 +176,35 @@ def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) 
 
 
 def lacking_encoding(connection: Connection) -> str:
-    """Give the name of the database's encoding, unless it has every character."""
+    """Return the database's encoding if it lacks some characters, else an empty string."""
     encoding = str(connection.scalar(select(func.current_setting("server_encoding"))))
     return "" if encoding == "UTF8" else encoding
 
 
 def migration_preamble() -> tuple[str, ...]:
-    """Wait for a migration that another deploy runs, but not long for what reads the tables.
+    """Return statements that wait for another migration, but not long for readers of the tables.
 
-    A statement that waits for a table's lock makes all others wait behind it. Who sets lock_timeout
-    (PGOPTIONS) keeps it.
+    A statement that waits for a table's lock makes all later ones wait behind it. A lock_timeout
+    that is set already (PGOPTIONS) is kept.
     """
-    patience = "SELECT set_config('lock_timeout', '10s', false)"
+    set_timeout = "SELECT set_config('lock_timeout', '10s', false)"
     return (
         f"SELECT pg_advisory_lock({MIGRATION_LOCK})",
-        f"{patience} WHERE current_setting('lock_timeout') = '0'",
+        f"{set_timeout} WHERE current_setting('lock_timeout') = '0'",
     )
 
 
 def foreign_key_violations(_connection: Connection) -> set[str]:
-    """Give none: the constraints hold in migrations as well."""
+    """Return none: PostgreSQL enforces foreign keys in migrations, too."""
     return set()
 
 
 @contextmanager
 def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
-    """Give a function that tries to take a session's advisory lock, gone with the connection."""
+    """Yield a function that tries to take an advisory lock of the session.
+
+    The server releases it when the connection ends.
+    """
 
     def take() -> bool:
         with connection.begin():
@@ -204,46 +214,49 @@ def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
 
 
 def is_held(connection: Connection) -> bool:
-    """Look for the lock among those of the server."""
+    """Whether a session of this database holds the run lock."""
     key = {"high": RUN_LOCK >> 32, "low": RUN_LOCK & 0xFFFFFFFF}
     return bool(connection.scalar(_IS_HELD, key))
 
 
 def upsert(
-    connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
+    connection: Connection, table: Table, rows: "pl.DataFrame", constants: Mapping[str, int]
 ) -> UpsertCounts:
-    """Copy the rows into a temporary table, and upsert from there, in the order of the keys.
+    """Copy the rows into a temporary table, and upsert from there.
 
-    In one order, so that two who write cannot hold each other up. A temporary table is read in the
-    order in which it was written; an ORDER BY besides costs 3 % of a load (measured).
+    The rows are sorted by key, so that two writers cannot deadlock: a temporary table is read in
+    the order in which it was written. An ORDER BY would make a load 3 % slower (measured).
     """
-    staging = _staging(table)
+    staging = _staging(table, tuple(constants))
     connection.execute(CreateTable(staging.table))
     _copy(connection, staging.table, rows)
-    inserted, updated = connection.execute(staging.upsert, {"file_id": source_file_id}).one()
+    inserted, updated = connection.execute(staging.upsert, dict(constants)).one()
     connection.execute(DropTable(staging.table))
     return UpsertCounts(inserted, updated, len(rows) - inserted - updated)
 
 
 class _Staging(NamedTuple):
-    """A temporary table for rows of an entity, and the statement that takes them over."""
+    """A temporary table for the rows of an entity, and the statement that upserts them.
+
+    The statement returns the number of rows inserted and the number updated.
+    """
 
     table: Table
     upsert: Select[int, int]
 
 
 @cache
-def _staging(table: Table) -> _Staging:
+def _staging(table: Table, constants: tuple[str, ...]) -> _Staging:
     staged = Table(
         f"incoming_{table.name}",
         MetaData(),
-        *(Column(each.name, each.type) for each in table.columns if each.name != "source_file_id"),
+        *(Column(c.name, c.type) for c in table.columns if c.name not in constants),
         prefixes=["TEMPORARY"],
     )
-    file_id = bindparam("file_id", type_=BigInteger())
-    rows = select(*staged.columns, file_id)
-    insert = postgresql.insert(table).from_select([*staged.columns.keys(), "source_file_id"], rows)
-    # A row that was just inserted was never locked; one that is updated was locked before.
+    bound = [bindparam(name, type_=table.columns[name].type) for name in constants]
+    rows = select(*staged.columns, *bound)
+    insert = postgresql.insert(table).from_select([*staged.columns.keys(), *constants], rows)
+    # xmax is 0 in a row that was just inserted; an update locks the row, which sets it.
     is_new = literal_column("xmax = 0", Boolean).label("is_new")
     written = do_update_changed(insert).returning(is_new).cte("written")
     new = written.columns.is_new
@@ -256,7 +269,7 @@ def insert_rows(connection: Connection, table: Table, rows: "pl.DataFrame") -> N
 
 
 def _copy(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
-    """Send rows as CSV, which polars writes and PostgreSQL reads without a Python object a cell."""
+    """Send rows as CSV: polars writes it without making a Python object for each cell."""
     import polars as pl
 
     amounts = [
@@ -269,15 +282,15 @@ def _copy(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
     statement = f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT csv)"
     cursor: Any = connection.connection.cursor()
     with _as_sqlalchemy(connection, statement), cursor, cursor.copy(statement) as copy:
-        # The server reads some while polars writes the next.
-        for some in rows.with_columns(amounts).iter_slices(ROWS_PER_WRITE):
-            # Quoted: else a lone `\.` would end the data, and an empty text would be NULL.
-            copy.write(some.write_csv(include_header=False, quote_style="non_numeric"))
+        # In chunks: the server reads one while polars writes the next.
+        for chunk in rows.with_columns(amounts).iter_slices(ROWS_PER_WRITE):
+            # Quoted: without quotes a line `\.` would end the data, and an empty text be NULL.
+            copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric"))
 
 
 @contextmanager
 def _as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
-    """Wrap the driver's errors as SQLAlchemy does, which knows of no COPY."""
+    """Turn psycopg's errors into SQLAlchemy's; SQLAlchemy does so for its own statements only."""
     import psycopg
 
     try:
@@ -289,39 +302,39 @@ def _as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
 
 
 def keys_as_table(keys: Iterable[int]) -> FromClause:
-    """Give the keys as an array, of which PostgreSQL makes a table."""
+    """Return the keys as a table: an array that PostgreSQL expands."""
     array = cast(literal(f"{{{','.join(map(str, keys))}}}"), ARRAY(BigInteger))
     return func.unnest(array).table_valued("value").render_derived()
 
 
 def is_foreign_key_violation(error: DBAPIError) -> bool:
-    """Say whether a foreign key failed."""
+    """Whether a foreign key failed."""
     return _sqlstate(error) == "23503"
 
 
 def is_of_data(error: DBAPIError) -> bool:
-    """Say whether a value, or what a constraint says of it, was refused, be it by psycopg."""
+    """Whether the server, a constraint or psycopg refused a value."""
     return _sqlstate(error).startswith(_OF_DATA) or (
         isinstance(error, DataError) and not _sqlstate(error)
     )
 
 
 def is_transient(error: DBAPIError) -> bool:
-    """Say whether the same work may succeed in a moment."""
+    """Whether the same work may succeed a little later."""
     return _sqlstate(error).startswith(_TRANSIENT)
 
 
 def describe_error(error: DBAPIError) -> ErrorSummary:
-    """Say what the server says, unless it may name values of a row: then only what it is about."""
+    """Return the server's message; if that may name values of a row, only what it is about."""
     state = _sqlstate(error)
     if known := _REFUSALS.get(state or type(error).__name__):
         return ErrorSummary(known, "mend it")
     diagnosis = getattr(error.orig, "diag", None)
-    if state.startswith(_TELLING):
+    if state.startswith(_SAFE):
         what = getattr(diagnosis, "message_primary", None) or str(error.orig)
     else:
-        named = ("table_name", "column_name", "constraint_name")
-        parts = (getattr(diagnosis, name, None) for name in named)
+        names = ("table_name", "column_name", "constraint_name")
+        parts = (getattr(diagnosis, name, None) for name in names)
         what = " ".join([type(error.orig).__name__, *filter(None, parts)])
     remedies = (_REMEDIES.get(part) for part in (state, state[:2]))
     what = _ODD_HOST.sub("(a name with an @, withheld)", what)
@@ -329,6 +342,6 @@ def describe_error(error: DBAPIError) -> ErrorSummary:
 
 
 def _sqlstate(error: DBAPIError) -> str:
-    """Give the SQLSTATE; trouble that libpq tells of, and not the server, is the connection's."""
-    local = "08000" if isinstance(error, OperationalError | InterfaceError) else ""
-    return getattr(error.orig, "sqlstate", None) or local
+    """Return the SQLSTATE; "08000" (connection) if the error comes from libpq, not the server."""
+    of_connection = "08000" if isinstance(error, OperationalError | InterfaceError) else ""
+    return getattr(error.orig, "sqlstate", None) or of_connection

@@ -3,10 +3,11 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     FromClause,
     NullPool,
     Numeric,
+    Select,
     Table,
     and_,
     bindparam,
@@ -40,12 +42,16 @@ if TYPE_CHECKING:
     import polars as pl
 
 ROWS_PER_STATEMENT = 2000
-"""Rows in one multi-row VALUES; single rows cost twice as much."""
+"""Rows in one multi-row VALUES; statements of one row take twice as long."""
 
 ROWS_AT_ONCE = 10_000
-"""Rows that are made into Python's objects at once."""
+"""Rows that are converted to Python objects at once, to bound the memory."""
+
+OLDEST_VERSION: tuple[int | str, ...] = (3, 35)
+"""The first with RETURNING."""
 
 _BUSY_SECONDS = 30
+"""The wait for another connection that writes."""
 
 _REMEDIES: dict[int | None, str] = {
     sqlite3.SQLITE_FULL: "make room on its disk",
@@ -57,12 +63,9 @@ _REMEDIES: dict[int | None, str] = {
     sqlite3.SQLITE_CANTOPEN: "check its permissions and those of its directory",
 }
 
-_SOURCE_FILE = "$source_file_id"
-"""Stands in a statement for the delivery's id: the same in every row, it need not be bound."""
-
 
 def validate_url(url: URL) -> URL:
-    """Give the URL; raises ConfigurationError unless it names a file and nothing else."""
+    """Return the URL; raises ConfigurationError unless it names a file and nothing else."""
     if url.drivername not in ("sqlite", "sqlite+pysqlite"):
         message = f"{url.drivername} is not supported; use a URL like {EXAMPLES['sqlite']}"
         raise ConfigurationError(message)
@@ -75,12 +78,17 @@ def validate_url(url: URL) -> URL:
     return url
 
 
+def local_path(url: URL) -> Path:
+    """Return the database's file."""
+    return Path(str(url.database))
+
+
 def make_engine(url: URL, *, read_only: bool) -> Engine:
-    """Make the engine for an existing database: foreign keys on, one transaction at a time."""
-    path = Path(str(url.database))
+    """Return an engine with foreign keys on; its writers begin one after the other."""
+    path = local_path(url)
     try:
         is_there = path.is_file()
-    except OSError as error:  # its directory is closed
+    except OSError as error:  # no permission to search its directory
         raise _unopened(path, error) from error
     if not is_there:
         message = f"there is no database {path}; run: alembic upgrade head"
@@ -93,20 +101,24 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
 
 
 def require_foreign_keys(connection: sqlite3.Connection, _record: object) -> None:
-    """Raise DatabaseError when foreign keys are off: an SQLite without them takes any PRAGMA."""
+    """Raise DatabaseError if foreign keys are off.
+
+    An SQLite that was compiled without foreign keys accepts the PRAGMA all the same.
+    """
     if connection.execute("PRAGMA foreign_keys").fetchone() != (1,):
         message = "this SQLite does not keep foreign keys; use a Python with a full one"
         raise DatabaseError(message)
 
 
 def make_migration_engine(url: URL) -> Engine:
-    """Make the engine for Alembic: creates the database, its owner's alone; foreign keys off.
+    """Return the engine for Alembic; creates the database, private to its owner.
 
-    With foreign keys on, a batch migration that rebuilds a parent table fails, or deletes rows.
+    Foreign keys are off: with them, a migration that rebuilds a parent table fails, or deletes
+    rows.
     """
-    os.close(_open_private(str(url.database)))
-    lasting = ("PRAGMA page_size = 16384", "PRAGMA journal_mode = WAL")
-    return _engine(url, *lasting, begin="BEGIN IMMEDIATE")
+    os.close(_open_private(local_path(url)))
+    permanent = ("PRAGMA page_size = 16384", "PRAGMA journal_mode = WAL")
+    return _engine(url, *permanent, begin="BEGIN IMMEDIATE")
 
 
 def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
@@ -118,7 +130,7 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     )
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own transactions let DDL and savepoints escape a rollback.
+        # With the driver's own transactions a rollback would not undo DDL and savepoints.
         connection.isolation_level = None
         for pragma in ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -32768", *pragmas):
             connection.execute(pragma)
@@ -132,25 +144,25 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
 
 
 def migration_preamble() -> tuple[str, ...]:
-    """Give none: BEGIN IMMEDIATE keeps two migrations apart."""
+    """Return none: BEGIN IMMEDIATE keeps two migrations apart."""
     return ()
 
 
 def lacking_encoding(_connection: Connection) -> str:
-    """Give none: each of SQLite's encodings has every character."""
+    """Return an empty string: each of SQLite's encodings has every character."""
     return ""
 
 
 def foreign_key_violations(connection: Connection) -> set[str]:
-    """Give the tables of which rows refer to nothing; a migration runs with foreign keys off."""
+    """Return the tables that have rows whose parents are missing."""
     return {row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
 
 
 @contextmanager
 def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
-    """Give a function that tries to lock a file beside the database.
+    """Yield a function that tries to lock a file beside the database.
 
-    The kernel lets go of it however the process ends. The database itself is not locked, since
+    The kernel releases the lock however the process ends. The database file itself is not locked:
     closing another handle of it would drop SQLite's own locks.
     """
     handle = _open_private(_lock_path(connection))
@@ -169,10 +181,10 @@ def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
 
 
 def is_held(connection: Connection) -> bool:
-    """Try the lock, where its file is there; what cannot be tried is taken as held.
+    """Whether a load holds the lock; also if that cannot be found out.
 
-    A load that has it is not disturbed. Where none has, this one has it for an instant, shared with
-    others that look; a load that comes just then tries again, unless it was told not to wait.
+    A load that holds it is not disturbed. If none does, this takes a shared lock for an instant; a
+    load that starts in that instant tries again, unless it was told not to wait.
     """
     try:
         handle = os.open(_lock_path(connection), os.O_RDONLY | os.O_CLOEXEC)
@@ -191,12 +203,12 @@ def is_held(connection: Connection) -> bool:
 
 
 def _lock_path(connection: Connection) -> str:
-    # One database has one lock, by whatever link it is reached.
-    return f"{os.path.realpath(str(connection.engine.url.database))}-lock"
+    # The real path: a database that is reached by several links still has one lock.
+    return f"{os.path.realpath(local_path(connection.engine.url))}-lock"
 
 
-def _open_private(path: str) -> int:
-    """Open a file that is made, if it is not there, for its owner only, whatever the umask."""
+def _open_private(path: str | Path) -> int:
+    """Open a file; if it is missing, create it private to its owner, whatever the umask."""
     try:
         return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -210,50 +222,53 @@ def _unopened(path: str | Path, error: OSError) -> DatabaseError:
 
 
 def upsert(
-    connection: Connection, table: Table, rows: "pl.DataFrame", source_file_id: int
+    connection: Connection, table: Table, rows: "pl.DataFrame", constants: Mapping[str, int]
 ) -> UpsertCounts:
-    """Insert what is new; only where rows are left over, update those that differ.
+    """Insert what is new; only if rows are left over, update those that differ.
 
-    After rows of which nothing was written it is first asked whether the next are there as well,
-    just as they are: asking costs half as much as two statements that write nothing.
+    After a slice that wrote nothing, one query first asks whether the next slice is unchanged as
+    well: it costs half as much as two statements that write nothing.
     """
     inserted = updated = 0
-    same, quiet = _count_same(table), False
-    insert = _insert_new(table).replace(_SOURCE_FILE, str(source_file_id))
-    update = _update_changed(table).replace(_SOURCE_FILE, str(source_file_id))
+    names, nothing_written = tuple(constants), False
+    unchanged = _count_unchanged(table, names)
+    insert = Template(_insert_new(table, names)).substitute(constants)
+    update = Template(_update_changed(table, names)).substitute(constants)
     for count, flat in _slices(table, rows):
-        if quiet and connection.exec_driver_sql(_repeated(same, count), flat).scalar() == count:
-            continue
+        if nothing_written:
+            found = connection.exec_driver_sql(_repeated(unchanged, count), flat).scalar()
+            if found == count:
+                continue
         new = changed = connection.exec_driver_sql(_repeated(insert, count), flat).rowcount
         if new < count:
             changed = connection.exec_driver_sql(_repeated(update, count), flat).rowcount
             updated += changed
         inserted += new
-        quiet = not new and not changed
+        nothing_written = not new and not changed
     return UpsertCounts(inserted, updated, len(rows) - inserted - updated)
 
 
 def insert_rows(connection: Connection, table: Table, rows: "pl.DataFrame") -> None:
-    """Insert rows, a thousand a statement."""
+    """Insert rows, ROWS_PER_STATEMENT in each statement."""
     statement = _compiled(sqlite.insert(table).values(dict.fromkeys(rows.columns)))
     for count, flat in _slices(table, rows):
         connection.exec_driver_sql(_repeated(statement, count), flat)
 
 
 def _slices(table: Table, rows: "pl.DataFrame") -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Give some rows at a time as one flat tuple of what the driver binds, with their number."""
+    """Yield slices of the rows: the number of rows, and their cells, row by row, in one tuple."""
     width = rows.width
-    for some in rows.iter_slices(ROWS_AT_ONCE):
-        flat: list[Any] = [None] * (len(some) * width)
-        for place, name in enumerate(some.columns):
-            flat[place::width] = _bound(some[name], table.columns[name]).to_list()
-        for start in range(0, len(some), ROWS_PER_STATEMENT):
-            count = min(ROWS_PER_STATEMENT, len(some) - start)
+    for chunk in rows.iter_slices(ROWS_AT_ONCE):
+        flat: list[Any] = [None] * (len(chunk) * width)
+        for index, name in enumerate(chunk.columns):
+            flat[index::width] = _bound(chunk[name], table.columns[name]).to_list()
+        for start in range(0, len(chunk), ROWS_PER_STATEMENT):
+            count = min(ROWS_PER_STATEMENT, len(chunk) - start)
             yield count, tuple(flat[start * width : (start + count) * width])
 
 
 def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
-    """Turn values into what SQLite stores for SQLAlchemy's types."""
+    """Return values in the form in which SQLAlchemy's types are stored in SQLite."""
     if isinstance(column.type, Numeric):
         return _quotients(values, 10 ** (column.type.scale or 0))
     if isinstance(column.type, Date):
@@ -264,10 +279,10 @@ def _bound(values: "pl.Series", column: Column[Any]) -> "pl.Series":
 
 
 def _quotients(units: "pl.Series", divisor: int) -> "pl.Series":
-    """Divide whole units, such as cents, into the doubles nearest to the amounts.
+    """Return whole units, such as cents, divided: each the double nearest to the exact amount.
 
-    polars multiplies by the inverse of a constant, which is off by one unit in the last place for
-    one amount in seven; it takes a divisor of length one for a constant.
+    polars multiplies by the inverse if the divisor is a constant, or a column of length one. For
+    one amount in seven that is not the nearest double.
     """
     import polars as pl
 
@@ -277,50 +292,54 @@ def _quotients(units: "pl.Series", divisor: int) -> "pl.Series":
 
 
 def keys_as_table(keys: Iterable[int]) -> FromClause:
-    """Give the keys as a JSON array, of which SQLite makes a table."""
+    """Return the keys as a table: a JSON array that SQLite expands."""
     return func.json_each(f"[{','.join(map(str, keys))}]").table_valued("value")
 
 
 @cache
-def _insert_new(table: Table) -> str:
-    statement = _insert(table)
+def _insert_new(table: Table, constants: tuple[str, ...]) -> str:
+    statement = _insert(table, constants)
     return _compiled(statement.on_conflict_do_nothing(index_elements=table.primary_key))
 
 
 @cache
-def _update_changed(table: Table) -> str:
-    return _compiled(do_update_changed(_insert(table)))
+def _update_changed(table: Table, constants: tuple[str, ...]) -> str:
+    return _compiled(do_update_changed(_insert(table, constants)))
 
 
 @cache
-def _count_same(table: Table) -> str:
-    names = [each.name for each in table.columns if each.name != "source_file_id"]
+def _count_unchanged(table: Table, constants: tuple[str, ...]) -> str:
+    """Return the query for the number of rows that are in the table with the same values."""
+    names = [name for name in table.columns.keys() if name not in constants]  # noqa: SIM118
     (key,) = table.primary_key.columns
-    given: tuple[Any, ...] = tuple(bindparam(name) for name in names)
-    row = values(*(column(name) for name in names)).data([given])
-    incoming = row.cte("incoming")
+    row: tuple[Any, ...] = tuple(bindparam(name) for name in names)
+    incoming = values(*(column(name) for name in names)).data([row]).cte("incoming")
     new = incoming.columns
-    fed = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
-    same = and_(*(each.is_not_distinct_from(new[each.name]) for each in fed if each is not key))
+    compared = [name for name in names if name not in (key.name, *SOURCE_COLUMNS)]
+    same = and_(*(table.columns[name].is_not_distinct_from(new[name]) for name in compared))
     found = select(func.count()).join_from(incoming, table, key == new[key.name]).where(same)
-    return str(found.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+    return _compiled(found)
 
 
-def _insert(table: Table) -> sqlite.Insert:
-    values: dict[str, Any] = dict.fromkeys(table.columns.keys())
-    values["source_file_id"] = literal_column(_SOURCE_FILE)
-    return sqlite.insert(table).values(values)
+def _insert(table: Table, constants: tuple[str, ...]) -> sqlite.Insert:
+    """Build the insert of one row; a constant is `$name`, for `Template`, and is not bound."""
+    row: dict[str, Any] = dict.fromkeys(table.columns.keys())
+    row |= {name: literal_column(f"${name}") for name in constants}
+    return sqlite.insert(table).values(row)
 
 
-def _compiled(statement: sqlite.Insert) -> str:
+def _compiled(statement: sqlite.Insert | Select[int]) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
 @lru_cache(maxsize=64)
 def _repeated(statement: str, rows: int) -> str:
-    """Repeat the row of a one-row statement.
+    """Return a statement for one row as a statement for many.
 
-    SQLAlchemy takes a quarter of a second to compile a thousand rows (measured).
+    SQLAlchemy takes a quarter of a second to compile a thousand rows (measured). With 3 rows,
+
+    in:  INSERT INTO t (id, name, file) VALUES (?, ?, 7) ON CONFLICT (id) DO NOTHING
+    out: INSERT INTO t (id, name, file) VALUES (?, ?, 7), (?, ?, 7), (?, ?, 7) ON CONFLICT ...
     """
     before, word, rest = statement.partition("VALUES ")
     row, closing, after = rest.partition(")")
@@ -328,25 +347,28 @@ def _repeated(statement: str, rows: int) -> str:
 
 
 def is_foreign_key_violation(error: DBAPIError) -> bool:
-    """Say whether a foreign key failed."""
+    """Whether a foreign key failed."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
 def is_of_data(error: DBAPIError) -> bool:
-    """Say whether SQLite refused a value, or what a constraint or a trigger says of it."""
+    """Whether SQLite, a constraint or a trigger refused a value."""
     return isinstance(error, DataError | IntegrityError)
 
 
 def is_transient(_error: DBAPIError) -> bool:
-    """Say no: a busy database was waited for already."""
+    """Return False: a busy database was already waited for."""
     return False
 
 
 def describe_error(error: DBAPIError) -> ErrorSummary:
-    """Say what SQLite says: it names tables and columns, never a value, but a trigger may."""
+    """Return SQLite's own message: it names tables and columns, but no values.
+
+    The message of a trigger may name some, and is withheld.
+    """
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
         return ErrorSummary("a trigger does not let a row in", "mend it")
-    # The lowest byte is the kind of error, the others say more.
+    # The lowest byte of an extended error code is the primary code.
     return ErrorSummary(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))
