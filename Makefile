@@ -45,11 +45,11 @@ bench: .venv/bench
 
 # Takes ten minutes, and writes docs/robustness.md.
 torture: .venv/done
-	$(BIN)/python -m tests.torture $(ARGS)
+	$(BIN)/python -m tests.robustness.torture $(ARGS)
 
 # Writes the README's pictures; needs chromium.
 pictures: .venv/done
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tools.pictures
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done

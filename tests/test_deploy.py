@@ -4,8 +4,9 @@ import configparser
 import re
 import shlex
 
-from tests.conftest import Feed, Visitpay, only_sqlite
-from tests.databases import ROOT
+from tests.support.command import Visitpay
+from tests.support.databases import ROOT
+from tests.support.feed import Feed, only_sqlite
 
 DEPLOY = ROOT / "deploy"
 OPERATING = (ROOT / "docs" / "operating.md").read_text()

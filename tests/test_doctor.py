@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import make_url
 
-from tests.conftest import Feed, Visitpay, only_postgresql, only_sqlite
-from tests.databases import rendered
-from tests.test_terminal import on_terminal
+from tests.support.command import Visitpay, on_terminal
+from tests.support.databases import rendered
+from tests.support.feed import Feed, only_postgresql, only_sqlite
 from visitpay import doctor
 from visitpay.database import make_engine
 from visitpay.hold import Hold

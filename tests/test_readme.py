@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from tests.conftest import Feed, Visitpay, only_sqlite
-from tests.databases import ROOT
-from tests.test_terminal import on_terminal
+from tests.support.command import Visitpay, on_terminal
+from tests.support.databases import ROOT
+from tests.support.feed import Feed, only_sqlite
 from visitpay.cli import app
 from visitpay.parsing import REASONS
 
@@ -55,7 +55,7 @@ def test_the_demo_prints_what_the_readme_shows(demo: Feed, visitpay: Visitpay) -
 def test_the_threat_model_names_tests_that_are_there() -> None:
     """Whatever it promises is shown by a test of that name."""
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text()))
-    defined = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 40
     assert named == {name for name in named if f"def {name}(" in defined}
 

@@ -1,0 +1,405 @@
+"""The run: what a load does with the files of a feed."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+
+from tests.support.command import Visitpay
+from tests.support.feed import Feed
+from visitpay import landing
+from visitpay.database import make_engine, reading
+from visitpay.ledger import Counts
+from visitpay.loading import Options, load
+from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Transaction
+
+DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
+
+NO_HEADER = (
+    "line 1 lacks the columns ProcedureId, ProcedureDescription; it looks like a row, and the"
+    " header is missing: the whole file is needed again"
+)
+
+PROCEDURES = ("1\tACL thing", "2\tBeard amputation")
+VISITS = ("11\t91\t1/1/2021\t1/4/2021\t30.5\t1", "12\t92\t5/10/2020\t\t\t")
+TRANSACTIONS = ("101\t11\t1\t10", "102\t11\t2\t20.5", "103\t12\t1\t-7.25")
+
+
+def counts(document: dict[str, object]) -> list[tuple[object, ...]]:
+    """Give each file's read, inserted, updated, unchanged, stale, superseded, rejected."""
+    files = document["files"]
+    assert isinstance(files, list)
+    names = "rows_read inserted updated unchanged stale superseded rejected"
+    return [tuple(file[name] for name in names.split()) for file in files]
+
+
+def deliver_day(feed: Feed, moment: str = DAY_1) -> None:
+    """Deliver a small, good file of each type."""
+    feed.deliver("Procedure", moment, *PROCEDURES)
+    feed.deliver("Visit", moment, *VISITS)
+    feed.deliver("Transaction", moment, *TRANSACTIONS)
+
+
+def test_a_day_of_files_fills_the_three_tables(feed: Feed, visitpay: Visitpay) -> None:
+    """Values arrive with their types, to the cent, and nothing is left over."""
+    deliver_day(feed)
+    outcome = visitpay("load", "--json")
+    assert outcome.status == 0
+    assert outcome.document["checkpoint"] == "2021-12-01T22:33:57Z"
+    assert [file["entity"] for file in outcome.document["files"]] == [
+        "Procedure",
+        "Visit",
+        "Transaction",
+    ]
+    assert feed.tables() == {
+        "Procedure": [(1, "ACL thing"), (2, "Beard amputation")],
+        "Visit": [
+            (11, 91, date(2021, 1, 1), date(2021, 1, 4), Decimal("30.50"), 1),
+            (12, 92, date(2020, 5, 10), None, None, None),
+        ],
+        "Transaction": [
+            (101, 11, 1, Decimal("10.00")),
+            (102, 11, 2, Decimal("20.50")),
+            (103, 12, 1, Decimal("-7.25")),
+        ],
+    }
+    assert feed.rejects() == []
+
+
+def test_every_row_says_where_it_came_from(feed: Feed, visitpay: Visitpay) -> None:
+    """The source is the delivery and line that last changed the row, not the last to bring it."""
+    deliver_day(feed)
+    feed.deliver("Transaction", DAY_2, "101\t11\t1\t10", "102\t11\t2\t21")
+    visitpay("load")
+    with reading(feed.url) as connection:
+        rows = connection.execute(
+            select(Transaction.transaction_identifier, LoadFile.name, Transaction.source_line)
+            .join(LoadFile, LoadFile.id == Transaction.source_file_id)
+            .order_by(Transaction.transaction_identifier)
+        ).all()
+    first, second = (f"HospitalABC_VisitPay_Transaction_{day}.txt" for day in (DAY_1, DAY_2))
+    assert [tuple(row) for row in rows] == [(101, first, 2), (102, second, 3), (103, first, 4)]
+
+
+def test_rows_are_inserted_updated_or_left_unwritten(feed: Feed, visitpay: Visitpay) -> None:
+    """A later file changes what differs, NULL included, and counts what does not."""
+    feed.deliver("Visit", DAY_1, *VISITS)
+    feed.deliver("Visit", DAY_2, VISITS[0], "12\t92\t5/10/2020\t\t0\t", "13\t93\t1/1/2021\t\t\t")
+    feed.deliver("Visit", DAY_3, "12\t92\t5/10/2020\t\t\t")
+    outcome = visitpay("load", "--json")
+    assert counts(outcome.document) == [
+        (2, 2, 0, 0, 0, 0, 0),
+        (3, 1, 1, 1, 0, 0, 0),
+        (1, 0, 1, 0, 0, 0, 0),
+    ]
+    assert [row[4] for row in feed.tables()["Visit"]] == [Decimal("30.50"), None, None]
+
+
+def test_the_last_line_of_a_key_wins(feed: Feed, visitpay: Visitpay) -> None:
+    """Earlier lines with the same key are superseded, in one batch or in many."""
+    lines = ("1\ta", "2\tb", "1\tc", "1\td", "2\tb")
+    feed.deliver("Procedure", DAY_1, *lines)
+    assert counts(visitpay("load", "--json").document) == [(5, 2, 0, 0, 0, 3, 0)]
+    assert feed.tables()["Procedure"] == [(1, "d"), (2, "b")]
+
+
+def test_the_last_line_of_a_key_wins_across_batches(feed: Feed) -> None:
+    """A key that an earlier batch of the same file brought is counted once."""
+    feed.deliver("Procedure", DAY_1, "1\ta", "2\tb", "1\tc", "1\td", "2\tb")
+    report = load(make_engine(feed.url), feed.landing, "HospitalABC", Options(block_bytes=40))
+    assert report.counts == Counts(read=5, inserted=2, superseded=3)
+    assert feed.tables()["Procedure"] == [(1, "d"), (2, "b")]
+
+
+def test_a_late_file_does_not_overwrite(feed: Feed, visitpay: Visitpay) -> None:
+    """An older file that arrives later brings its new keys and leaves the others alone."""
+    feed.deliver("Procedure", DAY_2, "1\tnew", "2\tsame")
+    visitpay("load")
+    feed.deliver("Procedure", DAY_1, "1\told", "2\tsame", "3\tlate")
+    assert counts(visitpay("load", "--json").document) == [(3, 1, 0, 0, 2, 0, 0)]
+    assert feed.tables()["Procedure"] == [(1, "new"), (2, "same"), (3, "late")]
+
+
+def test_what_a_newer_file_confirmed_is_not_overwritten(feed: Feed, visitpay: Visitpay) -> None:
+    """Day 3 confirms day 1 without a write; day 2, late, is stale all the same."""
+    feed.deliver("Procedure", DAY_1, "1\tright")
+    feed.deliver("Procedure", DAY_3, "1\tright")
+    visitpay("load")
+    feed.deliver("Procedure", DAY_2, "1\twrong")
+    assert counts(visitpay("load", "--json").document) == [(1, 0, 0, 0, 1, 0, 0)]
+    assert feed.tables()["Procedure"] == [(1, "right")]
+
+
+def test_a_redelivery_is_newer_than_what_it_corrects(feed: Feed, visitpay: Visitpay) -> None:
+    """The same name with other content is loaded again, with a warning, and goes back as well."""
+    name = feed.deliver("Procedure", DAY_1, "1\tfirst").name
+    visitpay("load")
+    feed.deliver("Procedure", DAY_1, "1\tsecond, and longer")
+    outcome = visitpay("load", "--json")
+    assert counts(outcome.document) == [(1, 0, 1, 0, 0, 0, 0)]
+    assert f"{name}: was loaded before with other content; loading it again" in outcome.err
+    feed.deliver("Procedure", DAY_1, "1\tfirst")
+    visitpay("load")
+    assert feed.tables()["Procedure"] == [(1, "first")]
+
+
+def test_a_touched_file_is_not_loaded_again(feed: Feed, visitpay: Visitpay) -> None:
+    """Content decides; the new version is remembered so that the file is hashed once."""
+    path = feed.deliver("Procedure", DAY_1, "1\tx")
+    visitpay("load")
+    os.utime(path, ns=(1, 1))
+    assert visitpay("load", "--json").document["files"] == []
+    with reading(feed.url) as connection:
+        (version,) = connection.scalars(select(LoadFile.version))
+    assert version.split()[:2] == [str(path.stat().st_size), "1"]
+
+
+def test_a_bracketed_name_is_a_name_of_the_feed(feed: Feed, visitpay: Visitpay) -> None:
+    """A datetime in literal brackets is accepted."""
+    feed.deliver("Procedure", f"[{DAY_1}]", "1\tx")
+    assert counts(visitpay("load", "--json").document) == [(1, 1, 0, 0, 0, 0, 0)]
+
+
+def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -> None:
+    """Near misses and irregular files are listed, warned about once, and need a person."""
+    good = feed.deliver("Procedure", DAY_1, "1\tx")
+    os.mkfifo(feed.landing / good.name.replace("01_", "02_"))
+    (feed.landing / good.name.replace("01_", "03_")).mkdir()
+    (feed.landing / good.name.replace("01_", "04_")).symlink_to(good)
+    (feed.landing / good.name.lower()).write_text("x")
+    outcome = visitpay("load", "--json")
+    unrecognised = sorted(path.name for path in feed.landing.iterdir() if path != good)
+    assert outcome.status == 1
+    assert outcome.document["unrecognised"] == unrecognised
+    assert outcome.err.count("not recognised in the landing directory") == 1
+    why = ["is no regular file", "is a directory", "is a link", "only the case of letters differs"]
+    told = ", ".join(f"{name} ({each})" for name, each in zip(unrecognised, why, strict=True))
+    assert f"left alone: {told}\n" in outcome.err
+    document = visitpay("status", "--json").document
+    assert document["unrecognised"] == unrecognised
+    assert document["why_unrecognised"] == dict(zip(unrecognised, why, strict=True))
+    assert len(outcome.document["files"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", "is empty; its first line must name ProcedureId, ProcedureDescription"),
+        (b"\n1\tx\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
+        (
+            b"1\tsecret\n2\tx\n",
+            NO_HEADER,
+        ),
+        (
+            b"ProcedureId\tProcedureId\tProcedureDescription\n1\t1\tx\n",
+            "line 1 names ProcedureId more than once; one of them must go",
+        ),
+    ],
+    ids=["empty", "blank first line", "no header", "doubled column"],
+)
+def test_a_bad_file_fails_alone_and_is_tried_again(
+    feed: Feed, visitpay: Visitpay, content: bytes, error: str
+) -> None:
+    """Nothing of it is loaded, the others are, and it loads once it was mended."""
+    bad = feed.deliver_bytes("Procedure", DAY_1, content)
+    feed.deliver("Procedure", DAY_2, "2\ty")
+    for _ in range(2):
+        outcome = visitpay("load", "--json")
+        assert outcome.status == 1
+        assert outcome.document["status"] == "attention"
+        (failed,) = [each for each in outcome.document["files"] if each["status"] == "failed"]
+        assert (failed["name"], failed["error"]) == (bad.name, error)
+        assert f"{bad.name}: {error}" in outcome.err
+        assert "secret" not in outcome.err
+    assert feed.tables()["Procedure"] == [(2, "y")]
+    feed.deliver("Procedure", DAY_1, "1\tx")
+    assert visitpay("load").status == 0
+    assert feed.tables()["Procedure"] == [(1, "x"), (2, "y")]
+    with reading(feed.url) as connection:
+        assert len(connection.scalars(select(LoadFile.id)).all()) == 2
+
+
+def test_a_header_without_rows_is_loaded_with_a_warning(feed: Feed, visitpay: Visitpay) -> None:
+    """It counts as consumed, with no rows."""
+    name = feed.deliver("Procedure", DAY_1).name
+    outcome = visitpay("load", "--json")
+    assert (outcome.status, counts(outcome.document)) == (0, [(0, 0, 0, 0, 0, 0, 0)])
+    assert f"{name}: holds a header and no rows" in outcome.err
+
+
+def test_an_unknown_column_is_recorded_and_warned_about(feed: Feed, visitpay: Visitpay) -> None:
+    """The file is loaded; the ledger keeps its header."""
+    header = "Note\tProcedureDescription\tPROCEDUREID"
+    name = feed.deliver("Procedure", DAY_1, "hm\tx\t1", header=header).name
+    outcome = visitpay("load", "--json")
+    assert f"{name}: 1 unknown column: note" in outcome.err
+    with reading(feed.url) as connection:
+        assert connection.scalars(select(LoadFile.header)).all() == [header]
+    assert feed.tables()["Procedure"] == [(1, "x")]
+
+
+def append(path: Path) -> None:
+    """Let a file grow."""
+    with path.open("a") as file:
+        file.write("3\tmore\n")
+
+
+@pytest.mark.parametrize("meddle", [append, Path.unlink], ids=["grows", "goes away"])
+def test_a_file_that_changes_while_it_is_read_is_left(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, meddle: Callable[[Path], None]
+) -> None:
+    """Nothing of it is kept, no failure is recorded, and the next run takes it as it then is."""
+    path = feed.deliver("Procedure", DAY_1, "1\tx", "2\ty")
+    require_unchanged = landing.Reading.require_unchanged
+
+    def meddled(reading: landing.Reading) -> None:
+        meddle(path)
+        require_unchanged(reading)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing.Reading, "require_unchanged", meddled)
+        outcome = visitpay("load", "--json")
+    assert [file["status"] for file in outcome.document["files"]] == ["changed"]
+    assert "left for the next run" in outcome.err
+    assert feed.tables()["Procedure"] == []
+    if path.exists():
+        assert counts(visitpay("load", "--json").document) == [(3, 3, 0, 0, 0, 0, 0)]
+
+
+def test_books_that_do_not_balance_fail_the_file(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that nobody counted takes the whole file back."""
+    feed.deliver("Procedure", DAY_1, "1\tx")
+    add = Counts.add
+
+    def forgetful(total: Counts, other: Counts) -> None:
+        add(total, other)
+        total.inserted -= 1
+
+    monkeypatch.setattr(Counts, "add", forgetful)
+    outcome = visitpay("load", "--json")
+    assert outcome.status == 1
+    assert "its books do not balance" in outcome.document["files"][0]["error"]
+    assert feed.tables()["Procedure"] == []
+    with reading(feed.url) as connection:
+        assert connection.scalars(select(DeliveredKeys.id)).all() == []
+
+
+def test_rows_wait_for_what_they_refer_to(feed: Feed, visitpay: Visitpay) -> None:
+    """Transactions before any visit: each is put aside with its reason, and heals by itself."""
+    name = feed.deliver("Transaction", DAY_1, *TRANSACTIONS).name
+    first = visitpay("load", "--json")
+    assert (first.status, first.document["rejects_open"]) == (1, 3)
+    lost = [
+        (name, 2, 101, "missing_reference", "VisitIdentifier", TRANSACTIONS[0], "open"),
+        (name, 3, 102, "missing_reference", "VisitIdentifier", TRANSACTIONS[1], "open"),
+        (name, 4, 103, "missing_reference", "VisitIdentifier", TRANSACTIONS[2], "open"),
+    ]
+    assert feed.rejects() == lost
+    feed.deliver("Visit", DAY_1, *VISITS)
+    second = visitpay("load", "--json")
+    assert (second.status, second.document["rejects_resolved"]) == (0, 0)
+    assert {row[4] for row in feed.rejects("open")} == {"ProcedureId"}
+    feed.deliver("Procedure", DAY_1, *PROCEDURES)
+    third = visitpay("load", "--json")
+    assert (third.document["rejects_resolved"], third.document["rejects_open"]) == (3, 0)
+    assert [row[:4] for row in feed.rejects("resolved")] == [row[:4] for row in lost]
+    assert [row[0] for row in feed.tables()["Transaction"]] == [101, 102, 103]
+
+
+def test_the_rows_around_an_orphan_are_kept(feed: Feed, visitpay: Visitpay) -> None:
+    """Only the row whose parent is missing is put aside, and the first missing column named."""
+    feed.deliver("Procedure", DAY_1, *PROCEDURES)
+    feed.deliver("Visit", DAY_1, *VISITS)
+    feed.deliver(
+        "Transaction", DAY_1, TRANSACTIONS[0], "102\t11\t9\t1", "103\t99\t9\t1", "104\t12\t2\t1"
+    )
+    outcome = visitpay("load", "--json", "--max-rejects", "2")
+    assert outcome.status == 0
+    assert counts(outcome.document)[-1] == (4, 2, 0, 0, 0, 0, 2)
+    assert [row[1:5] for row in feed.rejects()] == [
+        (3, 102, "missing_reference", "ProcedureId"),
+        (4, 103, "missing_reference", "VisitIdentifier"),
+    ]
+
+
+def test_an_orphan_does_not_take_the_place_of_a_good_row(feed: Feed, visitpay: Visitpay) -> None:
+    """Of two lines of a key the later refers to nothing: the earlier stands until it heals."""
+    deliver_day(feed)
+    feed.deliver("Transaction", DAY_2, "101\t12\t1\t5", "101\t99\t1\t6")
+    visitpay("load")
+    assert feed.tables()["Transaction"][0] == (101, 12, 1, Decimal("5.00"))
+    feed.deliver("Visit", DAY_3, "99\t1\t1/1/2021\t\t\t")
+    assert visitpay("load", "--json").document["rejects_resolved"] == 1
+    assert feed.tables()["Transaction"][0] == (101, 99, 1, Decimal("6.00"))
+
+
+def test_a_good_row_closes_rejects_of_its_key(feed: Feed, visitpay: Visitpay) -> None:
+    """Later lines and newer deliveries supersede; older ones do not."""
+    name = feed.deliver("Procedure", DAY_2, "1\t", "1\tx", "2\ty", "2\t", "3\t").name
+    visitpay("load")
+    assert [(row[1], row[-1]) for row in feed.rejects()] == [
+        (2, "superseded"),
+        (5, "open"),
+        (6, "open"),
+    ]
+    feed.deliver("Procedure", DAY_1, "3\told")
+    feed.deliver("Procedure", DAY_3, "2\tz")
+    visitpay("load")
+    assert feed.rejects("open") == [
+        (name, 6, 3, "missing_value", "ProcedureDescription", "3\t", "open")
+    ]
+
+
+def test_a_late_reject_is_superseded_at_once(feed: Feed, visitpay: Visitpay) -> None:
+    """A bad row that arrives after the newer good one never opens."""
+    feed.deliver("Procedure", DAY_2, "1\tx")
+    visitpay("load")
+    feed.deliver("Procedure", DAY_1, "1\t")
+    outcome = visitpay("load", "--json")
+    assert outcome.document["rejects_open"] == 0
+    assert [row[-1] for row in feed.rejects()] == ["superseded"]
+
+
+def test_rows_of_a_file_that_can_no_longer_be_read_stay_open(
+    feed: Feed, visitpay: Visitpay
+) -> None:
+    """A delivery whose header lost a column does not stop the run."""
+    deliver_day(feed)
+    feed.deliver("Transaction", DAY_2, "104\t99\t1\t1")
+    visitpay("load")
+    with make_engine(feed.url).begin() as connection:
+        connection.exec_driver_sql("UPDATE load_files SET header = 'x' WHERE entity='Transaction'")
+    outcome = visitpay("load", "--json")
+    assert (outcome.status, outcome.document["rejects_open"]) == (0, 1)
+    assert "its rejected rows cannot be tried again" in outcome.err
+
+
+def test_a_run_leaves_a_book(feed: Feed, visitpay: Visitpay) -> None:
+    """Counts add up over the files; a run that was killed is marked interrupted by the next."""
+    with make_engine(feed.url).begin() as connection:
+        killed = {"started_at": datetime.now(UTC), "status": "running", "version": "0"}
+        connection.execute(insert(LoadRun).values(host="h", **killed))
+    deliver_day(feed)
+    visitpay("load")
+    with reading(feed.url) as connection:
+        runs = connection.execute(
+            select(
+                LoadRun.status, LoadRun.files_loaded, LoadRun.rows_read, LoadRun.rows_inserted
+            ).order_by(LoadRun.id)
+        ).all()
+    assert [tuple(run) for run in runs] == [("interrupted", 0, 0, 0), ("ok", 3, 7, 7)]
+
+
+def test_the_newest_run_is_the_last_word_on_the_checkpoint(feed: Feed, visitpay: Visitpay) -> None:
+    """The checkpoint is the newest file datetime that was loaded, whatever arrived last."""
+    feed.deliver("Procedure", DAY_2, "1\tx")
+    visitpay("load")
+    feed.deliver("Procedure", DAY_1, "2\tx")
+    feed.deliver_bytes("Procedure", DAY_3, b"")
+    assert visitpay("load", "--json").document["checkpoint"] == "2021-12-02T22:33:57Z"

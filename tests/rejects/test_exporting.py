@@ -1,0 +1,337 @@
+"""Rejected rows that are exported, mended and loaded: nothing gets in that nobody mended."""
+
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.command import Visitpay
+from tests.support.databases import MakeDatabase
+from tests.support.feed import HEADERS, Feed, only_sqlite
+from visitpay.database import make_engine, reading
+from visitpay.exporting import export
+from visitpay.loading import load
+from visitpay.quarantine import Wanted
+
+ORPHAN = "missing_reference"
+NOW = datetime(2022, 1, 1, tzinfo=UTC)
+NO_TEXT = [b"\xff", b"\0", b"\xc3", b"\xa9", rb"\xff", rb"\x00", rb"\xc3", rb"\xa9", rb"\xc3\xa9"]
+
+
+CELLS = {
+    "Procedure": ["7", "cast on the left arm"],
+    "Visit": ["7", "8", "1/2/2021", "", "5.00", ""],
+    "Transaction": ["7", "8", "9", "5.00"],
+}
+
+
+@st.composite
+def spoilt_rows(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Give a type and a file of it, its columns in any order, its good rows spoilt in some way."""
+    entity = draw(st.sampled_from(["Procedure", *CELLS]))
+    delimiter = draw(st.sampled_from("\t\t,"))
+    trailing = delimiter * draw(st.sampled_from([0, 0, 1]))
+    columns = list(zip(HEADERS[entity].split("\t"), CELLS[entity], strict=True))
+    columns += draw(st.sampled_from([[], [], [("Extra", "x")]]))
+    if draw(st.booleans()):
+        columns = draw(st.permutations(columns))
+    odd = [*NO_TEXT, *([delimiter.encode()] * 3), b'"', b"\n", b" ", b"7"]
+    lines = [(delimiter.join(name for name, _ in columns) + trailing).encode()]
+    for _ in range(draw(st.integers(1, 6))):
+        row = (delimiter.join(cell for _, cell in columns) + trailing).encode()
+        for piece in draw(st.lists(st.sampled_from(odd) | st.binary(max_size=2), max_size=3)):
+            start = draw(st.integers(0, len(row)))
+            end = draw(st.sampled_from([start, start, min(start + 1, len(row))]))
+            row = row[:start] + piece + row[end:]
+        lines.append(row)
+    return entity, b"\n".join(lines)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(file=spoilt_rows())
+@example(file=("Procedure", b"ProcedureId\tProcedureDescription\n7\tcaf\xe9"))
+def test_nothing_gets_in_unmended(make_database: MakeDatabase, file: tuple[str, bytes]) -> None:
+    """Of whatever bytes, a rejected row that is exported and comes back is rejected once more."""
+    entity, data = file
+    with tempfile.TemporaryDirectory() as folder, make_database("sqlite", Path(folder)) as url:
+        feed = Feed(Path(folder, "landing"), url)
+        feed.landing.mkdir()
+        path = feed.deliver_bytes(entity, "20211201_223357", data)
+        load(make_engine(url), feed.landing, "HospitalABC")
+        tables, before = feed.tables(), feed.rejects("open")
+        with reading(url) as connection:
+            written = export(connection, Path(folder, "mended"), "HospitalABC", Wanted())
+        for each in written:
+            shutil.move(each.path, feed.landing)
+        rows = sum(each.rows for each in written)
+        assert rows == sum(
+            why != "line_too_long" and bool(raw.strip(" ")) for *_, why, _, raw, _ in before
+        )
+        counts = load(make_engine(url), feed.landing, "HospitalABC").counts
+        assert (counts.read, counts.rejected, feed.tables()) == (rows, rows, tables)
+        after = feed.rejects("open")
+        assert [row for row in after if row[3] != ORPHAN] == [
+            row for row in before if row[3] != ORPHAN
+        ]
+        assert len(after) == len(before)
+        assert all(name != path.name for name, _, _, why, *_ in after if why == ORPHAN)
+
+
+def exported(visitpay: Visitpay, directory: Path, *options: str) -> dict[str, Path]:
+    """Export rejects; give the files by what they hold."""
+    files = visitpay("rejects", "export", directory, *options, "--json").document["files"]
+    return {Path(each["path"]).name.split("_")[2]: Path(each["path"]) for each in files}
+
+
+def mend(feed: Feed, path: Path, *changes: tuple[bytes, bytes]) -> None:
+    """Change what a person changes, each in one place, and move the file to the landing."""
+    content = path.read_bytes()
+    for was, is_now in changes:
+        assert content.count(was) == 1, was
+        content = content.replace(was, is_now)
+    path.unlink()
+    (feed.landing / path.name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("row", "comes_back", "mended"),
+    [
+        (b"2\tcaf\xe9 \xff au lait", b"2\tcaf\xe9 \xff au lait", b"2\tcaf\xc3\xa9 au lait"),
+        (b"2\tgau\0ze", b"2\tgau\0ze", b"2\tgauze"),
+        (rb"2	C:\xff \xFF" + b"\xe9\xff", b"2\tC:\xff \\xFF\xe9\xff", rb"2	C:\xff"),
+        (rb"2	\xc3\xa9" + b"\xff", b"2\t\xc3\\xa9\xff", rb"2	\xc3\xa9"),
+        (b"2\t\xc3" + rb"\xa9", b"2\t\xc3" + rb"\xa9", b"2\tx"),
+        (b"2\t\xed\xa0\x80", b"2\t\xed\xa0\x80", b"2\tx"),
+        (b"2\t\xff=1+1", b"2\t\xff=1+1", b"2\tx"),
+        (b"2\t\0=1+1", b"2\t \0=1+1", b"2\tx"),
+        (b"2\tx\ty\xe9", b"2\tx\ty\xe9", b"2\tx y"),
+        (b"2,x,\xe9", b"2\tx\t?", b"2\tx"),
+    ],
+)
+@only_sqlite
+def test_bytes_that_are_no_text(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, row: bytes, comes_back: bytes, mended: bytes
+) -> None:
+    """They come out as they are, and are refused again; words for them become no character."""
+    header = b"ProcedureId\tProcedureDescription\n"
+    if b"," in row:
+        header = b"ProcedureId,ProcedureDescription,Note\n"
+    feed.deliver_bytes("Procedure", "20211201_223357", header + row + b"\n")
+    visitpay("load")
+    path = exported(visitpay, tmp_path / "1")["Procedure"]
+    assert path.read_bytes().splitlines()[1].split(b"\t", 4)[4] == comes_back
+    mend(feed, path)
+    assert visitpay("load", "--json").document["files"][0]["rejected"] == 1
+    path = exported(visitpay, tmp_path / "2")["Procedure"]
+    _, line = path.read_bytes().splitlines()
+    assert line.split(b"\t", 4)[4] == comes_back
+    mend(feed, path, (comes_back, mended))
+    visitpay("load")
+    assert feed.tables()["Procedure"] == [(2, mended.decode().split("\t")[1])]
+    assert feed.rejects("open") == []
+
+
+@pytest.mark.parametrize(
+    ("entity", "header", "row"),
+    [
+        (
+            "Transaction",
+            "Amount,ProcedureId,Extra,VisitIdentifier,TransactionIdentifier",
+            "5,1,2,3",
+        ),
+        ("Transaction", HEADERS["Transaction"] + "\tNote", "5\t1\t2\t3"),
+        ("Procedure", HEADERS["Procedure"], '3\t"first\nsecond"'),
+        ("Procedure", HEADERS["Procedure"], "3\tfirst\nsecond"),
+        ("Visit", HEADERS["Visit"] + "\t", "3\t7\t1/2/2021\t\t5\t"),
+    ],
+)
+@only_sqlite
+def test_what_would_be_let_in_is_marked(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, entity: str, header: str, row: str
+) -> None:
+    """A row that is good only because of how it is exported does not get in by itself."""
+    feed.deliver("Procedure", "20211201_223357", "1\tx", "2\ty")
+    feed.deliver("Visit", "20211201_223005", "1\t7\t1/2/2021\t\t\t", "2\t7\t1/2/2021\t\t\t")
+    feed.deliver(entity, "20211202_223133", *row.split("\n"), header=header)
+    visitpay("load")
+    tables = feed.tables()
+    mend(feed, exported(visitpay, tmp_path)[entity])
+    assert visitpay("load", "--json").document["files"][0]["inserted"] == 0
+    assert feed.tables() == tables
+    mended = exported(visitpay, tmp_path / "again")[entity]
+    assert [line[-2:] for line in mended.read_text().splitlines()].count("\t?") == 1
+
+
+def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """What was mended in vain comes out again as it first was, and what was mended well is closed.
+
+    A row needs no identifier for that: its place says which reject it came from.
+    """
+    procedures = feed.deliver_bytes(
+        "Procedure",
+        "20211201_223357",
+        b"ProcedureId\tProcedureDescription\n1\t\n2\tx\ty\n3\t\xe9\nx\ty\n",
+    )
+    visits = feed.deliver(
+        "Visit",
+        "20211201_223005",
+        *("10;7;1/2/2021;x;5;", "11;7;;;;", "12;7;1/2/2021;;x;y;", "13;7;1/2/2021;;"),
+        header=HEADERS["Visit"].replace("\t", ";"),
+    )
+    visitpay("load")
+    first = exported(visitpay, tmp_path / "first")
+    mend(feed, first["Procedure"], (b"\t1\t\n", b"\t1\tcast\n"), (b"\t2\tx\ty", b"\t2\tx\tz"))
+    first_rejects = feed.rejects("open")
+    mend(feed, first["Visit"], (b"\tx\t5", b"\ty\t5"), (b"\t11\t7\t", b"\t11\t7\t1/2/2021"))
+    assert visitpay("load", "--json").document["rejects_open"] == 6
+    assert set(feed.rejects("open")) < set(first_rejects)
+    second = exported(visitpay, tmp_path / "second")
+    about = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
+    assert second["Procedure"].read_bytes().decode("latin-1").splitlines() == [
+        about + HEADERS["Procedure"],
+        f"malformed\t\t{procedures.name}\t3#2\t2\tx\ty",
+        f"invalid_encoding\t\t{procedures.name}\t4#3\t3\t\xe9",
+        f"invalid_integer\tProcedureId\t{procedures.name}\t5#4\tx\ty",
+    ]
+    assert second["Visit"].read_text().splitlines() == [
+        about + HEADERS["Visit"],
+        f"invalid_date\tDischargeDate\t{visits.name}\t2#5\t10\t7\t1/2/2021\tx\t5\t",
+        f"invalid_integer\tInsuranceIdentifier\t{visits.name}\t4#7\t12\t7\t1/2/2021\t\tx\ty",
+        f"malformed\t\t{visits.name}\t5#8\t13\t7\t1/2/2021\t\t",
+    ]
+    mend(feed, second["Procedure"], (b"2\tx\ty", b"2\tx y"), (b"\xe9", b"e"), (b"#4\tx", b"#4\t4"))
+    mend(
+        feed,
+        second["Visit"],
+        (b"x\t5", b"1/3/2021\t5"),
+        (b"x\ty", b"1\t2"),
+        (b"\t13\t7\t1/2/2021\t\t", b"\t13\t7\t1/2/2021\t\t\t"),
+    )
+    assert visitpay("load", "--json").document["rejects_open"] == 0
+    assert feed.tables()["Procedure"] == [(1, "cast"), (2, "x y"), (3, "e"), (4, "y")]
+    assert [row[0] for row in feed.tables()["Visit"]] == [10, 11, 12, 13]
+
+
+@only_sqlite
+def test_mended_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """A mended file that a spreadsheet wrote is read, and rows without what stood ahead."""
+    path = feed.deliver("Procedure", "20211201_223357", "1\t", "2\t", "3\t")
+    visitpay("load")
+    mended = exported(visitpay, tmp_path / "1")["Procedure"]
+    header, first, second, _ = mended.read_text().replace("\t", ",").splitlines()
+    lines = (header, first + ",x", second.rpartition(f"{path.name},")[2], "4,", first[:-2])
+    (feed.landing / mended.name).write_text("\n".join(lines))
+    visitpay("load")
+    _, *rows = exported(visitpay, tmp_path / "2")["Procedure"].read_text().splitlines()
+    assert rows == [
+        *(
+            f"missing_value\tProcedureDescription\t{path.name}\t{n + 1}#{n}\t{n}\t"
+            for n in (1, 2, 3)
+        ),
+        f"malformed\t\t{mended.name}\t3#5\t3#2\t2",
+        f"malformed\t\t{mended.name}\t4#6\t4\t",
+    ]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_mended_in_part(feed: Feed, visitpay: Visitpay, tmp_path: Path, *, quoted: bool) -> None:
+    """What was mended comes in, whatever share was not; quotes of a spreadsheet change nothing."""
+    sent = feed.deliver("Procedure", "20211201_223357", "1\tcast", "x\ty", "y\tz")
+    visitpay("load")
+    before = visitpay("status", "--json").document["checkpoint"]
+    mended = exported(visitpay, tmp_path)["Procedure"]
+    mend(feed, mended, (b"\ty\tz", b"\t2\tz"))
+    if quoted:
+        lines = (feed.landing / mended.name).read_text().splitlines()
+        cells = ['"' + line.replace("\t", '"\t"') + '"' for line in lines]
+        (feed.landing / mended.name).write_text("\n".join(cells))
+    document = visitpay("load", "--hold-above", "10", "--json").document
+    assert [each["status"] for each in document["files"]] == ["loaded"]
+    assert feed.tables()["Procedure"] == [(1, "cast"), (2, "z")]
+    (still,) = feed.rejects("open")
+    assert still[:2] == (sent.name, 3)
+    assert visitpay("status", "--json").document["checkpoint"] == before
+    row, trailer = responded(visitpay, tmp_path / "response")
+    assert row.startswith(f"{sent.name}\t3\t")
+    assert trailer == f"TRAILER\t{sent.name}\t3\t2\t1"
+
+
+@only_sqlite
+def test_a_redelivered_name_is_exported_as_well(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """Of a name that came again the rows are exported that are wrong in it, and no others."""
+    feed.deliver("Procedure", "20211201_223357", "1\tcast", "x2\ttwo")
+    visitpay("load")
+    mend(feed, exported(visitpay, tmp_path / "1")["Procedure"])
+    visitpay("load")
+    feed.deliver("Procedure", "20211201_223357", "1\tcast", "x9\tnine")
+    visitpay("load")
+    written = exported(visitpay, tmp_path / "2")["Procedure"].read_text()
+    assert ("x2\ttwo" in written, "x9\tnine" in written) == (False, True)
+
+
+@only_sqlite
+def test_mended_rows_are_held_against_our_own_header(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """Also where most rows of a mended file still have a cell too many."""
+    rows = [f"1{place}\t7\t1/2/2021\t\t\t\tx" for place in range(4)]
+    feed.deliver("Visit", "20211201_223005", "9\t7\t1/2/2021\t\t\t", *["19\t7\t\t\t\t"] * 5, *rows)
+    visitpay("load")
+    path = exported(visitpay, tmp_path, "--reason", "malformed")["Visit"]
+    mend(feed, path, (b"\t10\t7\t1/2/2021\t\t\t\tx", b"\t10\t7\t1/2/2021\t\t\t"))
+    visitpay("load")
+    assert [row[0] for row in feed.tables()["Visit"]] == [9, 10]
+
+
+def responded(visitpay: Visitpay, directory: Path, *options: str) -> list[str]:
+    """Write the file for the hospital; give its lines below the header."""
+    (path,) = visitpay("rejects", "export", directory, *options, "--response", "--json").document[
+        "files"
+    ]
+    return Path(path["path"]).read_text().splitlines()[1:]
+
+
+def test_response_without_what_was_mended(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """The hospital reads of its own files only, and not of those that were taken away."""
+    sent = feed.deliver("Procedure", "20211201_223357", "1\tx", "2\t", "3\tcaf\\xe9\ty")
+    visitpay("load")
+    kept = [
+        f"{sent.name}\t3\tmissing_value\tProcedureDescription\t2\t",
+        f"{sent.name}\t4\tmalformed\t\t3\tcaf\\xe9\ty",
+        f"TRAILER\t{sent.name}\t3\t1\t2",
+    ]
+    mended = exported(visitpay, tmp_path / "mended")["Procedure"]
+    mend(feed, mended)
+    empty = feed.deliver_bytes("Visit", "20211201_223005", b"")
+    visitpay("load", "--hold-above", "50")
+    lists = "VisitIdentifier, GuarantorIdentifier, AdmitDate, DischargeDate, VisitBalance"
+    failed = f"FAILED\t{empty.name}\tis empty; its first line must name {lists}"
+    failed += ", InsuranceIdentifier"
+    statuses = [each["status"] for each in visitpay("files", "--json").document["files"]]
+    assert statuses == ["failed", "loaded", "loaded"]
+    assert responded(visitpay, tmp_path / "loaded") == [*kept, failed]
+    empty.unlink()
+    assert responded(visitpay, tmp_path / "gone") == kept
+
+
+@only_sqlite
+def test_response_without_a_landing_directory(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path
+) -> None:
+    """Only the response looks into the landing directory; it may be named after the other one."""
+    feed.deliver("Procedure", "20211201_223357", "2\t")
+    feed.deliver_bytes("Visit", "20211201_223005", b"")
+    visitpay("load")
+    moved, gone = feed.landing.rename(tmp_path / "moved"), feed.landing
+    assert list(exported(visitpay, tmp_path / "1")) == ["Procedure"]
+    outcome = visitpay("rejects", "export", tmp_path / "2", "--response")
+    reason = "cannot be read: No such file or directory"
+    assert outcome.err == f"visitpay: the landing directory {gone} {reason}\n"
+    assert outcome.status == 2
+    assert len(responded(visitpay, tmp_path / "3", str(moved))) == 3
