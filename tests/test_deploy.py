@@ -7,6 +7,7 @@ import shlex
 from tests.support.command import Visitpay
 from tests.support.databases import ROOT
 from tests.support.feed import Feed, only_sqlite
+from visitpay.models import Procedure
 
 DEPLOY = ROOT / "deploy"
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
@@ -25,9 +26,9 @@ def test_the_service_runs_a_load(feed: Feed, visitpay: Visitpay) -> None:
     """The service's command line is one that the command takes."""
     program, *arguments = shlex.split(unit("visitpay.service")["Service"]["ExecStart"])
     assert program == "/opt/visitpay/.venv/bin/visitpay"
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     assert visitpay(*arguments).status == 0
-    assert feed.tables()["Procedure"] == [(1, "bandaid")]
+    assert feed.descriptions() == {1: "bandaid"}
 
 
 @only_sqlite

@@ -12,6 +12,7 @@ from tests.support.feed import Feed, only_postgresql, only_sqlite
 from visitpay import doctor
 from visitpay.database import make_engine
 from visitpay.hold import Hold
+from visitpay.models import Procedure
 
 NAMES = [
     "landing directory",
@@ -43,7 +44,7 @@ def test_health(feed: Feed, visitpay: Visitpay) -> None:
     """After a load without trouble all is well, and nothing is to be done."""
     if feed.url.startswith("sqlite"):
         feed.database.chmod(0o600)
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     visitpay("load")
     found = findings(visitpay)
     assert list(found) == NAMES
@@ -114,7 +115,7 @@ def test_sickness(
 def test_runs_that_need_a_person(feed: Feed, visitpay: Visitpay) -> None:
     """A load that never ran, or ended with attention, is a warning that says where to look."""
     assert findings(visitpay)["last run"] == ("warning", "none yet", "run: visitpay load")
-    feed.deliver("Procedure", "20211201_223357", "x\tbandaid")
+    feed.deliver(Procedure, procedure_id="x")
     visitpay("load")
     state, seen, remedy = findings(visitpay)["last run"]
     assert (state, "1: attention, begun" in seen) == ("warning", True)
@@ -357,7 +358,7 @@ def test_a_directory_of_metrics_that_cannot_be_written(feed: Feed, unprivileged:
 @only_sqlite
 def test_a_narrow_terminal(feed: Feed) -> None:
     """What to do is folded where the terminal ends, between words."""
-    feed.deliver("Procedure", "20211201_223357", "x\tbandaid")
+    feed.deliver(Procedure, procedure_id="x")
     on_terminal(feed, 80, "load")
     _, lines = on_terminal(feed, 80, "doctor")
     assert max(map(len, lines)) <= 80

@@ -14,7 +14,7 @@ from sqlalchemy import make_url, select
 
 from tests.support.command import Outcome, Visitpay, without_times
 from tests.support.databases import HEAD
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay import __version__
 from visitpay.database import make_engine, reading
 from visitpay.dialects import dialect_of, sqlite
@@ -22,7 +22,7 @@ from visitpay.events import Event
 from visitpay.hold import Hold
 from visitpay.landing import short
 from visitpay.ledger import last_run
-from visitpay.models import LoadRun
+from visitpay.models import LoadRun, Procedure, Transaction, Visit
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
@@ -52,9 +52,13 @@ WRITERS = [
 
 def deliver_day(feed: Feed) -> None:
     """Deliver a procedure, a visit, a transaction of both, and one that refers to no visit."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
-    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "101\t11\t1\t9")
+    feed.deliver(Procedure)
+    feed.deliver(Visit, visit_balance="20.50")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=100, amount="20.5"),
+        row(transaction_identifier=101, visit_identifier=11),
+    )
 
 
 def cells(printed: str) -> list[list[str]]:
@@ -113,7 +117,7 @@ def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
 def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
     """A failed file gives exit status 1 whatever is tolerated, and the others are loaded."""
     deliver_day(feed)
-    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    feed.deliver_bytes(Visit, b"", at="20211202_223005")
     outcome = visitpay("load", "--json", "--max-rejects", limit)
     assert outcome.status == 1
     error = (
@@ -143,7 +147,12 @@ def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
 def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) -> None:
     """Two bad rows of ten are tolerated from a limit of 2, or of 20 percent, on."""
     rows = [f"{number}\tbandaid" for number in range(8)]
-    feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
+    feed.deliver(
+        Procedure,
+        *rows,
+        row(procedure_id="x", procedure_description="bad"),
+        row(procedure_id="", procedure_description="bad"),
+    )
     outcome = visitpay("load", "--json", "--max-rejects", limit)
     assert outcome.status == status
     assert outcome.document["status"] == ("attention" if status else "ok")
@@ -162,7 +171,7 @@ def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) ->
 def test_since(feed: Feed, visitpay: Visitpay, since: str, loaded: list[str]) -> None:
     """`--since` leaves files with an older time in their name, and a later load takes them."""
     for day in ("01", "02", "03"):
-        feed.deliver("Procedure", f"202112{day}_223357", f"{day}\tbandaid")
+        feed.deliver(Procedure, at=f"202112{day}_223357", procedure_id=day)
     names = [
         each["name"] for each in visitpay("load", "--json", "--since", since).document["files"]
     ]
@@ -174,11 +183,28 @@ def test_dry_run(feed: Feed, visitpay: Visitpay) -> None:
     """`--dry-run` says what a load would do, over dependent files, and keeps nothing."""
     deliver_day(feed)
     visitpay("load")
-    feed.deliver("Procedure", "20211201_223357", "1\tcorrected")
-    feed.deliver("Procedure", "20211202_223357", "1\tnewer", "2\tcast", "2\tcast again")
-    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t", "12\t7\tsome day\t\t\t")
-    feed.deliver("Transaction", "20211202_223133", "102\t11\t2\t1", "103\t12\t2\t1", "x")
-    feed.deliver("Transaction", "20211203_223133", header="no header")
+    feed.deliver(Procedure, procedure_description="corrected")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="newer"),
+        row(procedure_id=2, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="cast again"),
+        at="20211202_223357",
+    )
+    feed.deliver(
+        Visit,
+        row(visit_identifier=11),
+        row(visit_identifier=12, admit_date="some day"),
+        at="20211202_223005",
+    )
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=102, visit_identifier=11, procedure_id=2, amount=1),
+        row(transaction_identifier=103, visit_identifier=12, procedure_id=2, amount=1),
+        "x",
+        at="20211202_223133",
+    )
+    feed.deliver_lines(Transaction, at="20211203_223133", header="no header")
     os.utime(feed.landing / VISITS)
     before = feed.dump()
     dry = visitpay("load", "--json", "--dry-run")
@@ -205,7 +231,7 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert " ".join(printed[-1]) == "balances no comparison on record; run: visitpay reconcile"
     deliver_day(feed)
     visitpay("load")
-    waiting = feed.deliver("Visit", "20211202_223005")
+    waiting = feed.deliver_lines(Visit, at="20211202_223005")
     (feed.landing / "readme.md").touch()
     document = visitpay("status", "--json").document
     run = document.pop("last_run")
@@ -256,12 +282,16 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -> None:
     """What needs a person stands in one line of 80 columns, and what was found below it."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     visitpay("load")
     first, *_ = visitpay("status").out.splitlines()
     assert first == "all is well: loaded up to 2021-12-01 22:33 UTC, nothing is open"
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t1/1/2021\t\t1", "x\t7\t\t\t\t1")
-    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    feed.deliver(
+        Visit,
+        row(visit_identifier=10, discharge_date="1/1/2021", insurance_identifier=1),
+        row(visit_identifier="x", admit_date="", insurance_identifier=1),
+    )
+    feed.deliver_bytes(Visit, b"", at="20211202_223005")
     visitpay("load")
     first, *lines = visitpay("status").out.splitlines()
     assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
@@ -272,7 +302,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     ]
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
-    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at="20211202_223005", visit_identifier=11)
     document = visitpay("status", "--json").document
     assert (document["files_failed"], len(document["files_waiting"])) == ([], 1)
     (feed.landing / VISITS.replace("1201", "1202")).unlink()
@@ -283,9 +313,9 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
 def test_ages(feed: Feed, visitpay: Visitpay) -> None:
     """`status` says how old the newest file of each type is, or that it is from the future."""
     now = datetime.now(UTC)
-    feed.deliver("Procedure", f"{now - timedelta(hours=36):%Y%m%d_%H%M%S}")
-    feed.deliver("Visit", f"{now - timedelta(hours=60):%Y%m%d_%H%M%S}")
-    feed.deliver("Transaction", f"{now + timedelta(hours=2):%Y%m%d_%H%M%S}")
+    feed.deliver_lines(Procedure, at=f"{now - timedelta(hours=36):%Y%m%d_%H%M%S}")
+    feed.deliver_lines(Visit, at=f"{now - timedelta(hours=60):%Y%m%d_%H%M%S}")
+    feed.deliver_lines(Transaction, at=f"{now + timedelta(hours=2):%Y%m%d_%H%M%S}")
     visitpay("load")
     printed = cells(visitpay("status").out)
     assert [line[3:] for line in printed if line[0] in {"Procedure", "Transaction", "Visit"}] == [
@@ -310,7 +340,7 @@ def test_files(
     """`files` shows the ledger, the newest first, and only what is asked for."""
     deliver_day(feed)
     visitpay("load")
-    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    feed.deliver_bytes(Procedure, b"", at="20211202_223357")
     visitpay("load")
     header, *rows = cells(visitpay("files", *options.split()).out.replace(CUT, ""))
     assert header == ["id", "file", *headers.split()]
@@ -322,11 +352,11 @@ def test_files(
 
 def test_files_that_are_gone(feed: Feed, visitpay: Visitpay) -> None:
     """A file that failed or was held is told apart from one that no longer lies there as it was."""
-    feed.deliver_bytes("Procedure", "20211201_223357", b"")
-    gone = feed.deliver_bytes("Procedure", "20211202_223357", b"")
-    other = feed.deliver_bytes("Procedure", "20211203_223357", b"")
-    held = feed.deliver("Visit", "20211201_223005", "x")
-    feed.deliver("Procedure", "20211204_223357", "1\tbandaid")
+    feed.deliver_bytes(Procedure, b"")
+    gone = feed.deliver_bytes(Procedure, b"", at="20211202_223357")
+    other = feed.deliver_bytes(Procedure, b"", at="20211203_223357")
+    held = feed.deliver(Visit, "x")
+    feed.deliver(Procedure, at="20211204_223357")
     visitpay("load", "--hold-above", "5")
 
     def states(*options: str) -> list[str]:
@@ -350,8 +380,8 @@ def test_files_that_are_gone(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_when_files_were_tried(feed: Feed, visitpay: Visitpay) -> None:
     """`files` shows when a file was loaded, or when the run began that tried it last."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    feed.deliver(Procedure)
+    feed.deliver_bytes(Procedure, b"", at="20211202_223357")
     visitpay("load")
     feed.execute(
         "UPDATE load_files SET loaded_at = '2021-12-04 05:06:07' WHERE status = 'loaded'",
@@ -365,9 +395,9 @@ def test_when_files_were_tried(feed: Feed, visitpay: Visitpay) -> None:
 def test_status_names_files(feed: Feed, visitpay: Visitpay) -> None:
     """`status` counts as waiting what is new, and names what is not: the first few of them."""
     for day in range(1, 6):
-        feed.deliver_bytes("Procedure", f"2021120{day}_223357", b"")
+        feed.deliver_bytes(Procedure, b"", at=f"2021120{day}_223357")
     visitpay("load")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit)
     for name in "abc":
         (feed.landing / f"HospitalX_VisitPay_{name}.txt").touch()
     named = ", ".join(f"Procedure_2021120{day}_223357" for day in (1, 2, 3))
@@ -392,7 +422,7 @@ def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
     with Hold(make_engine(feed.url), 0):
         running = visitpay("status").out.splitlines()[2]
     assert running == "last run       1: running since 2021-12-03 04:05 UTC"
-    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    feed.deliver_bytes(Visit, b"", at="20211202_223005")
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running'")
     with Hold(make_engine(feed.url), 0):
@@ -415,7 +445,7 @@ def test_status_of_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
         Path(f"{feed.database}-lock").unlink()
         assert visitpay("status", "--json").document["run_died"] is True
         assert not Path(f"{feed.database}-lock").exists()
-    feed.deliver_bytes("Visit", "20211202_223005", b"")
+    feed.deliver_bytes(Visit, b"", at="20211202_223005")
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running' WHERE id = 2")
     summary = visitpay("status").out.splitlines()[0]
@@ -442,10 +472,10 @@ def test_a_load_that_ends_while_someone_looks(
 
 def test_failed_files_do_not_wait(feed: Feed, visitpay: Visitpay) -> None:
     """Terminal and JSON agree on what waits: neither what failed nor what is held."""
-    feed.deliver_bytes("Procedure", "20211201_223357", b"")
-    feed.deliver("Visit", "20211201_223005", "x")
+    feed.deliver_bytes(Procedure, b"")
+    feed.deliver(Visit, "x")
     visitpay("load", "--hold-above", "5")
-    new = feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    new = feed.deliver(Procedure, at="20211202_223357")
     document = visitpay("status", "--json").document
     assert document["files_waiting"] == [new.name]
     assert (len(document["files_failed"]), len(document["files_held"])) == (2, 1)
@@ -460,7 +490,7 @@ def test_a_near_miss_needs_a_person(feed: Feed, visitpay: Visitpay) -> None:
     deliver_day(feed)
     (feed.landing / TRANSACTIONS).unlink()
     assert visitpay("load").status == 0
-    near = feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    near = feed.deliver(Procedure, at="20211202_223357")
     near = near.rename(near.with_suffix(".TXT"))
     outcome = visitpay("load", "--json")
     assert (outcome.status, outcome.document["status"]) == (1, "attention")
@@ -476,7 +506,7 @@ def test_a_near_miss_needs_a_person(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_other_files_need_no_person(feed: Feed, visitpay: Visitpay) -> None:
     """Another hospital's files, and whatever else lies there, are listed, and give 0."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     others = ["HospitalXYZ_VisitPay_Visit_20211201_223005.txt", "readme.md"]
     for name in others:
         (feed.landing / name).touch()
@@ -531,7 +561,7 @@ def test_pass_over_elsewhere(
 ) -> None:
     """Doctor, files, report and the response know what is passed over, too."""
     (feed.landing / NEAR).touch()
-    failed = feed.deliver_bytes("Procedure", "20211202_223357", b"").name
+    failed = feed.deliver_bytes(Procedure, b"", at="20211202_223357").name
     visitpay("load")
 
     def seen() -> tuple[str, str, bool, str]:
@@ -579,7 +609,7 @@ def test_settle_setting(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.Monk
 def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
     """Tables part thousands, but not of identifiers, lines and what JSON holds."""
     rows = [f"{number}\t7\tsome day\t\t\t" for number in range(10001, 11202)]
-    feed.deliver("Visit", "20211201_223005", *rows)
+    feed.deliver(Visit, *rows)
     visitpay("load")
     feed.execute("UPDATE rejected_rows SET id = id + 10000")
     assert "rejects open   1,201\n" in visitpay("status").out
@@ -612,7 +642,7 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
     """`rejects list` shows file, line, reason, column, and with --raw the row as it came."""
     deliver_day(feed)
     rows = ("101\t11\t1\t9", "102\t10\t[red]\t9", "x\t10\t1\t9", "104\t10\t1\t", "104\t10\t1\t1")
-    feed.deliver("Transaction", "20211201_223133", *rows)
+    feed.deliver(Transaction, *rows)
     visitpay("load")
     bare = visitpay("rejects", "list", *options, "--json")
     assert [each["line_number"] for each in bare.document["rejects"]] == lines
@@ -648,10 +678,12 @@ def test_empty_lists(visitpay: Visitpay, command: list[str], said: str) -> None:
 @pytest.mark.parametrize("command", ["files", "rejects list", "reconcile --raw"])
 def test_cut_lists(feed: Feed, visitpay: Visitpay, command: str) -> None:
     """A list that --limit cuts says of how many it shows some, also in JSON."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
+    feed.deliver(
+        Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="cast")
+    )
     visits = [f"1{number}\t7\t1/2/2021\t\t\t" for number in range(3)]
-    feed.deliver("Visit", "20211201_223005", *visits, "x\t7\t1/2/2021\t\t\t")
-    feed.deliver("Transaction", "20211201_223133", "x\t11\t1\t9")
+    feed.deliver(Visit, *visits, row(visit_identifier="x"))
+    feed.deliver(Transaction, transaction_identifier="x", visit_identifier=11)
     visitpay("load")
     for limit, is_cut in ((1, True), (3, False)):
         arguments = (*command.split(), "--limit", limit)
@@ -662,7 +694,11 @@ def test_cut_lists(feed: Feed, visitpay: Visitpay, command: str) -> None:
 def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
     """`rejects retry` resolves the rows whose parent has come, and says how many stay open."""
     deliver_day(feed)
-    feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9", "102\t12\t1\t9")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=101, visit_identifier=11),
+        row(transaction_identifier=102, visit_identifier=12),
+    )
     visitpay("load")
     assert visitpay("rejects", "retry").out == "rejects resolved 0, open 2\n"
     feed.execute("INSERT INTO visits SELECT 11, 7, admit_date, NULL, NULL, NULL, 2, 2 FROM visits")
@@ -675,9 +711,13 @@ def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
 def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     """`reconcile` shows counts and totals, with --raw the visits, and gives 1 if any differ."""
     visits = ("10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t0.3\t")
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Visit", "20211201_223005", *visits)
-    feed.deliver("Transaction", "20211201_223133", "1\t10\t1\t20.50", "2\t11\t1\t0.31")
+    feed.deliver(Procedure)
+    feed.deliver(Visit, *visits)
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=1, amount="20.50"),
+        row(transaction_identifier=2, visit_identifier=11, amount="0.31"),
+    )
     visitpay("load")
     outcome = visitpay("reconcile", "--json")
     assert outcome.status == 1
@@ -711,7 +751,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
         ["check", "visit", "balance", "transactions", "since"],
         ["balance_differs", "11", "0.30", "0.31", found_at],
     ]
-    feed.deliver("Visit", "20211201_223006", "11\t7\t1/2/2021\t\t0.31\t")
+    feed.deliver(Visit, at="20211201_223006", visit_identifier=11, visit_balance="0.31")
     visitpay("load")
     outcome = visitpay("reconcile", "--raw")
     agree = (
@@ -728,8 +768,8 @@ def test_ignore(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     """Checks that --ignore or VISITPAY_IGNORE names are not made, and the others are."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t1/1/2021\t\t")
+    feed.deliver(Procedure)
+    feed.deliver(Visit, discharge_date="1/1/2021")
     visitpay("load")
     checks = ["type_missing", "discharge_before_admission", "visit_without_transactions"]
 
@@ -757,8 +797,8 @@ def test_check(feed: Feed, visitpay: Visitpay) -> None:
     deliver_day(feed)
     assert visitpay("check").status == 0
     assert visitpay("check", "--json").document["status"] == "ok"
-    feed.deliver("Visit", "20211201_223005", "10\t7\tsome day\t\t\t")
-    feed.deliver_bytes("Procedure", "20211201_223357", b"")
+    feed.deliver(Visit, admit_date="some day")
+    feed.deliver_bytes(Procedure, b"")
     outcome = visitpay("check", "--json")
     assert (outcome.status, outcome.document["status"]) == (1, "attention")
     failed, bad, good = outcome.document["files"]
@@ -810,7 +850,7 @@ def test_sample(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     loaded = visitpay("load", directory, "--json")
     assert loaded.status == 0
     assert len(loaded.document["files"]) == len(written) == 6
-    assert len(feed.tables()["Visit"]) == 20
+    assert len(feed.keys(Visit)) == 20
     outcome = visitpay(*arguments)
     assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
@@ -1020,12 +1060,27 @@ def deliver_secrets(feed: Feed) -> None:
         "SECRET\t1\tSECRET\tSECRET\tSECRET\tSECRET",
         "SECRET",
     )
-    feed.deliver("Procedure", "20211201_223357", '1\t"SECRET', "SECRET\t31337", '2\tSECRET"')
-    feed.deliver("Procedure", "20211202_223357", header="31337\tSECRET")
-    feed.deliver("Visit", "20211201_223005", row, *wrong, f"{row}\tSECRET", row)
-    feed.deliver_bytes("Visit", "20211202_223005", b"SECRET\xff\0\n31337\n")
-    feed.deliver_bytes("Transaction", "20211201_223133", "SECRET".encode("utf-16"))
-    feed.deliver("Transaction", "20211202_223133", "31337003\t31337004\t31337005\t313.37", "\xff\0")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description='"SECRET'),
+        row(procedure_id="SECRET", procedure_description=31337),
+        row(procedure_id=2, procedure_description='SECRET"'),
+    )
+    feed.deliver_lines(Procedure, at="20211202_223357", header="31337\tSECRET")
+    feed.deliver(Visit, row, *wrong, f"{row}\tSECRET", row)
+    feed.deliver_bytes(Visit, b"SECRET\xff\0\n31337\n", at="20211202_223005")
+    feed.deliver_bytes(Transaction, "SECRET".encode("utf-16"))
+    feed.deliver(
+        Transaction,
+        row(
+            transaction_identifier=31337003,
+            visit_identifier=31337004,
+            procedure_id=31337005,
+            amount="313.37",
+        ),
+        "\xff\0",
+        at="20211202_223133",
+    )
 
 
 @pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["usual", "verbose"])
@@ -1075,7 +1130,7 @@ def test_harmful_names(
 ) -> None:
     """Of names, control and bidi characters and strange bytes are written out, markup stays."""
     monkeypatch.setenv("VISITPAY_HOSPITAL", "[red]Hospital")
-    good = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    good = feed.deliver(Procedure)
     good = good.rename(feed.landing / good.name.replace("HospitalABC", "[red]Hospital"))
     harmful = b"\x1b[31m\x07\r\n[red]\xe2\x80\xae\xff\x7f.txt"
     (feed.landing / os.fsdecode(harmful)).touch()

@@ -8,8 +8,9 @@ from rich.cells import cell_len
 
 from tests.support.command import on_terminal, start
 from tests.support.databases import MakeDatabase
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay.landing import printable, short
+from visitpay.models import Procedure, Visit
 from visitpay.sample import write_sample
 from visitpay.terminal import show
 
@@ -39,7 +40,7 @@ HARMLESS = r"a\x1b[31m\r\n[red]b[bold]\u202e\u200f\x9b.txt"
 
 def deliver(feed: Feed) -> None:
     """Deliver a good row, a bad one, and a name that is none of the feed's."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", ROW)
+    feed.deliver(Procedure, row(procedure_id=1), ROW)
     (feed.landing / HARMFUL).touch()
 
 
@@ -109,10 +110,10 @@ def month(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase)
         dismissed = ["rejects", "dismiss", "1", "2", "--why", "no one knows what it means " * 6]
         start(feed, dismissed).communicate()
         bad = [f"{number}\tx\tsome day\t\t\t" for number in range(40)]
-        feed.deliver("Visit", "20220101_223005", *bad)
+        feed.deliver(Visit, *bad, at="20220101_223005")
         start(feed, ["load"]).communicate()
-        feed.deliver("Visit", "20220102_223005", *bad)
-        gone = [feed.deliver_bytes("Visit", f"2022010{day}_223005", b"") for day in range(3, 8)]
+        feed.deliver(Visit, *bad, at="20220102_223005")
+        gone = [feed.deliver_bytes(Visit, b"", at=f"2022010{day}_223005") for day in range(3, 8)]
         start(feed, ["load", "--hold-above", "5"]).communicate()
         gone[0].unlink()
         feed.execute("UPDATE load_files SET rows_read = 1000 * rows_read")

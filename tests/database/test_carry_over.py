@@ -12,6 +12,7 @@ from tests.support.databases import alembic_config
 from tests.support.feed import Feed, only_sqlite
 from visitpay.database import make_engine, make_migration_engine
 from visitpay.loading import load
+from visitpay.models import Procedure
 
 BEFORE = "0003"
 """The revision before amounts, versions and rejects that replace each other changed."""
@@ -164,8 +165,8 @@ def test_a_landing_directory_of_before(old: Feed, tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     loaded = Feed(landing, old.url)
     command.upgrade(alembic_config(), "head")
-    loaded.deliver("Procedure", "20211201_223357", "1\tcast")
-    loaded.deliver("Procedure", "20211202_223357", "1\tcast", header="nonsense")
+    loaded.deliver(Procedure, procedure_description="cast")
+    loaded.deliver_lines(Procedure, "1\tcast", at="20211202_223357", header="nonsense")
     load(make_engine(old.url), landing, "HospitalABC")
     command.downgrade(alembic_config(), BEFORE)
     command.upgrade(alembic_config(), "head")

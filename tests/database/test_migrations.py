@@ -19,9 +19,9 @@ from sqlalchemy import inspect, make_url, text
 
 from tests.support.command import Visitpay
 from tests.support.databases import ROOT, Postgres, alembic_config, rendered
-from tests.support.feed import HEADERS, Feed, only_sqlite
+from tests.support.feed import HEADERS, Feed, only_sqlite, row
 from visitpay.database import make_engine, make_migration_engine, revisions
-from visitpay.models import ENTITIES, Base, fed_columns, header_of
+from visitpay.models import ENTITIES, Base, Procedure, Transaction, Visit, fed_columns, header_of
 
 ER_DIAGRAM = """
 procedures   procedure_id           ProcedureId           BIGINT         no  PK
@@ -87,9 +87,13 @@ def rows(feed: Feed) -> list[str]:
 
 def populate(feed: Feed, visitpay: Visitpay) -> None:
     """Bring a row into each table of a database."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t\t")
-    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "101\t12\t1\t9")
+    feed.deliver(Procedure)
+    feed.deliver(Visit, row(visit_identifier=10, visit_balance="20.50"), row(visit_identifier=11))
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=100, amount="20.5"),
+        row(transaction_identifier=101, visit_identifier=12),
+    )
     assert visitpay("load").status == 1
     feed.execute(
         "INSERT INTO balance_differences VALUES (1, 10, 20.50, 0, '2021-12-01 22:33:57', NULL)",
@@ -275,7 +279,7 @@ def test_a_developer_adds_a_column(tmp_path: Path, postgres: Postgres) -> None:
     run(feed, "alembic.config", "upgrade", "head")
     run(feed, "alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
     header, row = f"{HEADERS['Visit']}\tWard", "1\t2\t1/1/2021\t\t\t\tnorth"
-    feed.deliver("Visit", "20211201_223005", row, header=header)
+    feed.deliver_lines(Visit, row, header=header)
     server = postgres.create()
     for each in (feed, Feed(landing, rendered(server))):
         run(each, "alembic.config", "upgrade", "head")

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
 from tests.support.databases import MakeDatabase
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay.database import make_engine
 from visitpay.loading import load
+from visitpay.models import Procedure, Transaction, Visit
 
 AMOUNTS = st.decimals(
     min_value=Decimal("-999999999999.99"), max_value=Decimal("999999999999.99"), places=2
@@ -25,11 +26,11 @@ AMOUNTS = st.decimals(
 
 def deliver_amounts(feed: Feed, texts: list[str]) -> None:
     """Deliver transactions with so many amounts, and a visit for each with it as its balance."""
-    feed.deliver("Procedure", "20211201_223357", "1\tcast")
+    feed.deliver(Procedure, procedure_description="cast")
     visits = [f"{key}\t7\t1/2/2021\t\t{text}\t" for key, text in enumerate(texts)]
-    feed.deliver("Visit", "20211201_223005", *visits)
+    feed.deliver(Visit, *visits)
     rows = [f"{key}\t{key}\t1\t{text}" for key, text in enumerate(texts)]
-    feed.deliver("Transaction", "20211201_223133", *rows)
+    feed.deliver(Transaction, *rows)
 
 
 def stored(feed: Feed, query: str) -> list[tuple[object, ...]]:
@@ -98,7 +99,13 @@ def test_arithmetic_is_that_of_money(feed: Feed, visitpay: Visitpay) -> None:
 def test_what_reconcile_records_is_money(feed: Feed, visitpay: Visitpay) -> None:
     """Amounts that the books record are those numbers, too, and an update writes them so."""
     deliver_amounts(feed, ["0.35", "0.57", "1.10", "4.00"])
-    feed.deliver("Transaction", "20211202_223133", "9\t0\t1\t0.29", "1\t1\t1\t0.58", "8\t3\t1\t-2")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=9, visit_identifier=0, amount="0.29"),
+        row(transaction_identifier=1, visit_identifier=1, amount="0.58"),
+        row(transaction_identifier=8, visit_identifier=3, amount=-2),
+        at="20211202_223133",
+    )
     visitpay("load")
     visitpay("reconcile")
     found = stored(

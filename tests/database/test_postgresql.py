@@ -18,13 +18,13 @@ from sqlalchemy.schema import CreateIndex
 
 from tests.support.command import Outcome, Visitpay, start
 from tests.support.databases import ROOT, Postgres, Server, migrate, rendered, running
-from tests.support.feed import Feed
+from tests.support.feed import Feed, row
 from visitpay import hold, intake
 from visitpay.database import make_engine, make_migration_engine, reading
 from visitpay.dialects.postgresql import migration_opening
 from visitpay.ledger import Counts
 from visitpay.loading import load
-from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
+from visitpay.models import ENTITIES, LoadFile, LoadRun, Procedure, RejectedRow, Transaction, Visit
 from visitpay.sample import write_sample
 
 DAY_1, DAY_2 = "20211201_223005", "20211202_223005"
@@ -158,10 +158,10 @@ def test_a_file_is_tried_again(
     told: str,
 ) -> None:
     """After trouble that passes, the file is loaded whole, and counted once."""
-    feed.deliver("Visit", DAY_1, *visits(1, 2, 3))
+    feed.deliver(Visit, *visits(1, 2, 3), at=DAY_1)
     assert visitpay("load").status == 0
     feed.execute(f"ALTER DATABASE {make_url(feed.url).database} SET {setting}")
-    feed.deliver("Visit", DAY_2, *visits(7, 8, 9))
+    feed.deliver(Visit, *visits(7, 8, 9), at=DAY_2)
     with in_the_way(feed, then):
         outcome = visitpay("load", "--json")
     assert re.search(f" warning: ({told}).*; trying again in 0.5 s\n", outcome.err)
@@ -176,7 +176,7 @@ def test_a_connection_lost_with_the_last_word(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file whose commit was not answered is not loaded a second time, and its rows are told."""
-    feed.deliver("Visit", DAY_1, *visits(1, 2, 3))
+    feed.deliver(Visit, *visits(1, 2, 3), at=DAY_1)
     once, lost = hold.Hold._once, count()  # noqa: SLF001
 
     def deaf(self: hold.Hold, work: Callable[[Connection], object]) -> object:
@@ -318,8 +318,8 @@ def failing(feed: Feed, how: str) -> None:
 def test_trouble_in_the_middle(feed: Feed, visitpay: Visitpay, how: str, message: str) -> None:
     """A run that the database stops says why, tells no value, and keeps its whole files."""
     feed.execute(f"ALTER DATABASE {make_url(feed.url).database} SET statement_timeout = '2s'")
-    feed.deliver("Procedure", DAY_1, "1\tx")
-    feed.deliver("Visit", DAY_1, *visits(31337))
+    feed.deliver(Procedure, at=DAY_1, procedure_description="x")
+    feed.deliver(Visit, *visits(31337), at=DAY_1)
     failing(feed, how)
     outcome = visitpay("load", "-v")
     assert outcome.status == 3
@@ -497,7 +497,7 @@ def test_types_and_indexes(feed: Feed) -> None:
 
 def test_rows_are_written_in_the_order_of_their_keys(feed: Feed, visitpay: Visitpay) -> None:
     """So two who write cannot hold each other up, whatever the order of the lines."""
-    feed.deliver("Procedure", DAY_1, *(f"{key * 7919 % 10007}\tx" for key in range(1, 10007)))
+    feed.deliver(Procedure, *(f"{key * 7919 % 10007}\tx" for key in range(1, 10007)), at=DAY_1)
     assert visitpay("load").status == 0
     with make_engine(feed.url).connect() as connection:
         keys = connection.scalars(text("SELECT procedure_id FROM procedures ORDER BY ctid")).all()
@@ -508,7 +508,14 @@ def test_text_arrives_as_it_stands(feed: Feed, visitpay: Visitpay) -> None:
     """What means something to COPY means nothing in a cell."""
     texts = [r"\.", r"\N x", 'a"b', "a,b", r"a\tb", "'; DROP TABLE visits --", "ä€😀", "a\u2028b"]
     rows = [f"{key}\t{each}" for key, each in enumerate(texts)]
-    feed.deliver("Procedure", DAY_1, *rows, "x\t\\.", 'y\t"', "z\ta,b\x01\\")
+    feed.deliver(
+        Procedure,
+        *rows,
+        row(procedure_id="x", procedure_description="\\."),
+        row(procedure_id="y", procedure_description='"'),
+        row(procedure_id="z", procedure_description="a,b\\"),
+        at=DAY_1,
+    )
     assert visitpay("load").status == 1
     assert [row[1] for row in feed.tables()["Procedure"]] == texts
     assert [row[5] for row in feed.rejects()] == ["x\t\\.", 'y\t"', "z\ta,b\x01\\"]
@@ -522,9 +529,19 @@ def test_the_documented_way(
         r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "docs" / "postgres.md").read_text(), re.DOTALL
     )
     assert len(blocks) == 5
-    feed.deliver("Procedure", DAY_1, "1\tx")
-    feed.deliver("Visit", DAY_1, *visits(1, 2), "3\tx\t1/1/2021\t\t\t")
-    feed.deliver("Transaction", DAY_1, "1\t1\t1\t2.50", "2\t9\t1\t1")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="x")
+    feed.deliver(
+        Visit,
+        *visits(1, 2),
+        row(visit_identifier=3, guarantor_identifier="x", admit_date="1/1/2021"),
+        at=DAY_1,
+    )
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=1, visit_identifier=1, amount="2.50"),
+        row(transaction_identifier=2, visit_identifier=9, amount=1),
+        at=DAY_1,
+    )
     for name in ("alembic", "alembic.ini"):
         (tmp_path / name).symlink_to(ROOT / name)
     access = server.data / "pg_hba.conf"
@@ -568,7 +585,12 @@ def test_the_documented_way(
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match=refused):
                 loader.execute(statement)
-    feed.deliver("Visit", DAY_2, *visits(5, 2), "9\t1\t1/1/2021\t\t\t")
+    feed.deliver(
+        Visit,
+        *visits(5, 2),
+        row(visit_identifier=9, guarantor_identifier=1, admit_date="1/1/2021"),
+        at=DAY_2,
+    )
     outcome = visitpay("load", "--json", "--database-url", rendered(url))
     assert (outcome.status, outcome.document["rejects_resolved"]) == (0, 1)
     access.write_text(before)
@@ -614,8 +636,13 @@ def test_settings_of_others(
             postgres.execute(f"ALTER {by} {name} SET {each}")
     feed.url = rendered(url)
     monkeypatch.setenv("VISITPAY_DATABASE_URL", feed.url)
-    feed.deliver("Procedure", "20210101_000000", "1\tsnöw ☃", "x\t☃")
-    feed.deliver("Visit", "20210101_000000", "10\t7\t1/2/2021\t3/4/2021\t20.50\t")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="snöw ☃"),
+        row(procedure_id="x", procedure_description="☃"),
+        at="20210101_000000",
+    )
+    feed.deliver(Visit, at="20210101_000000", discharge_date="3/4/2021", visit_balance="20.50")
     assert visitpay("load").status == 1
     for command in ("status", "files", "doctor", "rejects list", "reconcile", "explain visit 10"):
         outcome = visitpay(*command.split(), "--json")
@@ -636,7 +663,7 @@ def test_settings_of_others(
 @pytest.mark.parametrize("moment", ["0001-01-01 00:00:00+00", "9999-12-31 23:59:59+00"])
 def test_times_at_the_ends(feed: Feed, visitpay: Visitpay, zone: str, moment: str) -> None:
     """The first and the last moment that Python knows can be read, whatever the server's zone."""
-    feed.deliver("Procedure", DAY_1, "1\tx")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="x")
     visitpay("load")
     feed.execute(f"ALTER DATABASE {make_url(feed.url).database} SET timezone = '{zone}'")
     with make_engine(feed.url).begin() as connection:
@@ -678,12 +705,14 @@ def test_an_encoding_that_lacks_characters(
     monkeypatch.setenv("VISITPAY_DATABASE_URL", latin.url)
     monkeypatch.setenv("VISITPAY_LANDING", str(latin.landing))
     header = "ProcedureId\tProcedureDescription"
-    latin.deliver("Procedure", "20211201_000000", "1\tsnöw")
-    latin.deliver("Procedure", "20211202_000000", "2\tSECRET ☃")
-    latin.deliver("Procedure", "20211203_000000", "x\tSECRET ☃")
-    latin.deliver("Procedure", "20211204_000000", "4\tx\t", header=f"{header}\tSECRET☃")
-    latin.deliver("Procedure", "20211205_000000", "5\tx", header="ProcedureId\t☃")
-    latin.deliver("Visit", DAY_1, *visits(1))
+    latin.deliver(Procedure, at="20211201_000000", procedure_description="snöw")
+    latin.deliver(Procedure, at="20211202_000000", procedure_id=2, procedure_description="SECRET ☃")
+    latin.deliver(
+        Procedure, at="20211203_000000", procedure_id="x", procedure_description="SECRET ☃"
+    )
+    latin.deliver_lines(Procedure, "4\tx\t", at="20211204_000000", header=f"{header}\tSECRET☃")
+    latin.deliver_lines(Procedure, "5\tx", at="20211205_000000", header="ProcedureId\t☃")
+    latin.deliver(Visit, *visits(1), at=DAY_1)
     for _ in range(2):
         outcome = visitpay("load", "-v", "--json")
         assert outcome.status == 1
@@ -704,7 +733,7 @@ def test_names_that_the_database_lacks(
 ) -> None:
     """A file of which not even the name can be written down fails, named, in the log."""
     monkeypatch.setenv("VISITPAY_DATABASE_URL", latin.url)
-    path = latin.deliver("Procedure", DAY_1, "1\tx")
+    path = latin.deliver(Procedure, at=DAY_1, procedure_description="x")
     path = path.rename(latin.landing / path.name.replace("ABC", "☃"))
     outcome = visitpay("load", latin.landing, "--hospital", "Hospital☃")
     assert outcome.status == 1
@@ -713,8 +742,10 @@ def test_names_that_the_database_lacks(
 
 def test_a_nul_in_a_header(feed: Feed, visitpay: Visitpay) -> None:
     """It fails its file, and the others go on."""
-    feed.deliver("Procedure", DAY_1, "1\tx\ty", header="ProcedureId\tProcedureDescription\ta\0b")
-    feed.deliver("Procedure", DAY_2, "1\tx")
+    feed.deliver_lines(
+        Procedure, "1\tx\ty", at=DAY_1, header="ProcedureId\tProcedureDescription\ta\0b"
+    )
+    feed.deliver(Procedure, at=DAY_2, procedure_description="x")
     outcome = visitpay("load", "--json")
     assert [each["status"] for each in outcome.document["files"]] == ["failed", "loaded"]
 

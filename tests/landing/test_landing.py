@@ -19,6 +19,7 @@ from tests.support.command import Visitpay
 from tests.support.feed import Feed
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.landing import LandedFile, Landing, Reading, printable, reading, scan, sha256_of
+from visitpay.models import Procedure, Visit
 from visitpay.naming import ALMOST as ALMOST_ONE
 from visitpay.naming import CASE, EXTENSION, MORE, NO_TIME, NO_YEAR, SPACES, Names
 
@@ -491,9 +492,9 @@ def test_an_entry_that_cannot_be_looked_at(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fails, named, and the other files go on; once it can be looked at, it is loaded."""
-    feed.deliver("Procedure", "20211201_223357", "1\tcast")
-    bad = feed.deliver("Visit", "20211201_223005", "1\t7\t1/2/2021\t\t\t").name
-    feed.deliver("Visit", "20211202_223005", "2\t7\t1/2/2021\t\t\t")
+    feed.deliver(Procedure, procedure_description="cast")
+    bad = feed.deliver(Visit, visit_identifier=1).name
+    feed.deliver(Visit, at="20211202_223005", visit_identifier=2)
     scandir = os.scandir
 
     @contextmanager
@@ -506,18 +507,18 @@ def test_an_entry_that_cannot_be_looked_at(
         outcome = visitpay("load")
         assert outcome.status == 1
         assert f"{bad}: cannot be looked at: Stale file handle" in outcome.err
-        assert [row[0] for row in feed.tables()["Visit"]] == [2]
+        assert feed.keys(Visit) == [2]
         assert visitpay("status", "--json").document["files_failed"] == [bad]
     assert visitpay("load").status == 0
-    assert [row[0] for row in feed.tables()["Visit"]] == [1, 2]
+    assert feed.keys(Visit) == [1, 2]
 
 
 def test_a_file_that_cannot_be_looked_at_after_it_was_read(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fails, named, nothing of it is kept, and the other files go on."""
-    bad = feed.deliver("Procedure", "20211201_223357", "1\tcast").name
-    feed.deliver("Procedure", "20211202_223357", "2\tcast")
+    bad = feed.deliver(Procedure, procedure_description="cast").name
+    feed.deliver(Procedure, at="20211202_223357", procedure_id=2, procedure_description="cast")
     lstat = Path.lstat
 
     def stale(path: Path) -> os.stat_result:
@@ -530,7 +531,7 @@ def test_a_file_that_cannot_be_looked_at_after_it_was_read(
         outcome = visitpay("load")
     assert outcome.status == 1
     assert f"{bad}: cannot be looked at after it was read: Input/output error" in outcome.err
-    assert feed.tables()["Procedure"] == [(2, "cast")]
+    assert feed.descriptions() == {2: "cast"}
 
 
 def test_a_file_that_keeps_growing(tmp_path: Path) -> None:

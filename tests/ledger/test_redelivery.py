@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.support.command import Visitpay
-from tests.support.feed import HEADERS, Feed, only_postgresql, only_sqlite
+from tests.support.feed import Feed, header_line, line, only_postgresql, only_sqlite, row
 from visitpay.database import make_engine, reading
 from visitpay.landing import scan
 from visitpay.loading import load
-from visitpay.models import LoadFile
+from visitpay.models import LoadFile, Procedure, Transaction, Visit
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
@@ -43,30 +43,41 @@ def findings(visitpay: Visitpay) -> dict[str, tuple[str, int]]:
 
 def test_a_redelivery_closes_what_its_name_had_open(feed: Feed, visitpay: Visitpay) -> None:
     """What it still has wrong is rejected anew; a row that was taken out waits for nothing."""
-    feed.deliver("Procedure", DAY_1, "1\tcast")
-    name = feed.deliver("Transaction", DAY_1, "5\t999\t1\t3.00", "x\t1", "6\t1\t1\tbad").name
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
+    name = feed.deliver(
+        Transaction,
+        row(transaction_identifier=5, visit_identifier=999, amount="3.00"),
+        "x\t1",
+        row(transaction_identifier=6, visit_identifier=1, amount="bad"),
+        at=DAY_1,
+    ).name
     visitpay("load")
     assert len(feed.rejects("open")) == 3
-    feed.deliver("Transaction", DAY_1, "6\t1\t1\tbad")
+    feed.deliver(Transaction, at=DAY_1, transaction_identifier=6, visit_identifier=1, amount="bad")
     visitpay("load")
     assert [row[1:4] for row in feed.rejects("open")] == [(2, 6, "invalid_amount")]
-    feed.deliver("Visit", DAY_3, "999\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at=DAY_3, visit_identifier=999)
     document = visitpay("load", "--json").document
-    assert (document["rejects_resolved"], feed.tables()["Transaction"]) == (0, [])
+    assert (document["rejects_resolved"], feed.keys(Transaction)) == (0, [])
     assert {row[0] for row in feed.rejects("superseded")} == {name}
 
 
 def test_a_redelivery_that_fails_or_is_held_closes_nothing(feed: Feed, visitpay: Visitpay) -> None:
     """Only one that loads replaces its name."""
-    feed.deliver("Procedure", DAY_1, "1\tcast", "x\ty")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x", procedure_description="y"),
+        at=DAY_1,
+    )
     visitpay("load")
     before = feed.rejects("open")
-    feed.deliver("Procedure", DAY_1, "1\tcast", header="nonsense")
+    feed.deliver_lines(Procedure, line(Procedure), at=DAY_1, header="nonsense")
     visitpay("load")
-    feed.deliver("Procedure", DAY_1, *["z"] * 9)
+    feed.deliver(Procedure, *["z"] * 9, at=DAY_1)
     assert visitpay("load", "--hold-above", "50").status == 1
     assert feed.rejects("open") == before
-    feed.deliver("Procedure", DAY_1, "2\tcast")
+    feed.deliver(Procedure, at=DAY_1, procedure_id=2, procedure_description="cast")
     assert visitpay("load").status == 0
     assert feed.rejects("open") == []
 
@@ -75,15 +86,27 @@ def test_a_mended_row_closes_its_own_reject_only(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
     """Not the one that stands on the same line of a later delivery of the name."""
-    feed.deliver("Procedure", DAY_1, "1\tcast", "x9\tbandage")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x9", procedure_description="bandage"),
+        at=DAY_1,
+    )
     visitpay("load")
     path = exported(visitpay, tmp_path)
-    feed.deliver("Procedure", DAY_1, "1\tcast", "x10\tgauze")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x10", procedure_description="gauze"),
+        at=DAY_1,
+    )
     visitpay("load")
     mend(feed, path, ("x9", "9"))
     visitpay("load")
-    assert [row[5] for row in feed.rejects("open")] == ["x10\tgauze"]
-    assert [row[0] for row in feed.tables()["Procedure"]] == [1, 9]
+    assert [row[5] for row in feed.rejects("open")] == [
+        line(Procedure, procedure_id="x10", procedure_description="gauze")
+    ]
+    assert feed.keys(Procedure) == [1, 9]
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
@@ -91,16 +114,27 @@ def test_an_export_of_an_older_version(
     feed: Feed, visitpay: Visitpay, tmp_path: Path, *, redelivered: bool
 ) -> None:
     """Without the reject's id, file and line count, where only one open reject has them."""
-    feed.deliver("Procedure", DAY_1, "1\tcast", "x9\tbandage")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x9", procedure_description="bandage"),
+        at=DAY_1,
+    )
     visitpay("load")
     if redelivered:
-        feed.deliver("Procedure", DAY_1, "1\tcast", "", "x9\tbandage")
+        feed.deliver(
+            Procedure,
+            row(procedure_id=1, procedure_description="cast"),
+            "",
+            row(procedure_id="x9", procedure_description="bandage"),
+            at=DAY_1,
+        )
         visitpay("load")
     path = exported(visitpay, tmp_path)
-    (line,) = (each[1] for each in feed.rejects("open"))
+    (number,) = (each[1] for each in feed.rejects("open"))
     mark = path.read_text().splitlines()[1].split("\t")[3]
-    assert mark.startswith(f"{line}#")
-    mend(feed, path, (mark, str(line)), ("x9", "9"))
+    assert mark.startswith(f"{number}#")
+    mend(feed, path, (mark, str(number)), ("x9", "9"))
     visitpay("load")
     assert feed.rejects("open") == []
 
@@ -110,33 +144,48 @@ def test_mended_in_vain_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) ->
 
     One that then waits for a reference takes its place, and is mended by its own mark.
     """
-    feed.deliver("Procedure", DAY_1, "1\tcast")
-    feed.deliver("Transaction", DAY_1, "5\t9\t1\tbad")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
+    feed.deliver(Transaction, at=DAY_1, amount="bad")
     visitpay("load")
     for name in "ab":
         mend(feed, exported(visitpay, tmp_path / name), ("bad", f"bad{name}"))
         visitpay("load")
-        assert [row[5] for row in feed.rejects("open")] == ["5\t9\t1\tbad"]
+        assert [row[5] for row in feed.rejects("open")] == [line(Transaction, amount="bad")]
     mend(feed, exported(visitpay, tmp_path / "c"), ("bad", "2.00"))
     visitpay("load")
     (waiting,) = feed.rejects("open")
-    assert (waiting[3], waiting[5].endswith("5\t9\t1\t2.00")) == ("missing_reference", True)
+    mended = line(Transaction, amount="2.00")
+    assert (waiting[3], waiting[5].endswith(mended)) == ("missing_reference", True)
     path = exported(visitpay, tmp_path / "d")
-    feed.deliver("Visit", DAY_1, "8\t7\t1/2/2021\t\t\t")
-    mend(feed, path, ("5\t9\t1", "5\t8\t1"))
+    feed.deliver(Visit, at=DAY_1, visit_identifier=8)
+    mend(feed, path, (mended, line(Transaction, visit_identifier=8)))
     visitpay("load")
-    assert (feed.rejects("open"), len(feed.tables()["Transaction"])) == ([], 1)
+    assert (feed.rejects("open"), len(feed.keys(Transaction))) == ([], 1)
 
 
 def test_an_export_outranks_no_later_file(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """It is dated after what was loaded, and not by the clock: the hospital's next file wins."""
-    feed.deliver("Visit", DAY_1, "104\t9\t13/45/2021\t\t10.00\t")
+    feed.deliver(
+        Visit,
+        at=DAY_1,
+        visit_identifier=104,
+        guarantor_identifier=9,
+        admit_date="13/45/2021",
+        visit_balance="10.00",
+    )
     visitpay("load")
     path = exported(visitpay, tmp_path)
     assert path.name == "HospitalABC_VisitPay_Visit_20211201_223358.txt"
     mend(feed, path, ("13/45/2021", "12/4/2021"))
     visitpay("load")
-    feed.deliver("Visit", DAY_2, "104\t9\t12/4/2021\t\t250.00\t")
+    feed.deliver(
+        Visit,
+        at=DAY_2,
+        visit_identifier=104,
+        guarantor_identifier=9,
+        admit_date="12/4/2021",
+        visit_balance="250.00",
+    )
     document = visitpay("load", "--json").document
     assert [each["updated"] for each in document["files"]] == [1]
 
@@ -146,22 +195,22 @@ def test_equal_times_go_by_the_bytes_of_the_name(
     feed: Feed, visitpay: Visitpay, order: tuple[int, int]
 ) -> None:
     """Whichever arrives first, the bracketed name is the newer of two with the same time."""
-    files = [(DAY_1, "1\tbare"), (f"[{DAY_1}]", "1\tbracketed")]
-    for each in order:
-        feed.deliver("Procedure", *files[each])
+    files = [(DAY_1, "bare"), (f"[{DAY_1}]", "bracketed")]
+    for moment, description in (files[each] for each in order):
+        feed.deliver(Procedure, at=moment, procedure_description=description)
         visitpay("load")
-    assert feed.tables()["Procedure"] == [(1, "bracketed")]
+    assert feed.descriptions() == {1: "bracketed"}
 
 
 def test_one_that_failed_first_and_is_corrected_last(feed: Feed, visitpay: Visitpay) -> None:
     """Its place is by its name, and not by when it was first tried."""
-    feed.deliver("Procedure", f"[{DAY_1}]", "1\tlast", header="nonsense")
+    feed.deliver_lines(Procedure, line(Procedure), at=f"[{DAY_1}]", header="nonsense")
     visitpay("load")
-    feed.deliver("Procedure", DAY_1, "1\tfirst")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="first")
     visitpay("load")
-    feed.deliver("Procedure", f"[{DAY_1}]", "1\tlast")
+    feed.deliver(Procedure, at=f"[{DAY_1}]", procedure_description="last")
     visitpay("load")
-    assert feed.tables()["Procedure"] == [(1, "last")]
+    assert feed.descriptions() == {1: "last"}
 
 
 @only_postgresql
@@ -177,7 +226,7 @@ def test_names_are_ordered_by_bytes_whatever_the_collation(feed: Feed) -> None:
 
 def test_a_correction_of_the_same_size_and_time(feed: Feed, visitpay: Visitpay) -> None:
     """The hash decides when inode or ctime differ, as after `cp -p` or unzip."""
-    path = feed.deliver("Procedure", DAY_1, "1\tcast")
+    path = feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     visitpay("load")
     seen = path.stat()
     better = feed.landing.parent / "better"
@@ -187,13 +236,13 @@ def test_a_correction_of_the_same_size_and_time(feed: Feed, visitpay: Visitpay) 
     now = path.stat()
     assert (now.st_size, now.st_mtime_ns) == (seen.st_size, seen.st_mtime_ns)
     visitpay("load")
-    assert feed.tables()["Procedure"] == [(1, "burn")]
+    assert feed.descriptions() == {1: "burn"}
 
 
 @pytest.mark.parametrize("moment", [-1, -(2**40), 10_413_792_000, 0, 15_032_385_535])
 def test_no_time_of_a_file_stops_a_run(feed: Feed, visitpay: Visitpay, moment: int) -> None:
     """Neither one before 1970 nor one beyond 64 bits of nanoseconds."""
-    path = feed.deliver("Procedure", DAY_1, "1\tcast")
+    path = feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     os.utime(path, (moment, moment))
     assert visitpay("load").status == 0
     assert visitpay("load", "--json").document["files"] == []
@@ -202,7 +251,7 @@ def test_no_time_of_a_file_stops_a_run(feed: Feed, visitpay: Visitpay, moment: i
 
 def test_the_ledger_keeps_what_it_saw(feed: Feed, visitpay: Visitpay) -> None:
     """The version holds size, mtime, ctime and inode."""
-    path = feed.deliver("Procedure", DAY_1, "1\tcast")
+    path = feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     visitpay("load")
     seen = path.stat()
     parts = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
@@ -212,32 +261,32 @@ def test_the_ledger_keeps_what_it_saw(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_another_hospital_is_refused(feed: Feed, visitpay: Visitpay) -> None:
     """Its rows would overwrite those of the first: exit status 2, and nothing is loaded."""
-    feed.deliver("Procedure", DAY_1, "1\tcast")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     visitpay("load")
     other = feed.landing / f"General_VisitPay_Procedure_{DAY_2}.txt"
-    other.write_text(f"{HEADERS['Procedure']}\n1\tbandage\n")
+    other.write_text(f"{header_line(Procedure)}\n{line(Procedure)}\n")
     outcome = visitpay("load", "--hospital", "General")
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == (
         "visitpay: the database holds files of HospitalABC, not of General: each hospital needs a"
         " database (on PostgreSQL, or a schema) of its own"
     )
-    assert feed.tables()["Procedure"] == [(1, "cast")]
+    assert feed.descriptions() == {1: "cast"}
     assert visitpay("load").status == 0
 
 
 def test_a_mistyped_hospital_does_no_harm(feed: Feed, visitpay: Visitpay) -> None:
     """A hospital of which nothing was loaded does not take the database for its own."""
     visitpay("load", "--hospital", "Hopital")
-    feed.deliver("Procedure", DAY_1, "1\tcast")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     assert visitpay("load").status == 0
 
 
 def test_of_a_key_one_reject_is_open(feed: Feed, visitpay: Visitpay) -> None:
     """A bad row that comes every day is one open reject, the newest, with a key or without."""
     for day in (2, 3, 1):
-        rows = ("7\t8\t13/13/2021\t\t\t", "x\ty", "7\t8\t13/14/2021\t\t\t", "x\ty")
-        feed.deliver("Visit", f"2021120{day}_223357", *rows)
+        one, other = row(admit_date="13/13/2021"), row(admit_date="13/14/2021")
+        feed.deliver(Visit, one, "x\ty", other, "x\ty", at=f"2021120{day}_223357")
         visitpay("load")
     name = "HospitalABC_VisitPay_Visit_20211203_223357.txt"
     assert [row[:2] for row in feed.rejects("open")] == [(name, 3), (name, 4), (name, 5)]
@@ -248,39 +297,51 @@ def test_what_waits_for_a_reference_is_closed_by_a_good_row_only(
     feed: Feed, visitpay: Visitpay
 ) -> None:
     """A bad row of the same key from a newer delivery leaves it waiting, and it heals."""
-    feed.deliver("Procedure", DAY_1, "1\tcast")
-    feed.deliver("Transaction", DAY_1, "5\t9\t1\t2.00")
-    feed.deliver("Transaction", DAY_2, "5\t9\t1\tbad")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
+    feed.deliver(Transaction, at=DAY_1, transaction_identifier=5, visit_identifier=9, amount="2.00")
+    feed.deliver(Transaction, at=DAY_2, transaction_identifier=5, visit_identifier=9, amount="bad")
     visitpay("load")
     assert [row[3] for row in feed.rejects("open")] == ["missing_reference", "invalid_amount"]
-    feed.deliver("Visit", DAY_3, "9\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at=DAY_3, visit_identifier=9)
     assert visitpay("load", "--json").document["rejects_resolved"] == 1
     assert [row[3] for row in feed.rejects("open")] == ["invalid_amount"]
-    feed.deliver("Transaction", DAY_3, "5\t9\t1\t3.00")
+    feed.deliver(Transaction, at=DAY_3, transaction_identifier=5, visit_identifier=9, amount="3.00")
     visitpay("load")
     assert feed.rejects("open") == []
 
 
 def test_a_closed_reject_still_replaces_older_ones(feed: Feed, visitpay: Visitpay) -> None:
     """Also where a redelivery closed it: a late older reject of its key is closed at once."""
-    feed.deliver("Visit", DAY_2, "7\t8\tbad\t\t\t")
+    feed.deliver(Visit, at=DAY_2, visit_identifier=7, guarantor_identifier=8, admit_date="bad")
     visitpay("load")
-    feed.deliver("Visit", DAY_2, "8\t8\t1/1/2021\t\t\t")
+    feed.deliver(Visit, at=DAY_2, visit_identifier=8, guarantor_identifier=8, admit_date="1/1/2021")
     visitpay("load")
-    feed.deliver("Visit", DAY_1, "7\t8\tworse\t\t\t")
+    feed.deliver(Visit, at=DAY_1, visit_identifier=7, guarantor_identifier=8, admit_date="worse")
     visitpay("load")
     assert feed.rejects("open") == []
 
 
 def test_conflicting_rows(feed: Feed, visitpay: Visitpay) -> None:
     """A key twice in a file with different values is told; a row that is repeated is not."""
-    same = feed.deliver("Visit", DAY_1, *["1\t7\t1/2/2021\t\t\t"] * 2, "2\t7\t1/2/2021\t\t\t")
-    other = feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "1\tgauze", "1\tcast")
+    same = feed.deliver(Visit, *[row(visit_identifier=1)] * 2, row(visit_identifier=2), at=DAY_1)
+    other = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="burn"),
+        row(procedure_id=1, procedure_description="gauze"),
+        row(procedure_id=1, procedure_description="cast"),
+        at=DAY_1,
+    )
     outcome = visitpay("load")
     told = f"{other.name}: 2 rows are replaced by later ones of the same identifier with other"
     assert (told in outcome.err, f"{same.name}: 1 row is" in outcome.err) == (True, False)
     assert findings(visitpay)["conflicting_rows"] == (other.name, 2)
-    feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="burn"),
+        at=DAY_1,
+    )
     visitpay("load")
     assert "conflicting_rows" not in findings(visitpay)
 
@@ -290,7 +351,15 @@ def test_conflicting_rows_of_several_batches(feed: Feed) -> None:
     """They are found in whatever blocks the file is read."""
     from visitpay.loading import Options
 
-    feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "3\tx", "1\tgauze", "2\tburn")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="burn"),
+        row(procedure_id=3, procedure_description="x"),
+        row(procedure_id=1, procedure_description="gauze"),
+        row(procedure_id=2, procedure_description="burn"),
+        at=DAY_1,
+    )
     load(make_engine(feed.url), feed.landing, "HospitalABC", Options(block_bytes=20))
     with reading(feed.url) as connection:
         assert connection.scalars(select(LoadFile.rows_conflicting)).all() == [1]
@@ -298,33 +367,52 @@ def test_conflicting_rows_of_several_batches(feed: Feed) -> None:
 
 def test_rows_withdrawn(feed: Feed, visitpay: Visitpay) -> None:
     """A redelivery without keys of the former is told of, the rows stay, and `explain` says so."""
-    name = feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "3\tx", "4\tz").name
+    name = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="burn"),
+        row(procedure_id=3, procedure_description="x"),
+        row(procedure_id=4, procedure_description="z"),
+        at=DAY_1,
+    ).name
     visitpay("load")
-    feed.deliver("Procedure", DAY_1, "1\tcast", "3\tx\ty")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        line(Procedure, procedure_id=3, procedure_description="x") + "\ty",
+        at=DAY_1,
+    )
     outcome = visitpay("load")
     assert f"{name}: 2 rows of its former deliveries are not in it; the rows stay" in outcome.err
     assert findings(visitpay)["rows_withdrawn"] == (name, 2)
-    assert [row[0] for row in feed.tables()["Procedure"]] == [1, 2, 3, 4]
+    assert feed.keys(Procedure) == [1, 2, 3, 4]
     later = visitpay("explain", "procedure", "2", "--json").document["withdrawn_by"]
     assert later["name"] == name
     assert "a later Procedure_20211201_223357, " in visitpay("explain", "procedure", "2").out
     for key in ("1", "3"):
         assert visitpay("explain", "procedure", key, "--json").document["withdrawn_by"] is None
-    feed.deliver("Procedure", DAY_1, "1\tcast", "2\tburn", "3\tx", "4\tz")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id=2, procedure_description="burn"),
+        row(procedure_id=3, procedure_description="x"),
+        row(procedure_id=4, procedure_description="z"),
+        at=DAY_1,
+    )
     visitpay("load")
     assert "rows_withdrawn" not in findings(visitpay)
 
 
 def test_content_repeated(feed: Feed, visitpay: Visitpay) -> None:
     """The bytes of an earlier file under a new name put old values back: loaded, and told."""
-    first = feed.deliver("Visit", DAY_1, "1\t7\t1/2/2021\t\t5\t")
-    feed.deliver("Visit", DAY_2, "1\t7\t1/2/2021\t\t6\t")
+    first = feed.deliver(Visit, at=DAY_1, visit_identifier=1, visit_balance=5)
+    feed.deliver(Visit, at=DAY_2, visit_identifier=1, visit_balance=6)
     visitpay("load")
     again = feed.landing / first.name.replace("20211201", "20211203")
     shutil.copy(first, again)
     outcome = visitpay("load")
     assert f"{again.name}: has the same content as {first.name}" in outcome.err
-    assert str(feed.tables()["Visit"][0][4]) == "5.00"
+    assert str(feed.column(Visit, "visit_balance")[0]) == "5.00"
     assert findings(visitpay)["content_repeated"] == (again.name, 1)
     ignored = visitpay("status", "--ignore", "content_repeated", "--json").document["findings"]
     assert "content_repeated" not in {each["check"] for each in ignored}
@@ -332,10 +420,10 @@ def test_content_repeated(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_a_name_that_comes_back_to_its_first_content(feed: Feed, visitpay: Visitpay) -> None:
     """Contents A, B, A of one name are three deliveries, and no repetition of another file."""
-    for row in ("1\ta", "1\tb", "1\ta"):
-        path = feed.deliver("Procedure", DAY_1, row)
+    for letter in "aba":
+        path = feed.deliver(Procedure, at=DAY_1, procedure_description=letter)
         visitpay("load")
-    assert feed.tables()["Procedure"] == [(1, "a")]
+    assert feed.descriptions() == {1: "a"}
     assert "content_repeated" not in findings(visitpay)
     with reading(feed.url) as connection:
         hashes = connection.scalars(select(LoadFile.sha256).order_by(LoadFile.id)).all()
@@ -347,26 +435,38 @@ def test_a_name_that_comes_back_to_its_first_content(feed: Feed, visitpay: Visit
 )
 def test_file_in_past(feed: Feed, visitpay: Visitpay, moment: str, *, told: bool) -> None:
     """A file more than 30 days older than the newest that brings stale rows is told of."""
-    feed.deliver("Procedure", "20211201_000000", "1\tnew", "2\tnew")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="new"),
+        row(procedure_id=2, procedure_description="new"),
+        at="20211201_000000",
+    )
     visitpay("load")
-    old = feed.deliver("Procedure", moment, "1\told", "3\told")
+    old = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="old"),
+        row(procedure_id=3, procedure_description="old"),
+        at=moment,
+    )
     visitpay("load")
-    assert [row[1] for row in feed.tables()["Procedure"]] == ["new", "new", "old"]
+    assert feed.column(Procedure, "procedure_description") == ["new", "new", "old"]
     found = findings(visitpay).get("file_in_past")
     assert found == ((old.name, 1) if told else None)
 
 
 def test_a_file_of_the_future_is_held(feed: Feed, visitpay: Visitpay) -> None:
     """Its rows would be the newest until then: it waits for its time, or for a person."""
-    future = feed.deliver("Procedure", "20991231_000000", "5\tfive")
-    feed.deliver("Procedure", DAY_1, "5\tfour")
+    future = feed.deliver(
+        Procedure, at="20991231_000000", procedure_id=5, procedure_description="five"
+    )
+    feed.deliver(Procedure, at=DAY_1, procedure_id=5, procedure_description="four")
     outcome = visitpay("load")
     told = f"{future.name}: held: its name is dated in the future, 2099-12-31 00:00 UTC; ask for"
     assert (outcome.status, outcome.err.count(told)) == (1, 1)
     assert visitpay("status", "--json").document["files_held"] == [future.name]
-    assert feed.tables()["Procedure"] == [(5, "four")]
+    assert feed.descriptions() == {5: "four"}
     assert visitpay("load", "--approve", future.name).status == 0
-    assert feed.tables()["Procedure"] == [(5, "five")]
+    assert feed.descriptions() == {5: "five"}
     assert findings(visitpay)["file_in_future"] == (future.name, 1)
 
 
@@ -374,18 +474,23 @@ def test_mended_rows_of_a_future_file_are_not_held(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
     """A file of mended rejects is never held, though it is dated after the one it comes from."""
-    future = feed.deliver("Procedure", "20991231_000000", "5\tfive", "6\t")
+    future = feed.deliver(
+        Procedure,
+        row(procedure_id=5, procedure_description="five"),
+        row(procedure_id=6, procedure_description=""),
+        at="20991231_000000",
+    )
     visitpay("load", "--approve", future.name)
     mend(feed, exported(visitpay, tmp_path), ("\t6\t", "\t6\tsix"))
     assert visitpay("load").status == 0
-    assert [row[0] for row in feed.tables()["Procedure"]] == [5, 6]
+    assert feed.keys(Procedure) == [5, 6]
 
 
 def test_a_landing_of_files_that_were_seen_before_the_upgrade(
     feed: Feed, visitpay: Visitpay
 ) -> None:
     """A ledger that knows no versions compares hashes once, and loads nothing again."""
-    feed.deliver("Procedure", DAY_1, "1\tcast")
+    feed.deliver(Procedure, at=DAY_1, procedure_description="cast")
     visitpay("load")
     feed.execute("UPDATE load_files SET version = ''")
     assert visitpay("load", "--json").document["files"] == []

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.feed import HEADERS, Feed
+from tests.support.feed import Feed, header_line, line, row
 from visitpay.checking import EXAMPLES, CheckedFile, check
 from visitpay.errors import ConfigurationError
 from visitpay.landing import scan
+from visitpay.models import REJECT_HEADERS, Procedure, Transaction, Visit
 
 
 def checked(feed: Feed) -> list[CheckedFile]:
@@ -15,9 +16,14 @@ def checked(feed: Feed) -> list[CheckedFile]:
 
 def test_good_files(feed: Feed) -> None:
     """Good files are counted in the order of a load, and references are not looked at."""
-    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "", "101\t10\t1\t20.5")
-    feed.deliver("Visit", "20211202_223005", "11\t7\t1/2/2021\t\t\t")
-    feed.deliver("Visit", "20211201_223005")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=100, amount="20.5"),
+        "",
+        row(transaction_identifier=101, amount="20.5"),
+    )
+    feed.deliver(Visit, at="20211202_223005", visit_identifier=11)
+    feed.deliver_lines(Visit)
     (feed.landing / "readme.md").touch()
     found = checked(feed)
     assert [each.file.name for each in found] == feed.names()
@@ -28,8 +34,7 @@ def test_good_files(feed: Feed) -> None:
 
 def test_bad_rows(feed: Feed) -> None:
     """Bad rows are counted by their reasons and shown by line, reason and column."""
-    rows = ("10\t7\tsome day\t\t\t", "11\t7\t1/2/2021\t\t\t", "x", "12\t\t1/2/2021\t\t\t")
-    feed.deliver("Visit", "20211201_223005", *rows)
+    feed.deliver(Visit, row(admit_date="some day"), row(), "x\ty", row(guarantor_identifier=""))
     (found,) = checked(feed)
     assert (found.rows_read, found.rejected, found.error) == (4, 3, None)
     assert found.reasons == {"invalid_date": 1, "malformed": 1, "missing_value": 1}
@@ -42,10 +47,10 @@ def test_bad_rows(feed: Feed) -> None:
 
 def test_many_bad_rows(feed: Feed) -> None:
     """All bad rows are counted, and only the first ones shown."""
-    feed.deliver("Procedure", "20211201_223357", *["x\tbandaid"] * (EXAMPLES + 5))
+    feed.deliver(Procedure, *[row(procedure_id="x")] * (EXAMPLES + 5))
     (found,) = checked(feed)
     assert found.rejected == EXAMPLES + 5
-    assert [line for line, _, _ in found.examples] == list(range(2, EXAMPLES + 2))
+    assert [number for number, _, _ in found.examples] == list(range(2, EXAMPLES + 2))
 
 
 @pytest.mark.parametrize(
@@ -66,8 +71,8 @@ def test_many_bad_rows(feed: Feed) -> None:
 )
 def test_failed_file(feed: Feed, content: bytes, error: str) -> None:
     """A file that would fail says why, and the files after it are checked all the same."""
-    feed.deliver_bytes("Procedure", "20211201_223357", content)
-    feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    feed.deliver_bytes(Procedure, content)
+    feed.deliver(Procedure, at="20211202_223357")
     failed, good = checked(feed)
     assert (failed.error, failed.rows_read, failed.rejected) == (error, 0, 0)
     assert (good.error, good.rows_read) == (None, 1)
@@ -75,11 +80,11 @@ def test_failed_file(feed: Feed, content: bytes, error: str) -> None:
 
 def test_day_first_dates(feed: Feed) -> None:
     """A file whose dates are day-first says so, unless it holds mended rows."""
-    rows = ("10\t7\t05/03/2021\t\t\t", "11\t7\t13/03/2021\t\t\t")
-    feed.deliver("Visit", "20211201_223005", *rows)
-    ahead = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
-    mended = (f"invalid_date\tAdmitDate\tx.txt\t3\t{row}" for row in rows)
-    feed.deliver("Visit", "20211202_223005", *mended, header=ahead + HEADERS["Visit"])
+    lines = [line(Visit, admit_date=day) for day in ("05/03/2021", "13/03/2021")]
+    feed.deliver(Visit, *lines)
+    mended = (f"invalid_date\tAdmitDate\tx.txt\t3\t{each}" for each in lines)
+    header = "\t".join((*REJECT_HEADERS, header_line(Visit)))
+    feed.deliver_lines(Visit, *mended, at="20211202_223005", header=header)
     sent, again = checked(feed)
     assert sent.error is not None
     assert sent.error.startswith("dates are day-first: ")
@@ -88,8 +93,8 @@ def test_day_first_dates(feed: Feed) -> None:
 
 def test_file_goes_away(feed: Feed) -> None:
     """A file that goes away while the others are read says so."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    path = feed.deliver("Procedure", "20211202_223357", "1\tbandaid")
+    feed.deliver(Procedure)
+    path = feed.deliver(Procedure, at="20211202_223357")
     checks = check(scan(feed.landing, "HospitalABC"))
     assert next(checks).error is None
     path.unlink()

@@ -13,7 +13,7 @@ from sqlalchemy import make_url, select
 
 from tests.support.command import Visitpay, start, without_times
 from tests.support.days import deliver_bad_day
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from tests.support.listeners import Listener, Mailbox
 from tests.support.marked import MARK, abort, behind, deliver_marked, duplicate
 from visitpay import channels, pinging
@@ -21,7 +21,7 @@ from visitpay.changing import FILE_CHANGING
 from visitpay.database import make_engine, reading
 from visitpay.errors import FileChangedError
 from visitpay.hold import Hold
-from visitpay.models import Problem
+from visitpay.models import Problem, Procedure, Transaction, Visit
 from visitpay.problems import FILE_FAILED, ROWS_REJECTED, Change, Found, Known, Turn, decide
 
 MOMENT = datetime(2021, 12, 1, tzinfo=UTC)
@@ -119,26 +119,31 @@ def test_told_once(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     assert webhook.messages() == [("2 new", [f"new: {FAILED}", f"new: {rejected(1)}"])]
     assert records(feed) == [(FILE_FAILED, 1, True, False), (ROWS_REJECTED, 1, True, False)]
     visitpay("load")
-    feed.deliver("Transaction", "20211202_223133", "102\t12\t1\t9", "103\t12\t1\t9")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=102, visit_identifier=12),
+        row(transaction_identifier=103, visit_identifier=12),
+        at="20211202_223133",
+    )
     visitpay("load")
     visitpay("load")
     assert webhook.messages() == [("1 worse", [f"worse: {rejected(3)}"])]
-    feed.deliver("Visit", "20211202_223005", "12\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at="20211202_223005", visit_identifier=12)
     visitpay("load")
     assert records(feed) == [(FILE_FAILED, 1, True, False), (ROWS_REJECTED, 1, True, False)]
-    feed.deliver("Transaction", "20211203_223133", "104\t13\t1\t9")
-    feed.deliver("Procedure", "20211202_223357", "2\tcast")
+    feed.deliver(Transaction, at="20211203_223133", transaction_identifier=104, visit_identifier=13)
+    feed.deliver(Procedure, at="20211202_223357", procedure_id=2, procedure_description="cast")
     visitpay("load")
     over = f"over: {BAD_FILE}: was loaded, or taken away"
     assert webhook.messages() == [("1 worse, 1 over", [f"worse: {rejected(2)}", over])]
-    feed.deliver("Visit", "20211203_223005", *(f"1{n}\t7\t1/2/2021\t\t\t" for n in (1, 3)))
+    feed.deliver(Visit, *(f"1{n}\t7\t1/2/2021\t\t\t" for n in (1, 3)), at="20211203_223005")
     assert visitpay("load").status == 0
     visitpay("load")
     assert webhook.messages() == [
         ("1 over", ["over: Transaction: no rejected row is open any more"])
     ]
     assert records(feed) == [(FILE_FAILED, 1, True, True), (ROWS_REJECTED, 2, True, True)]
-    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    feed.deliver_bytes(Procedure, b"", at="20211202_223357")
     visitpay("load")
     assert webhook.messages() == [("1 new", [f"new: {FAILED}"])]
 
@@ -146,7 +151,7 @@ def test_told_once(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
 @only_sqlite
 def test_a_failed_file(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """One that a load leaves aside is still a problem; one that is taken away is none."""
-    path = feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    path = feed.deliver_bytes(Procedure, b"", at="20211202_223357")
     visitpay("load")
     assert [title for title, _ in webhook.messages()] == ["1 new"]
     visitpay("load", "--since", "2022-01-01")
@@ -159,7 +164,9 @@ def test_a_failed_file(feed: Feed, visitpay: Visitpay, webhook: Listener) -> Non
 @only_sqlite
 def test_a_held_file(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """So is one that is held, until it is approved."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tbad")
+    path = feed.deliver(
+        Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="bad")
+    )
     for _ in range(2):
         assert visitpay("load", "--hold-above", "10").status == 1
     ((title, told),) = webhook.messages()
@@ -193,10 +200,10 @@ def test_the_doctor_asks_the_channels(
 
 def test_tolerated_rejects(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """Rows that a run was told to tolerate are no problem; those of other runs still are."""
-    feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9")
+    feed.deliver(Transaction, transaction_identifier=101, visit_identifier=11)
     visitpay("load", "--max-rejects", "1")
     assert webhook.messages() == []
-    feed.deliver("Transaction", "20211202_223133", "102\t11\t1\t9")
+    feed.deliver(Transaction, at="20211202_223133", transaction_identifier=102, visit_identifier=11)
     visitpay("load")
     assert webhook.messages() == [("1 new", [f"new: {rejected(1)}"])]
 
@@ -205,7 +212,7 @@ def test_tolerated_rejects(feed: Feed, visitpay: Visitpay, webhook: Listener) ->
 def test_many_problems(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """A message names twenty problems, and counts all."""
     for hour in range(22):
-        feed.deliver_bytes("Procedure", f"20211201_{hour:02}0000", b"")
+        feed.deliver_bytes(Procedure, b"", at=f"20211201_{hour:02}0000")
     visitpay("load")
     ((title, lines),) = webhook.messages()
     assert (title, len(lines)) == ("22 new", 21)
@@ -227,8 +234,8 @@ def test_a_channel_that_is_down(feed: Feed, visitpay: Visitpay, webhook: Listene
     assert warnings(visitpay("load").err) == []
     assert [title for title, _ in webhook.messages()] == ["2 new"]
     webhook.answer = 500
-    feed.deliver("Transaction", "20211202_223133", "102\t11\t1\t9")
-    feed.deliver("Procedure", "20211202_223357", "2\tcast")
+    feed.deliver(Transaction, at="20211202_223133", transaction_identifier=102, visit_identifier=11)
+    feed.deliver(Procedure, at="20211202_223357", procedure_id=2, procedure_description="cast")
     assert warnings(visitpay("load").err) == down
     assert records(feed) == [(FILE_FAILED, 1, True, False), (ROWS_REJECTED, 1, True, False)]
     webhook.answer = 200
@@ -258,7 +265,7 @@ def test_a_channel_that_breaks(
 @only_sqlite
 def test_a_problem_that_nobody_heard_of(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """What is over before anyone could be told is told to no one."""
-    path = feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    path = feed.deliver_bytes(Procedure, b"", at="20211202_223357")
     webhook.answer = 500
     visitpay("load")
     path.unlink()
@@ -404,7 +411,7 @@ def expected(feed: Feed, *days: int) -> None:
     """Deliver a procedure so many days ago."""
     for day in days:
         moment = datetime.now(UTC) - timedelta(days=day)
-        feed.deliver("Procedure", f"{moment:%Y%m%d}_000100", "1\tbandaid")
+        feed.deliver(Procedure, at=f"{moment:%Y%m%d}_000100")
 
 
 def test_a_day_without_its_feed(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
@@ -455,7 +462,7 @@ def yesterday(feed: Feed, hours: int = 25) -> None:
 
 def test_a_file_that_never_rests(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     """One that changed in every run for more than a day needs a person, and is told once."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    path = feed.deliver(Procedure)
     waits = ("load", "--settle", "3600")
     assert [visitpay(*waits).status for _ in range(2)] == [0, 0]
     assert restless(feed) == ((1, False, False),)
@@ -486,7 +493,7 @@ def test_a_file_that_never_rests(feed: Feed, visitpay: Visitpay, webhook: Listen
 @pytest.mark.parametrize("end", ["loaded", "failed", "gone"])
 def test_a_file_that_comes_to_rest(feed: Feed, visitpay: Visitpay, end: str) -> None:
     """Once it is loaded, failed, or gone, its record is closed, also where nobody is told."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    path = feed.deliver(Procedure)
     visitpay("load", "--settle", "3600")
     yesterday(feed)
     assert visitpay("load", "--settle", "3600").status == 1
@@ -504,7 +511,7 @@ def test_a_file_that_changes_while_it_is_read(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So does one that every run finds changed after it was read."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    path = feed.deliver(Procedure)
 
     def changed(_reading: object) -> None:
         message = "changed while it was read"

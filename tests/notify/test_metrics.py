@@ -11,10 +11,10 @@ from sqlalchemy import func, select
 from tests.support.command import Visitpay
 from tests.support.databases import ROOT
 from tests.support.days import deliver_bad_day
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from tests.support.marked import behind
 from visitpay.database import reading
-from visitpay.models import LoadFile, LoadRun, RejectedRow
+from visitpay.models import LoadFile, LoadRun, Procedure, RejectedRow, Visit
 
 Figures = dict[tuple[str, ...], float]
 
@@ -110,7 +110,7 @@ def test_what_is_no_sign_of_the_feed(
     feed: Feed, visitpay: Visitpay, path: Path, tmp_path: Path
 ) -> None:
     """Neither a file of the future nor one of mended rejects makes a feed look fresh."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tbad")
+    feed.deliver(Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="bad"))
     visitpay("load")
     fresh = figures(path)["checkpoint_timestamp_seconds",]
     visitpay("rejects", "export", tmp_path)
@@ -120,7 +120,7 @@ def test_what_is_no_sign_of_the_feed(
     assert figures(path)["checkpoint_timestamp_seconds",] == fresh
     document = visitpay("status", "--json").document
     assert document["checkpoint"] == document["fed_until"] == "2021-12-01T22:33:57Z"
-    future = feed.deliver("Procedure", "21001231_235959", "1\tbandaid").name
+    future = feed.deliver(Procedure, at="21001231_235959").name
     visitpay("load", "--approve", future)
     assert figures(path)["checkpoint_timestamp_seconds",] == fresh
     document = visitpay("status", "--json").document
@@ -155,7 +155,7 @@ def test_a_load_without_a_database(feed: Feed, visitpay: Visitpay, path: Path) -
 @only_sqlite
 def test_a_failed_file_that_is_gone(feed: Feed, visitpay: Visitpay, path: Path) -> None:
     """Files that failed are counted as long as they lie there."""
-    bad = feed.deliver_bytes("Visit", "20211202_223357", b"")
+    bad = feed.deliver_bytes(Visit, b"", at="20211202_223357")
     visitpay("load")
     assert figures(path)["files", "failed"] == 1
     bad.unlink()

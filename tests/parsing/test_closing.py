@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.feed import HEADERS, Feed
+from tests.support.feed import HEADERS, Feed, row
 from visitpay.checking import check
 from visitpay.database import make_engine
 from visitpay.errors import FileError
@@ -208,8 +208,13 @@ def test_blank_lines_without_number() -> None:
 
 def test_check_says_that_a_file_was_cut_off(feed: Feed) -> None:
     """A check tells of a count that does not fit, as a load does."""
-    feed.deliver("Procedure", "20211201_223357", "1\tGauze", "TRL|2|END")
-    feed.deliver("Procedure", "20211202_223357", "1\tGauze", "TRL|1|END")
+    feed.deliver(Procedure, row(procedure_id=1, procedure_description="Gauze"), "TRL|2|END")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="Gauze"),
+        "TRL|1|END",
+        at="20211202_223357",
+    )
     cut, whole = check(scan(feed.landing, "HospitalABC"))
     assert cut.error == "its trailer says 2 rows, 1 is there: cut off?"
     assert (whole.error, whole.rows_read, whole.rejected) == (None, 1, 0)
@@ -217,9 +222,9 @@ def test_check_says_that_a_file_was_cut_off(feed: Feed) -> None:
 
 def test_a_trailer_costs_nobody_a_row(feed: Feed) -> None:
     """A footer every day puts no good row aside, and with it none that refers to it."""
-    feed.deliver("Procedure", "20211201_223357", "1\tGauze", "(1 rows affected)")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/31/2021\t\t\t", "TRL\t1")
-    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t20.5", "Total: 1", "\x1a")
+    feed.deliver(Procedure, row(procedure_id=1, procedure_description="Gauze"), "(1 rows affected)")
+    feed.deliver(Visit, row(visit_identifier=10, admit_date="1/31/2021"), "TRL\t1")
+    feed.deliver(Transaction, row(transaction_identifier=100, amount="20.5"), "Total: 1", "\x1a")
     report = load(make_engine(feed.url), feed.landing, "HospitalABC")
     assert [(each.status, each.counts.read, each.counts.inserted) for each in report.files] == [
         ("loaded", 1, 1)

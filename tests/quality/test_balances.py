@@ -28,12 +28,12 @@ def differing(feed: Feed) -> dict[int, tuple[Decimal, Decimal]]:
 
 def deliver(feed: Feed, day: int, visits: Mapping[int, str], *transactions: str) -> None:
     """Deliver and load visits with their balances, and transactions: key, visit, amount."""
-    feed.deliver("Procedure", f"202112{day:02}_000000", "1\tbandaid")
+    feed.deliver(Procedure, at=f"202112{day:02}_000000")
     rows = [f"{visit}\t7\t1/2/2021\t\t{balance}\t" for visit, balance in visits.items()]
-    feed.deliver("Visit", f"202112{day:02}_000000", *rows)
+    feed.deliver(Visit, *rows, at=f"202112{day:02}_000000")
     charges = (each.split() for each in transactions)
     rows = [f"{key}\t{visit}\t1\t{amount}" for key, visit, amount in charges]
-    feed.deliver("Transaction", f"202112{day:02}_000000", *rows)
+    feed.deliver(Transaction, *rows, at=f"202112{day:02}_000000")
     feed.load()
 
 

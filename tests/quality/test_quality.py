@@ -7,6 +7,7 @@ from visitpay.balances import reconcile
 from visitpay.database import make_engine, reading
 from visitpay.landing import scan
 from visitpay.loading import Options, load
+from visitpay.models import Procedure, Transaction, Visit
 from visitpay.quality import CHECKS, Finding, findings, visits
 
 MONDAY = date(2021, 11, 1)
@@ -149,7 +150,7 @@ def test_a_set_is_judged_once_it_is_over(feed: Feed) -> None:
 @pytest.mark.parametrize(("day", "times"), [(2, 0), (3, 1)])
 def test_an_admission_of_tomorrow(feed: Feed, day: int, times: int) -> None:
     """One day is allowed, since the hospital may be east of Greenwich."""
-    feed.deliver("Visit", "20211101_080000", f"1\t7\t11/{day}/2021\t\t\t")
+    feed.deliver(Visit, at="20211101_080000", visit_identifier=1, admit_date=f"11/{day}/2021")
     told = [each.check for each in found(feed, MONDAY)]
     assert told.count("admission_in_future") == times
 
@@ -157,7 +158,7 @@ def test_an_admission_of_tomorrow(feed: Feed, day: int, times: int) -> None:
 def test_what_waits_is_not_missing(feed: Feed) -> None:
     """Neither a day nor a visit's transactions lack while the file that may have them waits."""
     deliver_day(feed, MONDAY)
-    feed.deliver("Visit", "20211101_224000", "9\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at="20211101_224000", visit_identifier=9)
     assert [each.check for each in found(feed, after(2), "daily")] == [
         "feed_missing",
         "visit_without_transactions",
@@ -250,7 +251,7 @@ def test_reject_share(feed: Feed, bad: int, times: int) -> None:
 @pytest.mark.parametrize("moment", ["19900101_000000", "21001231_235959"])
 def test_times_at_the_ends_of_the_calendar(feed: Feed, moment: str) -> None:
     """A file from the first year that a name may have, or the last one, upsets no check."""
-    name = feed.deliver("Procedure", moment, "1\tbandaid").name
+    name = feed.deliver(Procedure, at=moment).name
     load(make_engine(feed.url), feed.landing, "HospitalABC", Options(approved=frozenset({name})))
     future = [("file_in_future", name)] * (moment > "2021")
     assert [(each.check, each.subject) for each in found(feed, MONDAY)] == future
@@ -271,15 +272,17 @@ def test_redelivered(feed: Feed) -> None:
 
 def test_visits(feed: Feed) -> None:
     """Visits that end too soon, begin too late, or have no transactions are counted by check."""
-    feed.deliver("Procedure", "20211101_000000", "1\tbandaid")
+    feed.deliver(Procedure, at="20211101_000000")
     rows = [
         "10\t7\t1/2/2021\t1/2/2021\t5\t",
         "11\t7\t1/2/2021\t1/1/2021\t6\t",
         "12\t7\t11/2/2021\t\t\t",
         "13\t7\t11/3/2021\t11/2/2021\t\t",
     ]
-    feed.deliver("Visit", "20211101_000000", *rows)
-    feed.deliver("Transaction", "20211101_000000", *(f"{key}\t{key}\t1\t5" for key in (10, 11, 12)))
+    feed.deliver(Visit, *rows, at="20211101_000000")
+    feed.deliver(
+        Transaction, *(f"{key}\t{key}\t1\t5" for key in (10, 11, 12)), at="20211101_000000"
+    )
     feed.load()
     reconcile(make_engine(feed.url), noon(MONDAY))
     assert "admission_in_future" not in {each.check for each in found(feed, after(1))}

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
 from tests.support.databases import MakeDatabase
-from tests.support.feed import HEADERS, Feed, only_sqlite
+from tests.support.feed import HEADERS, Feed, line, only_sqlite, row
 from visitpay.database import make_engine, reading
 from visitpay.exporting import export
 from visitpay.loading import load
+from visitpay.models import Procedure, Visit
 from visitpay.quarantine import Wanted
 
 ORPHAN = "missing_reference"
@@ -120,7 +121,7 @@ def test_bytes_that_are_no_text(
     header = b"ProcedureId\tProcedureDescription\n"
     if b"," in row:
         header = b"ProcedureId,ProcedureDescription,Note\n"
-    feed.deliver_bytes("Procedure", "20211201_223357", header + row + b"\n")
+    feed.deliver_bytes(Procedure, header + row + b"\n")
     visitpay("load")
     path = exported(visitpay, tmp_path / "1")["Procedure"]
     assert path.read_bytes().splitlines()[1].split(b"\t", 4)[4] == comes_back
@@ -154,8 +155,12 @@ def test_what_would_be_let_in_is_marked(
     feed: Feed, visitpay: Visitpay, tmp_path: Path, entity: str, header: str, row: str
 ) -> None:
     """A row that is good only because of how it is exported does not get in by itself."""
-    feed.deliver("Procedure", "20211201_223357", "1\tx", "2\ty")
-    feed.deliver("Visit", "20211201_223005", "1\t7\t1/2/2021\t\t\t", "2\t7\t1/2/2021\t\t\t")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="x"),
+        row(procedure_id=2, procedure_description="y"),
+    )
+    feed.deliver(Visit, row(visit_identifier=1), row(visit_identifier=2))
     feed.deliver(entity, "20211202_223133", *row.split("\n"), header=header)
     visitpay("load")
     tables = feed.tables()
@@ -172,13 +177,10 @@ def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     A row needs no identifier for that: its place says which reject it came from.
     """
     procedures = feed.deliver_bytes(
-        "Procedure",
-        "20211201_223357",
-        b"ProcedureId\tProcedureDescription\n1\t\n2\tx\ty\n3\t\xe9\nx\ty\n",
+        Procedure, b"ProcedureId\tProcedureDescription\n1\t\n2\tx\ty\n3\t\xe9\nx\ty\n"
     )
-    visits = feed.deliver(
-        "Visit",
-        "20211201_223005",
+    visits = feed.deliver_lines(
+        Visit,
         *("10;7;1/2/2021;x;5;", "11;7;;;;", "12;7;1/2/2021;;x;y;", "13;7;1/2/2021;;"),
         header=HEADERS["Visit"].replace("\t", ";"),
     )
@@ -212,14 +214,19 @@ def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
         (b"\t13\t7\t1/2/2021\t\t", b"\t13\t7\t1/2/2021\t\t\t"),
     )
     assert visitpay("load", "--json").document["rejects_open"] == 0
-    assert feed.tables()["Procedure"] == [(1, "cast"), (2, "x y"), (3, "e"), (4, "y")]
-    assert [row[0] for row in feed.tables()["Visit"]] == [10, 11, 12, 13]
+    assert feed.descriptions() == {1: "cast", 2: "x y", 3: "e", 4: "y"}
+    assert feed.keys(Visit) == [10, 11, 12, 13]
 
 
 @only_sqlite
 def test_mended_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """A mended file that a spreadsheet wrote is read, and rows without what stood ahead."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\t", "2\t", "3\t")
+    path = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description=""),
+        row(procedure_id=2, procedure_description=""),
+        row(procedure_id=3, procedure_description=""),
+    )
     visitpay("load")
     mended = exported(visitpay, tmp_path / "1")["Procedure"]
     header, first, second, _ = mended.read_text().replace("\t", ",").splitlines()
@@ -240,7 +247,12 @@ def test_mended_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> Non
 @pytest.mark.parametrize("quoted", [False, True])
 def test_mended_in_part(feed: Feed, visitpay: Visitpay, tmp_path: Path, *, quoted: bool) -> None:
     """What was mended comes in, whatever share was not; quotes of a spreadsheet change nothing."""
-    sent = feed.deliver("Procedure", "20211201_223357", "1\tcast", "x\ty", "y\tz")
+    sent = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x", procedure_description="y"),
+        row(procedure_id="y", procedure_description="z"),
+    )
     visitpay("load")
     before = visitpay("status", "--json").document["checkpoint"]
     mended = exported(visitpay, tmp_path)["Procedure"]
@@ -251,7 +263,7 @@ def test_mended_in_part(feed: Feed, visitpay: Visitpay, tmp_path: Path, *, quote
         (feed.landing / mended.name).write_text("\n".join(cells))
     document = visitpay("load", "--hold-above", "10", "--json").document
     assert [each["status"] for each in document["files"]] == ["loaded"]
-    assert feed.tables()["Procedure"] == [(1, "cast"), (2, "z")]
+    assert feed.descriptions() == {1: "cast", 2: "z"}
     (still,) = feed.rejects("open")
     assert still[:2] == (sent.name, 3)
     assert visitpay("status", "--json").document["checkpoint"] == before
@@ -265,11 +277,19 @@ def test_a_redelivered_name_is_exported_as_well(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
     """Of a name that came again the rows are exported that are wrong in it, and no others."""
-    feed.deliver("Procedure", "20211201_223357", "1\tcast", "x2\ttwo")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x2", procedure_description="two"),
+    )
     visitpay("load")
     mend(feed, exported(visitpay, tmp_path / "1")["Procedure"])
     visitpay("load")
-    feed.deliver("Procedure", "20211201_223357", "1\tcast", "x9\tnine")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="cast"),
+        row(procedure_id="x9", procedure_description="nine"),
+    )
     visitpay("load")
     written = exported(visitpay, tmp_path / "2")["Procedure"].read_text()
     assert ("x2\ttwo" in written, "x9\tnine" in written) == (False, True)
@@ -281,12 +301,12 @@ def test_mended_rows_are_held_against_our_own_header(
 ) -> None:
     """Also where most rows of a mended file still have a cell too many."""
     rows = [f"1{place}\t7\t1/2/2021\t\t\t\tx" for place in range(4)]
-    feed.deliver("Visit", "20211201_223005", "9\t7\t1/2/2021\t\t\t", *["19\t7\t\t\t\t"] * 5, *rows)
+    feed.deliver(Visit, row(visit_identifier=9), *["19\t7\t\t\t\t"] * 5, *rows)
     visitpay("load")
     path = exported(visitpay, tmp_path, "--reason", "malformed")["Visit"]
     mend(feed, path, (b"\t10\t7\t1/2/2021\t\t\t\tx", b"\t10\t7\t1/2/2021\t\t\t"))
     visitpay("load")
-    assert [row[0] for row in feed.tables()["Visit"]] == [9, 10]
+    assert feed.keys(Visit) == [9, 10]
 
 
 def responded(visitpay: Visitpay, directory: Path, *options: str) -> list[str]:
@@ -299,7 +319,12 @@ def responded(visitpay: Visitpay, directory: Path, *options: str) -> list[str]:
 
 def test_response_without_what_was_mended(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """The hospital reads of its own files only, and not of those that were taken away."""
-    sent = feed.deliver("Procedure", "20211201_223357", "1\tx", "2\t", "3\tcaf\\xe9\ty")
+    sent = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="x"),
+        row(procedure_id=2, procedure_description=""),
+        line(Procedure, procedure_id=3, procedure_description="caf\\xe9") + "\ty",
+    )
     visitpay("load")
     kept = [
         f"{sent.name}\t3\tmissing_value\tProcedureDescription\t2\t",
@@ -308,7 +333,7 @@ def test_response_without_what_was_mended(feed: Feed, visitpay: Visitpay, tmp_pa
     ]
     mended = exported(visitpay, tmp_path / "mended")["Procedure"]
     mend(feed, mended)
-    empty = feed.deliver_bytes("Visit", "20211201_223005", b"")
+    empty = feed.deliver_bytes(Visit, b"")
     visitpay("load", "--hold-above", "50")
     lists = "VisitIdentifier, GuarantorIdentifier, AdmitDate, DischargeDate, VisitBalance"
     failed = f"FAILED\t{empty.name}\tis empty; its first line must name {lists}"
@@ -325,8 +350,8 @@ def test_response_without_a_landing_directory(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
     """Only the response looks into the landing directory; it may be named after the other one."""
-    feed.deliver("Procedure", "20211201_223357", "2\t")
-    feed.deliver_bytes("Visit", "20211201_223005", b"")
+    feed.deliver(Procedure, procedure_id=2, procedure_description="")
+    feed.deliver_bytes(Visit, b"")
     visitpay("load")
     moved, gone = feed.landing.rename(tmp_path / "moved"), feed.landing
     assert list(exported(visitpay, tmp_path / "1")) == ["Procedure"]

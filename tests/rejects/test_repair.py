@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.command import Visitpay
-from tests.support.feed import HEADERS, Feed, only_sqlite
+from tests.support.feed import HEADERS, Feed, line, only_sqlite, row
 from visitpay.database import reading
 from visitpay.errors import ConfigurationError
 from visitpay.exporting import harmless
 from visitpay.landing import short
-from visitpay.models import RejectedRow
+from visitpay.models import Procedure, RejectedRow, Transaction, Visit
 from visitpay.private import writing
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
@@ -26,9 +26,16 @@ TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
 
 def deliver(feed: Feed) -> None:
     """Deliver a day with a reject of most kinds."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "2\t", "3\tx\ty")
+    feed.deliver(
+        Procedure,
+        row(procedure_id=1),
+        row(procedure_id=2, procedure_description=""),
+        line(Procedure, procedure_id=3, procedure_description="x") + "\ty",
+    )
     good = "10\t7\t1/2/2021\t\t20.50\t"
-    feed.deliver("Visit", "20211201_223005", good, "11\t7\t1/2/2021\t1/32/2021\t5\t", "12\t7")
+    feed.deliver(
+        Visit, good, row(visit_identifier=11, discharge_date="1/32/2021", visit_balance=5), "12\t7"
+    )
     rows = (
         "100\t10\t1\t20.25",
         "101\t99\t1\t9",
@@ -36,7 +43,7 @@ def deliver(feed: Feed) -> None:
         "x\t10\t1\t-5",
         "y" * 2_000_000,
     )
-    feed.deliver("Transaction", "20211201_223133", *rows)
+    feed.deliver(Transaction, *rows)
 
 
 def exported(visitpay: Visitpay, *arguments: object) -> list[tuple[Path, int]]:
@@ -97,7 +104,7 @@ def test_mended_rows_load_and_close_their_rejects(
         2: "gauze",
         3: "x y",
     }
-    assert [row[0] for row in feed.tables()["Transaction"]] == [100, 101, 102]
+    assert feed.keys(Transaction) == [100, 101, 102]
     superseded = [(row[0][21:24], row[1]) for row in feed.rejects("superseded")]
     assert superseded == [("Pro", 3), ("Pro", 4), ("Tra", 3), ("Tra", 4), ("Vis", 3)]
     assert [row[3] for row in feed.rejects("open")] == [
@@ -110,10 +117,8 @@ def test_mended_rows_load_and_close_their_rejects(
 def test_export_of_another_layout(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """Rows of a file with other delimiters and another order come out in the feed's own."""
     header = "Amount,ProcedureId,Extra,VisitIdentifier,TransactionIdentifier"
-    feed.deliver("Transaction", "20211201_223133", '"1,000.00",1,"a\tb",2,3', header=header)
-    feed.deliver(
-        "Procedure", "20211201_223357", "1;x;a\tb", header="ProcedureId;ProcedureDescription"
-    )
+    feed.deliver_lines(Transaction, '"1,000.00",1,"a\tb",2,3', header=header)
+    feed.deliver_lines(Procedure, "1;x;a\tb", header="ProcedureId;ProcedureDescription")
     visitpay("load")
     (_, first), (path, rows) = exported(visitpay, tmp_path)
     assert (first, rows) == (1, 1)
@@ -127,7 +132,12 @@ def test_an_export_is_newer_than_all_that_was_loaded(
 
     So it is after a file that was dated in the future, too.
     """
-    future = feed.deliver("Procedure", "20991231_235959", "1\tx", "2\t")
+    future = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="x"),
+        row(procedure_id=2, procedure_description=""),
+        at="20991231_235959",
+    )
     visitpay("load", "--approve", future.name)
     ((path, _),) = exported(visitpay, tmp_path)
     assert path.name == "HospitalABC_VisitPay_Procedure_21000101_000000.txt"
@@ -174,8 +184,10 @@ def test_response_of_files(
     feed: Feed, visitpay: Visitpay, tmp_path: Path, options: str, told: list[int]
 ) -> None:
     """It names the files that failed or are held, with what is wrong, unless rows are asked for."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
-    feed.deliver_bytes("Visit", "20211201_223005", b"")
+    feed.deliver(
+        Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="cast")
+    )
+    feed.deliver_bytes(Visit, b"")
     visitpay("load", "--hold-above", "10")
     ((path, rows),) = exported(visitpay, tmp_path, "--response", *options.split())
     errors = {
@@ -237,7 +249,7 @@ def test_dismiss(feed: Feed, visitpay: Visitpay) -> None:
     orphan, amount, *_ = (each["id"] for each in listed)
     outcome = visitpay("rejects", "dismiss", orphan, amount, "--why", "test patients")
     assert (outcome.status, outcome.out) == (0, "rejects dismissed 2\n")
-    feed.deliver("Visit", "20211202_223005", "99\t7\t1/2/2021\t\t\t")
+    feed.deliver(Visit, at="20211202_223005", visit_identifier=99)
     assert visitpay("load", "--json").document["rejects_resolved"] == 0
     closed = visitpay("rejects", "list", "--status", "dismissed", "--json").document["rejects"]
     assert [(each["id"], each["why"]) for each in closed] == [
@@ -257,8 +269,13 @@ def test_dismiss(feed: Feed, visitpay: Visitpay) -> None:
 def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     """A file with too many rejects is held whole, until it is approved or has fewer."""
     rows = [f"{number}\tbandaid" for number in range(8)]
-    path = feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
-    feed.deliver("Procedure", "20211202_223357", "9\tgauze")
+    path = feed.deliver(
+        Procedure,
+        *rows,
+        row(procedure_id="x", procedure_description="bad"),
+        row(procedure_id="", procedure_description="bad"),
+    )
+    feed.deliver(Procedure, at="20211202_223357", procedure_id=9, procedure_description="gauze")
     message = "held: 2 of 10 rows rejected, more than 19.5 %"
     for _ in range(2):
         outcome = visitpay("load", "--hold-above", "19.5", "--json", "--max-rejects", "100%")
@@ -274,15 +291,20 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     name = short(path.name)
     approved = visitpay("load", "--hold-above", "19.5%", "--approve", name, "--json").document
     assert (approved["files"][0]["status"], approved["files"][0]["rejected"]) == ("loaded", 2)
-    assert len(feed.tables()["Procedure"]) == 9
+    assert len(feed.keys(Procedure)) == 9
     assert visitpay("files", "--status", "held", "--json").document["files"] == []
 
 
 def test_hold_of_orphans(feed: Feed, visitpay: Visitpay) -> None:
     """A file held for what is missing elsewhere says so, and loads when that is there."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    visits = feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t\t", "x\t7\t\t\t\t")
-    feed.deliver("Transaction", "20211201_223133", "1\t10\t1\t5", "2\t10\t1\t5", "x\t10\t1\t5")
+    feed.deliver(Procedure)
+    visits = feed.deliver(Visit, row(visit_identifier=10), row(visit_identifier="x", admit_date=""))
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=1, amount=5),
+        row(transaction_identifier=2, amount=5),
+        row(transaction_identifier="x", amount=5),
+    )
     files = visitpay("load", "--hold-above", "40", "--json").document["files"]
     orphans = "2 of them refer to rows not there: see first what became of their files"
     assert [each["error"] for each in files[1:]] == [
@@ -300,7 +322,12 @@ def test_hold_of_orphans(feed: Feed, visitpay: Visitpay) -> None:
 def test_hold_above(feed: Feed, visitpay: Visitpay, share: str, status: str) -> None:
     """Two rows of ten are as many as 20 percent, and no more."""
     rows = [f"{number}\tbandaid" for number in range(8)]
-    feed.deliver("Procedure", "20211201_223357", *rows, "x\tbad", "\tbad")
+    feed.deliver(
+        Procedure,
+        *rows,
+        row(procedure_id="x", procedure_description="bad"),
+        row(procedure_id="", procedure_description="bad"),
+    )
     outcome = visitpay("load", "--hold-above", share, "--json")
     assert outcome.document["files"][0]["status"] == status
 
@@ -308,17 +335,22 @@ def test_hold_above(feed: Feed, visitpay: Visitpay, share: str, status: str) -> 
 @only_sqlite
 def test_approve_what_is_not_there(feed: Feed, visitpay: Visitpay) -> None:
     """A name that nobody landed is a slip of the pen, and nothing is loaded."""
-    feed.deliver("Procedure", "20211202_223357", "9\tgauze")
+    feed.deliver(Procedure, at="20211202_223357", procedure_id=9, procedure_description="gauze")
     outcome = visitpay("load", "--approve", "x\x1b")
     message = r"visitpay: not in the landing directory: x\x1b"
     assert (outcome.status, outcome.err) == (2, f"{message}\n")
-    assert feed.tables()["Procedure"] == []
+    assert feed.keys(Procedure) == []
 
 
 def test_explain(feed: Feed, visitpay: Visitpay) -> None:
     """A visit's row, the line it came from, its deliveries, its rejects and its balance."""
     deliver(feed)
-    feed.deliver("Visit", "20211202_223005", "10\t8\t1/2/2021\t\t20.25\t", "10\t8\t1/2/2021\t\tx\t")
+    feed.deliver(
+        Visit,
+        row(visit_identifier=10, guarantor_identifier=8, visit_balance="20.25"),
+        row(visit_identifier=10, guarantor_identifier=8, visit_balance="x"),
+        at="20211202_223005",
+    )
     visitpay("load")
     known = visitpay("explain", "visit", "10", "--json").document
     assert known["row"] == {
@@ -365,7 +397,7 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
 def test_dismiss_very_many(feed: Feed, visitpay: Visitpay) -> None:
     """Any number of ids is taken, more than a statement of either database has parameters for."""
     number = 70_000
-    feed.deliver("Procedure", "20211201_223357", *["x\ty"] * number)
+    feed.deliver(Procedure, *["x\ty"] * number)
     visitpay("load")
     with reading(feed.url) as connection:
         ids = connection.scalars(select(RejectedRow.id)).all()
@@ -430,7 +462,12 @@ def test_export_under_any_name(
     feed: Feed, visitpay: Visitpay, tmp_path: Path, hospital: str
 ) -> None:
     """Whatever a file is called, its rejects come out under its name, and close when mended."""
-    path = feed.deliver("Procedure", "20211201_223357", "1\tx", "y\tgauze", "2\ta\tb")
+    path = feed.deliver(
+        Procedure,
+        row(procedure_id=1, procedure_description="x"),
+        row(procedure_id="y", procedure_description="gauze"),
+        line(Procedure, procedure_id=2, procedure_description="a") + "\tb",
+    )
     path = path.rename(path.with_name(path.name.replace("HospitalABC", hospital)))
     assert visitpay("load", "--hospital", hospital).status == 1
     ((mended, rows),) = exported(visitpay, tmp_path, "--hospital", hospital)
@@ -442,7 +479,7 @@ def test_export_under_any_name(
     (feed.landing / mended.name).write_text(text)
     outcome = visitpay("load", "--hospital", hospital)
     assert (outcome.status, feed.rejects("open")) == (0, [])
-    assert [row[0] for row in feed.tables()["Procedure"]] == [1, 2, 7]
+    assert feed.keys(Procedure) == [1, 2, 7]
 
 
 def no_links(code: int, *_paths: object) -> None:

@@ -3,16 +3,17 @@
 import pytest
 
 from tests.support.command import Visitpay, on_terminal, start
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
+from visitpay.models import Procedure, Transaction, Visit
 
 TRANSACTIONS = "HospitalABC_VisitPay_Transaction_2021120{}_223133.txt"
 
 
 def deliver_parents(feed: Feed) -> None:
     """Deliver two visits and a procedure."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     visits = ("10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t5\t")
-    feed.deliver("Visit", "20211201_223005", *visits)
+    feed.deliver(Visit, *visits)
 
 
 def plain(text: str) -> list[str]:
@@ -24,11 +25,13 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
     """A visit is shown with the transactions that its balance lacks, and with no others."""
     deliver_parents(feed)
     rows = ("100\t10\t1\t5", "101\t10\t1\tx", "10\t11\t1\tx", "102\t10\t10\t1", "103\t10\t1\ty")
-    feed.deliver("Transaction", "20211201_223133", *rows, "104\t10\t1\tz", "105\t10\tx", "x\t10\t1")
+    feed.deliver(
+        Transaction, *rows, row(transaction_identifier=104, amount="z"), "105\t10\tx", "x\t10\t1"
+    )
     header = "Amount;Note;VisitIdentifier;ProcedureId;TransactionIdentifier;"
     rows = ('y;10;"10";1;106;', "y;10;11;1;107;", "5;;10;1;104;", "y;;010;1;108;", "y;;110;1;109;")
-    feed.deliver("Transaction", "20211202_223133", *rows, header=header)
-    feed.deliver("Transaction", "20211203_223133", "110\t10\t1\t" + "x" * 2_000_000)
+    feed.deliver_lines(Transaction, *rows, at="20211202_223133", header=header)
+    feed.deliver(Transaction, "110\t10\t1\t" + "x" * 2_000_000, at="20211203_223133")
     visitpay("load")
     rejects = visitpay("rejects", "list", "--raw", "--json").document["rejects"]
     dismissed = next(each["id"] for each in rejects if each["record_key"] == 103)
@@ -66,7 +69,7 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
 
 def test_more_rejected_transactions_than_a_screen_takes(feed: Feed, visitpay: Visitpay) -> None:
     """The oldest are shown, and how many more there are; also of a visit that never came."""
-    feed.deliver("Transaction", "20211201_223133", *(f"{key}\t12\t1\t1" for key in range(23)))
+    feed.deliver(Transaction, *(f"{key}\t12\t1\t1" for key in range(23)))
     visitpay("load")
     outcome = visitpay("explain", "visit", "12")
     assert outcome.status == 0
@@ -78,7 +81,11 @@ def test_more_rejected_transactions_than_a_screen_takes(feed: Feed, visitpay: Vi
 def test_balance_of_a_visit(feed: Feed, visitpay: Visitpay) -> None:
     """A transaction says whose balance it is, and where to look on if that differs."""
     deliver_parents(feed)
-    feed.deliver("Transaction", "20211201_223133", "100\t10\t1\t5", "101\t11\t1\t5")
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=100, amount=5),
+        row(transaction_identifier=101, visit_identifier=11, amount=5),
+    )
     visitpay("load")
     differs = "20.50 differs from 5.00, the sum of 1 transaction"
     for what, fact in {
@@ -106,7 +113,7 @@ def test_deliveries_on_one_screen(
     """The newest five are shown, and how many there were before; JSON has twenty."""
     days = [f"202112{day:02d}_223357" for day in range(1, times + 1)]
     for day in days:
-        feed.deliver("Procedure", day, "1\tbandaid")
+        feed.deliver(Procedure, at=day)
     visitpay("load")
     shown = plain(visitpay("explain", "procedure", "1").out)
     listed = [line for line in shown if line.startswith("Procedure_2021")]
@@ -121,8 +128,8 @@ def test_explain_on_a_terminal(feed: Feed) -> None:
     """All of it fits into 80 columns, also the longest words there are."""
     key = 2**62
     visit = f"{key}\t7\t1/2/2021\t\t123456789012.00\t"
-    feed.deliver("Visit", "20211201_223005", visit + "\tx", visit)
-    feed.deliver("Transaction", "20211201_223133", *[f"{key}\t{key}\t1\tx"] * 30)
+    feed.deliver(Visit, visit + "\tx", visit)
+    feed.deliver(Transaction, *[f"{key}\t{key}\t1\tx"] * 30)
     start(feed, ["load"]).communicate()
     feed.execute("UPDATE rejected_rows SET id = id + 1000000, line_number = line_number + 1000000")
     for what, file in (("visit", "Visit_20211201_223005"), ("transaction", "Transaction_2021")):

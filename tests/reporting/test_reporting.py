@@ -20,7 +20,16 @@ from tests.support.marked import MARK, deliver_marked
 from visitpay.database import make_engine, reading
 from visitpay.hold import Hold
 from visitpay.landing import short
-from visitpay.models import OPEN, BalanceDifference, LoadFile, LoadRun, RejectedRow
+from visitpay.models import (
+    OPEN,
+    BalanceDifference,
+    LoadFile,
+    LoadRun,
+    Procedure,
+    RejectedRow,
+    Transaction,
+    Visit,
+)
 from visitpay.parsing import REASONS
 from visitpay.quality import CHECKS
 from visitpay.remedies import REMEDIES
@@ -52,9 +61,21 @@ def empty(feed: Feed, visitpay: Visitpay) -> None:
 def healthy(feed: Feed, visitpay: Visitpay) -> None:
     """Load two days on which all is well."""
     for day in "12":
-        feed.deliver("Procedure", f"2021120{day}_223357", f"1\tbandaid {day}")
-        feed.deliver("Visit", f"2021120{day}_223005", f"{day}\t2\t1/2/2021\t\t10.00\t")
-        feed.deliver("Transaction", f"2021120{day}_223133", f"{day}\t{day}\t1\t10.00")
+        feed.deliver(Procedure, at=f"2021120{day}_223357", procedure_description=f"bandaid {day}")
+        feed.deliver(
+            Visit,
+            at=f"2021120{day}_223005",
+            visit_identifier=day,
+            guarantor_identifier=2,
+            visit_balance="10.00",
+        )
+        feed.deliver(
+            Transaction,
+            at=f"2021120{day}_223133",
+            transaction_identifier=day,
+            visit_identifier=day,
+            amount="10.00",
+        )
         visitpay("load")
     visitpay("reconcile")
 
@@ -63,10 +84,10 @@ def bad(feed: Feed, visitpay: Visitpay) -> None:
     """Load a few days of dirt; a file fails, one waits, one bears a name to do harm with."""
     visitpay("sample", feed.landing, "--visits", 300, "--days", 3, "--dirt", 5)
     (feed.landing / HARMFUL).touch()
-    feed.deliver("Visit", "20211205_000000", header="no such column")
+    feed.deliver_lines(Visit, at="20211205_000000", header="no such column")
     visitpay("load")
     visitpay("reconcile")
-    feed.deliver("Procedure", "20211206_000000", "1\tbandaid")
+    feed.deliver(Procedure, at="20211206_000000")
 
 
 def number(text: str) -> int:
@@ -133,7 +154,9 @@ def test_the_age_is_that_of_the_newest_file(
     """It is told in hours at first, and a file of the future is told apart."""
     for hours, said in ((3, "3 hours ago"), (-3, "in the future"), (-300, "in the future")):
         moment = datetime.now(UTC) - timedelta(hours=hours, minutes=5)
-        name = feed.deliver("Procedure", f"{moment:%Y%m%d_%H%M%S}", f"1\t{hours}").name
+        name = feed.deliver(
+            Procedure, at=f"{moment:%Y%m%d_%H%M%S}", procedure_description=hours
+        ).name
         visitpay("load", "--approve", name)
         sight = look(browser, report(feed, visitpay))
         assert f"UTC, {said};" in sight.page.inner_text("#freshness")
@@ -254,7 +277,7 @@ def test_large_numbers_sort_as_numbers(feed: Feed, visitpay: Visitpay, browser: 
     """A thousand is more than two, though it is written with a comma."""
     for day, rows in enumerate((1000, 2, 300), 1):
         procedures = (f"{number}\tbandaid" for number in range(rows))
-        feed.deliver("Procedure", f"2021120{day}_223357", *procedures)
+        feed.deliver(Procedure, *procedures, at=f"2021120{day}_223357")
     visitpay("load")
     sight = look(browser, report(feed, visitpay))
     sight.page.locator("#files th button", has_text="rows").click()
@@ -277,7 +300,7 @@ def test_links_lead_to_what_to_do(feed: Feed, visitpay: Visitpay, browser: Brows
 @only_sqlite
 def test_a_held_file(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
     """It is told apart from one that failed, with the command that lists it."""
-    feed.deliver("Procedure", "20211201_223357", "x\tbad")
+    feed.deliver(Procedure, procedure_id="x", procedure_description="bad")
     visitpay("load", "--hold-above", "5")
     sight = look(browser, report(feed, visitpay))
     told = sight.page.locator("#needs li").all_inner_texts()
@@ -296,7 +319,7 @@ def test_everything_has_a_remedy() -> None:
 @only_sqlite
 def test_what_else_needs_a_person(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
     """Misnamed files, and such as keep changing, are told, with what to do."""
-    changing = feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    changing = feed.deliver(Procedure)
     (feed.landing / changing.name.replace(".txt", ".TXT")).touch()
     visitpay("load", "--settle", "3600")
     feed.execute("UPDATE problems SET opened_at = '2021-12-01 00:00:00'")

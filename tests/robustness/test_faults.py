@@ -23,13 +23,13 @@ from sqlalchemy import event, func, select
 from tests.robustness.promise import check_books
 from tests.support.command import Outcome, Visitpay, limited, start, without_privilege
 from tests.support.databases import MakeDatabase
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay import intake
 from visitpay.database import make_engine, reading
 from visitpay.dialects import sqlite
 from visitpay.errors import DatabaseError
 from visitpay.loading import load
-from visitpay.models import LoadFile, LoadRun
+from visitpay.models import LoadFile, LoadRun, Procedure, Transaction, Visit
 from visitpay.sample import write_sample
 
 DAMAGED = "the database cannot be used: {}; nothing half-done is kept, {} and run again"
@@ -356,9 +356,9 @@ def test_whatever_one_file_causes(
     where: str,
 ) -> None:
     """It fails that file, by name and without a value, and the others are loaded."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    bad = feed.deliver("Procedure", "20211202_223357", "1\tgauze")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
+    feed.deliver(Procedure)
+    bad = feed.deliver(Procedure, at="20211202_223357", procedure_description="gauze")
+    feed.deliver(Visit, visit_balance="20.50")
     work, calls = pkgutil.resolve_name(where), count(1)
 
     def second_fails(*arguments: Any) -> Any:
@@ -385,8 +385,8 @@ def test_what_the_database_refuses(feed: Feed, visitpay: Visitpay) -> None:
     """A row that a constraint does not let in fails its file, named, and the others go on."""
     feed.execute("CREATE UNIQUE INDEX one ON visits (guarantor_identifier)")
     visit = "{}\t777\t1/2/2021\t\t20.50\t"
-    feed.deliver("Visit", "20211201_223005", visit.format(1), visit.format(2))
-    feed.deliver("Visit", "20211202_223005", visit.format(3))
+    feed.deliver(Visit, visit.format(1), visit.format(2))
+    feed.deliver(Visit, visit.format(3), at="20211202_223005")
     failed, loaded = visitpay("load", "--json").document["files"]
     assert (failed["status"], loaded["status"], loaded["inserted"]) == ("failed", "loaded", 1)
     assert failed["error"].startswith("the database refuses it: ")
@@ -398,11 +398,11 @@ def test_orphans_that_cannot_be_tried_again(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They cost a warning, and those of other files are tried all the same."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Transaction", "20211201_223133", "1\t10\t1\t5")
-    feed.deliver("Transaction", "20211202_223133", "2\t10\t1\t5")
+    feed.deliver(Procedure)
+    feed.deliver(Transaction, transaction_identifier=1, amount=5)
+    feed.deliver(Transaction, at="20211202_223133", transaction_identifier=2, amount=5)
     visitpay("load")
-    feed.deliver("Visit", "20211201_223005", "10\t7\t1/2/2021\t\t20.50\t")
+    feed.deliver(Visit, visit_balance="20.50")
     heal, calls = intake.heal, count(1)
 
     def first_fails(*arguments: Any, **named: Any) -> int:
@@ -473,7 +473,7 @@ def test_a_run_that_ends_unforeseen(
     feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its book is closed at once, and the traceback is in the log of -v, without a value."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     with monkeypatch.context() as patch:
         patch.setattr("visitpay.ledger.orphanages", raising(ZeroDivisionError("SECRET")))
         outcome = visitpay("load", "-v")
@@ -529,7 +529,9 @@ def shell(feed: Feed, command: str, redirection: str, **environment: str) -> Out
 @pytest.mark.parametrize("command", LOADED_COMMANDS)
 def test_an_output_that_cannot_be_written(feed: Feed, command: str, where: str, why: str) -> None:
     """Whatever command loses what it has to say ends with 3, and says why."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid", "x\tcast")
+    feed.deliver(
+        Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="cast")
+    )
     outcome = shell(feed, command, where)
     assert outcome.status == 3
     assert outcome.err.splitlines()[-1] == f"visitpay: the output cannot be written: {why}"
@@ -539,10 +541,10 @@ def test_an_output_that_cannot_be_written(feed: Feed, command: str, where: str, 
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&- >&- <&-", "<&-"])
 def test_closed_streams(feed: Feed, where: str) -> None:
     """A load that can print nowhere does its work, and its exit status is right."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     assert shell(feed, "load -v", where).status == 0
-    assert feed.tables()["Procedure"] == [(1, "bandaid")]
-    feed.deliver("Procedure", "20211202_223357", "x\tbandaid")
+    assert feed.descriptions() == {1: "bandaid"}
+    feed.deliver(Procedure, at="20211202_223357", procedure_id="x")
     assert shell(feed, "load -v", where).status == 1
     assert shell(feed, "load --nonsense", where).status == 2
     assert shell(feed, "status --database-url postgresql://u:b@c@d/e", where).status == 2
@@ -553,7 +555,7 @@ def test_closed_streams(feed: Feed, where: str) -> None:
 @only_sqlite
 def test_a_pipe_that_nobody_reads(feed: Feed) -> None:
     """Who reads no more, as `head` does, costs 3 and not the 1 that needs a person."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     reading_end, writing_end = os.pipe()
     os.close(reading_end)
     with start(feed, ["status", "--json"], stdout=writing_end) as process:
@@ -566,7 +568,7 @@ def test_a_pipe_that_nobody_reads(feed: Feed) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "ascii:strict"])
 def test_an_output_that_lacks_a_character(feed: Feed, encoding: str) -> None:
     """A character that it cannot show is written out, in tables, log, paths and errors."""
-    feed.deliver("Procedure", "20211201_223357", "x\t☃ snow")
+    feed.deliver(Procedure, procedure_id="x", procedure_description="☃ snow")
     (feed.landing / "☃.txt").touch()
     environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     snow = "☃".encode().decode("latin-1") if encoding == "utf-8" else r"\u2603"
@@ -583,7 +585,7 @@ def test_an_output_that_lacks_a_character(feed: Feed, encoding: str) -> None:
 @only_sqlite
 def test_a_panic(feed: Feed) -> None:
     """What polars prints as it panics, which may hold a cell, reaches no one."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     outcome = shell(feed, "check", "", POLARS_MAX_THREADS="0", RUST_BACKTRACE="1")
     assert (outcome.status, outcome.err.count("\n")) == (3, 1)
     assert outcome.err.startswith("visitpay: unforeseen: PanicException at visitpay.")

@@ -9,6 +9,7 @@ from tests.support.databases import MakeDatabase
 from tests.support.feed import Feed
 from visitpay.database import make_engine
 from visitpay.loading import load
+from visitpay.models import Procedure
 
 KILLS = 5
 
@@ -37,7 +38,7 @@ def test_killed_loads(
 )
 def test_the_lookout_sees_what_is_wrong(feed: Feed, statement: str) -> None:
     """Half a file, a count that is off, and being refused would be noticed."""
-    feed.deliver("Procedure", "20211201_223357", "5\tfive")
+    feed.deliver(Procedure, procedure_id=5, procedure_description="five")
     load(make_engine(feed.url), feed.landing, "HospitalABC")
     for harm in ([], [statement]):
         feed.execute(*harm)

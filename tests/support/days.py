@@ -1,10 +1,11 @@
 """Days of a feed."""
 
 from tests.support.feed import Feed
+from visitpay.models import Procedure, Transaction
 
 
 def deliver_bad_day(feed: Feed) -> None:
     """Deliver a transaction that refers to no visit, and a file that is empty."""
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
-    feed.deliver("Transaction", "20211201_223133", "101\t11\t1\t9")
-    feed.deliver_bytes("Procedure", "20211202_223357", b"")
+    feed.deliver(Procedure)
+    feed.deliver(Transaction, transaction_identifier=101, visit_identifier=11)
+    feed.deliver_bytes(Procedure, b"", at="20211202_223357")

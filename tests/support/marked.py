@@ -3,6 +3,7 @@
 import re
 
 from tests.support.feed import Feed
+from visitpay.models import Procedure, Transaction, Visit
 
 MARK = re.compile("CANARY|98765432|12.25.1931|1931-12")
 
@@ -61,11 +62,11 @@ def deliver_marked(feed: Feed, rows: int = 40) -> None:
     }
     for entity, good in zip(bad, (procedures, visits, transactions), strict=True):
         feed.deliver(entity, "20211201_000000", *good, *bad[entity])
-    feed.deliver("Procedure", "20211202_000000", header=procedures[0])
-    feed.deliver("Visit", "20211202_000000", header=f"{visits[0]}\n{visits[1]}")
+    feed.deliver_lines(Procedure, at="20211202_000000", header=procedures[0])
+    feed.deliver_lines(Visit, at="20211202_000000", header=f"{visits[0]}\n{visits[1]}")
     joined = "TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount\t" + transactions[0]
-    feed.deliver("Transaction", "20211202_000000", header=joined)
-    feed.deliver_bytes("Transaction", "20211203_000000", transactions[0].encode("utf-16-le"))
+    feed.deliver_lines(Transaction, at="20211202_000000", header=joined)
+    feed.deliver_bytes(Transaction, transactions[0].encode("utf-16-le"), at="20211203_000000")
 
 
 def abort(feed: Feed) -> None:
