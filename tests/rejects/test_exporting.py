@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
 from tests.support.databases import MakeDatabase
-from tests.support.feed import HEADERS, Feed, line, only_sqlite, row
-from visitpay.database import make_engine, reading
+from tests.support.feed import Feed, header_line, line, only_sqlite, row
+from visitpay.database import reading
 from visitpay.exporting import export
-from visitpay.loading import load
-from visitpay.models import Procedure, Visit
+from visitpay.models import Entity, Procedure, Transaction, Visit
 from visitpay.quarantine import Wanted
 
 ORPHAN = "missing_reference"
@@ -23,20 +22,20 @@ NOW = datetime(2022, 1, 1, tzinfo=UTC)
 NO_TEXT = [b"\xff", b"\0", b"\xc3", b"\xa9", rb"\xff", rb"\x00", rb"\xc3", rb"\xa9", rb"\xc3\xa9"]
 
 
-CELLS = {
-    "Procedure": ["7", "cast on the left arm"],
-    "Visit": ["7", "8", "1/2/2021", "", "5.00", ""],
-    "Transaction": ["7", "8", "9", "5.00"],
+GOOD = {
+    Procedure: line(Procedure, procedure_description="cast on the left arm"),
+    Visit: line(Visit, visit_balance="5.00"),
+    Transaction: line(Transaction),
 }
 
 
 @st.composite
-def spoilt_rows(draw: st.DrawFn) -> tuple[str, bytes]:
+def spoilt_rows(draw: st.DrawFn) -> tuple[type[Entity], bytes]:
     """Give a type and a file of it, its columns in any order, its good rows spoilt in some way."""
-    entity = draw(st.sampled_from(["Procedure", *CELLS]))
+    entity = draw(st.sampled_from([Procedure, *GOOD]))
     delimiter = draw(st.sampled_from("\t\t,"))
     trailing = delimiter * draw(st.sampled_from([0, 0, 1]))
-    columns = list(zip(HEADERS[entity].split("\t"), CELLS[entity], strict=True))
+    columns = list(zip(header_line(entity).split("\t"), GOOD[entity].split("\t"), strict=True))
     columns += draw(st.sampled_from([[], [], [("Extra", "x")]]))
     if draw(st.booleans()):
         columns = draw(st.permutations(columns))
@@ -54,15 +53,17 @@ def spoilt_rows(draw: st.DrawFn) -> tuple[str, bytes]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(file=spoilt_rows())
-@example(file=("Procedure", b"ProcedureId\tProcedureDescription\n7\tcaf\xe9"))
-def test_nothing_gets_in_unmended(make_database: MakeDatabase, file: tuple[str, bytes]) -> None:
+@example(file=(Procedure, f"{header_line(Procedure)}\n7\tcaf\xe9".encode("latin-1")))
+def test_nothing_gets_in_unmended(
+    make_database: MakeDatabase, file: tuple[type[Entity], bytes]
+) -> None:
     """Of whatever bytes, a rejected row that is exported and comes back is rejected once more."""
     entity, data = file
     with tempfile.TemporaryDirectory() as folder, make_database("sqlite", Path(folder)) as url:
         feed = Feed(Path(folder, "landing"), url)
         feed.landing.mkdir()
-        path = feed.deliver_bytes(entity, "20211201_223357", data)
-        load(make_engine(url), feed.landing, "HospitalABC")
+        path = feed.deliver_bytes(entity, data, at="20211201_223357")
+        feed.load()
         tables, before = feed.tables(), feed.rejects("open")
         with reading(url) as connection:
             written = export(connection, Path(folder, "mended"), "HospitalABC", Wanted())
@@ -72,7 +73,7 @@ def test_nothing_gets_in_unmended(make_database: MakeDatabase, file: tuple[str, 
         assert rows == sum(
             why != "line_too_long" and bool(raw.strip(" ")) for *_, why, _, raw, _ in before
         )
-        counts = load(make_engine(url), feed.landing, "HospitalABC").counts
+        counts = feed.load().counts
         assert (counts.read, counts.rejected, feed.tables()) == (rows, rows, tables)
         after = feed.rejects("open")
         assert [row for row in after if row[3] != ORPHAN] == [
@@ -99,60 +100,87 @@ def mend(feed: Feed, path: Path, *changes: tuple[bytes, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "comes_back", "mended"),
+    ("sent", "comes_back", "mended"),
     [
-        (b"2\tcaf\xe9 \xff au lait", b"2\tcaf\xe9 \xff au lait", b"2\tcaf\xc3\xa9 au lait"),
-        (b"2\tgau\0ze", b"2\tgau\0ze", b"2\tgauze"),
-        (rb"2	C:\xff \xFF" + b"\xe9\xff", b"2\tC:\xff \\xFF\xe9\xff", rb"2	C:\xff"),
-        (rb"2	\xc3\xa9" + b"\xff", b"2\t\xc3\\xa9\xff", rb"2	\xc3\xa9"),
-        (b"2\t\xc3" + rb"\xa9", b"2\t\xc3" + rb"\xa9", b"2\tx"),
-        (b"2\t\xed\xa0\x80", b"2\t\xed\xa0\x80", b"2\tx"),
-        (b"2\t\xff=1+1", b"2\t\xff=1+1", b"2\tx"),
-        (b"2\t\0=1+1", b"2\t \0=1+1", b"2\tx"),
-        (b"2\tx\ty\xe9", b"2\tx\ty\xe9", b"2\tx y"),
-        (b"2,x,\xe9", b"2\tx\t?", b"2\tx"),
+        (b"caf\xe9 \xff au lait", b"caf\xe9 \xff au lait", b"caf\xc3\xa9 au lait"),
+        (b"gau\0ze", b"gau\0ze", b"gauze"),
+        (rb"C:\xff \xFF" + b"\xe9\xff", b"C:\xff \\xFF\xe9\xff", rb"C:\xff"),
+        (rb"\xc3\xa9" + b"\xff", b"\xc3\\xa9\xff", rb"\xc3\xa9"),
+        (b"\xc3" + rb"\xa9", b"\xc3" + rb"\xa9", b"x"),
+        (b"\xed\xa0\x80", b"\xed\xa0\x80", b"x"),
+        (b"\xff=1+1", b"\xff=1+1", b"x"),
+        (b"\0=1+1", b" \0=1+1", b"x"),
+        (b"x\ty\xe9", b"x\ty\xe9", b"x y"),
     ],
 )
 @only_sqlite
 def test_bytes_that_are_no_text(
-    feed: Feed, visitpay: Visitpay, tmp_path: Path, row: bytes, comes_back: bytes, mended: bytes
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, sent: bytes, comes_back: bytes, mended: bytes
 ) -> None:
     """They come out as they are, and are refused again; words for them become no character."""
-    header = b"ProcedureId\tProcedureDescription\n"
-    if b"," in row:
-        header = b"ProcedureId,ProcedureDescription,Note\n"
-    feed.deliver_bytes(Procedure, header + row + b"\n")
+    feed.deliver_bytes(Procedure, header_line(Procedure).encode() + b"\n" + described(sent))
+    mend_twice(feed, visitpay, tmp_path, described(comes_back), described(mended))
+    assert feed.descriptions() == {1: mended.decode()}
+
+
+@only_sqlite
+def test_bytes_in_another_column(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """A row of another layout whose bad bytes are not exported comes out with a mark."""
+    header = header_line(Procedure, ",") + ",Note\n"
+    sent = line(Procedure, ",") + ",\xe9\n"
+    feed.deliver_bytes(Procedure, header.encode() + sent.encode("latin-1"))
+    good = line(Procedure).encode()
+    mend_twice(feed, visitpay, tmp_path, good + b"\t?", good)
+
+
+def described(description: bytes) -> bytes:
+    """Write a procedure with a description of any bytes."""
+    text = line(Procedure, procedure_description=description.decode("latin-1"))
+    return text.encode("latin-1")
+
+
+def mend_twice(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, comes_back: bytes, mended: bytes
+) -> None:
+    """Load a file of one bad row; send its export back as it is, and then mended."""
     visitpay("load")
     path = exported(visitpay, tmp_path / "1")["Procedure"]
     assert path.read_bytes().splitlines()[1].split(b"\t", 4)[4] == comes_back
     mend(feed, path)
     assert visitpay("load", "--json").document["files"][0]["rejected"] == 1
     path = exported(visitpay, tmp_path / "2")["Procedure"]
-    _, line = path.read_bytes().splitlines()
-    assert line.split(b"\t", 4)[4] == comes_back
-    mend(feed, path, (comes_back, mended))
+    _, exported_row = path.read_bytes().splitlines()
+    assert exported_row.split(b"\t", 4)[4] == comes_back
+    mend(feed, path, (b"\t" + comes_back, b"\t" + mended))
     visitpay("load")
-    assert feed.tables()["Procedure"] == [(2, mended.decode().split("\t")[1])]
     assert feed.rejects("open") == []
 
 
 @pytest.mark.parametrize(
-    ("entity", "header", "row"),
+    ("entity", "header", "sent"),
     [
         (
-            "Transaction",
-            "Amount,ProcedureId,Extra,VisitIdentifier,TransactionIdentifier",
-            "5,1,2,3",
+            Transaction,
+            header_line(Transaction, ",").replace("r,VisitI", "r,Extra,VisitI"),
+            line(Transaction, ",", visit_identifier=1),
         ),
-        ("Transaction", HEADERS["Transaction"] + "\tNote", "5\t1\t2\t3"),
-        ("Procedure", HEADERS["Procedure"], '3\t"first\nsecond"'),
-        ("Procedure", HEADERS["Procedure"], "3\tfirst\nsecond"),
-        ("Visit", HEADERS["Visit"] + "\t", "3\t7\t1/2/2021\t\t5\t"),
+        (Transaction, header_line(Transaction) + "\tNote", line(Transaction, visit_identifier=1)),
+        (
+            Procedure,
+            header_line(Procedure),
+            line(Procedure, procedure_id=3, procedure_description='"first\nsecond"'),
+        ),
+        (
+            Procedure,
+            header_line(Procedure),
+            line(Procedure, procedure_id=3, procedure_description="first\nsecond"),
+        ),
+        (Visit, header_line(Visit) + "\t", line(Visit, visit_identifier=3, visit_balance=5)),
     ],
 )
 @only_sqlite
 def test_what_would_be_let_in_is_marked(
-    feed: Feed, visitpay: Visitpay, tmp_path: Path, entity: str, header: str, row: str
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, entity: type[Entity], header: str, sent: str
 ) -> None:
     """A row that is good only because of how it is exported does not get in by itself."""
     feed.deliver(
@@ -161,14 +189,14 @@ def test_what_would_be_let_in_is_marked(
         row(procedure_id=2, procedure_description="y"),
     )
     feed.deliver(Visit, row(visit_identifier=1), row(visit_identifier=2))
-    feed.deliver(entity, "20211202_223133", *row.split("\n"), header=header)
+    feed.deliver_lines(entity, sent, at="20211202_223133", header=header)
     visitpay("load")
     tables = feed.tables()
-    mend(feed, exported(visitpay, tmp_path)[entity])
+    mend(feed, exported(visitpay, tmp_path)[entity.__name__])
     assert visitpay("load", "--json").document["files"][0]["inserted"] == 0
     assert feed.tables() == tables
-    mended = exported(visitpay, tmp_path / "again")[entity]
-    assert [line[-2:] for line in mended.read_text().splitlines()].count("\t?") == 1
+    mended = exported(visitpay, tmp_path / "again")[entity.__name__]
+    assert [each[-2:] for each in mended.read_text().splitlines()].count("\t?") == 1
 
 
 def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
@@ -176,17 +204,31 @@ def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
 
     A row needs no identifier for that: its place says which reject it came from.
     """
-    procedures = feed.deliver_bytes(
-        Procedure, b"ProcedureId\tProcedureDescription\n1\t\n2\tx\ty\n3\t\xe9\nx\ty\n"
-    )
+    empty = line(Procedure, procedure_id=1, procedure_description="")
+    too_long = line(Procedure, procedure_id=2, procedure_description="x") + "\ty"
+    no_text = line(Procedure, procedure_id=3, procedure_description="\xe9")
+    no_key = line(Procedure, procedure_id="x", procedure_description="y")
+    sent = "\n".join([header_line(Procedure), empty, too_long, no_text, no_key])
+    procedures = feed.deliver_bytes(Procedure, sent.encode("latin-1"))
+    no_date = line(Visit, visit_identifier=10, discharge_date="x", visit_balance=5)
+    undated = line(Visit, visit_identifier=11, admit_date="")
+    no_numbers = line(Visit, visit_identifier=12, visit_balance="x", insurance_identifier="y")
+    too_short = line(Visit, visit_identifier=13).rpartition("\t")[0]
     visits = feed.deliver_lines(
         Visit,
-        *("10;7;1/2/2021;x;5;", "11;7;;;;", "12;7;1/2/2021;;x;y;", "13;7;1/2/2021;;"),
-        header=HEADERS["Visit"].replace("\t", ";"),
+        *(each.replace("\t", ";") for each in (no_date, undated, no_numbers + "\t", too_short)),
+        header=header_line(Visit, ";"),
     )
     visitpay("load")
     first = exported(visitpay, tmp_path / "first")
-    mend(feed, first["Procedure"], (b"\t1\t\n", b"\t1\tcast\n"), (b"\t2\tx\ty", b"\t2\tx\tz"))
+    cast = line(Procedure, procedure_id=1, procedure_description="cast")
+    mended_in_vain = (too_long.encode(), f"{too_long}z".encode())
+    mend(
+        feed,
+        first["Procedure"],
+        (f"1\t{empty}\n".encode(), f"1\t{cast}\n".encode()),
+        mended_in_vain,
+    )
     first_rejects = feed.rejects("open")
     mend(feed, first["Visit"], (b"\tx\t5", b"\ty\t5"), (b"\t11\t7\t", b"\t11\t7\t1/2/2021"))
     assert visitpay("load", "--json").document["rejects_open"] == 6
@@ -194,24 +236,26 @@ def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     second = exported(visitpay, tmp_path / "second")
     about = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
     assert second["Procedure"].read_bytes().decode("latin-1").splitlines() == [
-        about + HEADERS["Procedure"],
-        f"malformed\t\t{procedures.name}\t3#2\t2\tx\ty",
-        f"invalid_encoding\t\t{procedures.name}\t4#3\t3\t\xe9",
-        f"invalid_integer\tProcedureId\t{procedures.name}\t5#4\tx\ty",
+        about + header_line(Procedure),
+        f"malformed\t\t{procedures.name}\t3#2\t{too_long}",
+        f"invalid_encoding\t\t{procedures.name}\t4#3\t{no_text}",
+        f"invalid_integer\tProcedureId\t{procedures.name}\t5#4\t{no_key}",
     ]
     assert second["Visit"].read_text().splitlines() == [
-        about + HEADERS["Visit"],
-        f"invalid_date\tDischargeDate\t{visits.name}\t2#5\t10\t7\t1/2/2021\tx\t5\t",
-        f"invalid_integer\tInsuranceIdentifier\t{visits.name}\t4#7\t12\t7\t1/2/2021\t\tx\ty",
-        f"malformed\t\t{visits.name}\t5#8\t13\t7\t1/2/2021\t\t",
+        about + header_line(Visit),
+        f"invalid_date\tDischargeDate\t{visits.name}\t2#5\t{no_date}",
+        f"invalid_integer\tInsuranceIdentifier\t{visits.name}\t4#7\t{no_numbers}",
+        f"malformed\t\t{visits.name}\t5#8\t{too_short}",
     ]
-    mend(feed, second["Procedure"], (b"2\tx\ty", b"2\tx y"), (b"\xe9", b"e"), (b"#4\tx", b"#4\t4"))
+    whole = line(Procedure, procedure_id=2, procedure_description="x y")
+    mended = (too_long.encode(), whole.encode())
+    mend(feed, second["Procedure"], mended, (b"\xe9", b"e"), (b"#4\tx", b"#4\t4"))
     mend(
         feed,
         second["Visit"],
         (b"x\t5", b"1/3/2021\t5"),
         (b"x\ty", b"1\t2"),
-        (b"\t13\t7\t1/2/2021\t\t", b"\t13\t7\t1/2/2021\t\t\t"),
+        (too_short.encode(), f"{too_short}\t".encode()),
     )
     assert visitpay("load", "--json").document["rejects_open"] == 0
     assert feed.descriptions() == {1: "cast", 2: "x y", 3: "e", 4: "y"}
@@ -259,7 +303,7 @@ def test_mended_in_part(feed: Feed, visitpay: Visitpay, tmp_path: Path, *, quote
     mend(feed, mended, (b"\ty\tz", b"\t2\tz"))
     if quoted:
         lines = (feed.landing / mended.name).read_text().splitlines()
-        cells = ['"' + line.replace("\t", '"\t"') + '"' for line in lines]
+        cells = ['"' + each.replace("\t", '"\t"') + '"' for each in lines]
         (feed.landing / mended.name).write_text("\n".join(cells))
     document = visitpay("load", "--hold-above", "10", "--json").document
     assert [each["status"] for each in document["files"]] == ["loaded"]
@@ -267,8 +311,8 @@ def test_mended_in_part(feed: Feed, visitpay: Visitpay, tmp_path: Path, *, quote
     (still,) = feed.rejects("open")
     assert still[:2] == (sent.name, 3)
     assert visitpay("status", "--json").document["checkpoint"] == before
-    row, trailer = responded(visitpay, tmp_path / "response")
-    assert row.startswith(f"{sent.name}\t3\t")
+    reject, trailer = responded(visitpay, tmp_path / "response")
+    assert reject.startswith(f"{sent.name}\t3\t")
     assert trailer == f"TRAILER\t{sent.name}\t3\t2\t1"
 
 
@@ -300,11 +344,12 @@ def test_mended_rows_are_held_against_our_own_header(
     feed: Feed, visitpay: Visitpay, tmp_path: Path
 ) -> None:
     """Also where most rows of a mended file still have a cell too many."""
-    rows = [f"1{place}\t7\t1/2/2021\t\t\t\tx" for place in range(4)]
-    feed.deliver(Visit, row(visit_identifier=9), *["19\t7\t\t\t\t"] * 5, *rows)
+    rows = [line(Visit, visit_identifier=number) + "\tx" for number in range(10, 14)]
+    undated = row(visit_identifier=19, admit_date="")
+    feed.deliver(Visit, row(visit_identifier=9), *[undated] * 5, *rows)
     visitpay("load")
     path = exported(visitpay, tmp_path, "--reason", "malformed")["Visit"]
-    mend(feed, path, (b"\t10\t7\t1/2/2021\t\t\t\tx", b"\t10\t7\t1/2/2021\t\t\t"))
+    mend(feed, path, (rows[0].encode(), rows[0].removesuffix("\tx").encode()))
     visitpay("load")
     assert feed.keys(Visit) == [9, 10]
 
@@ -319,29 +364,30 @@ def responded(visitpay: Visitpay, directory: Path, *options: str) -> list[str]:
 
 def test_response_without_what_was_mended(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """The hospital reads of its own files only, and not of those that were taken away."""
+    empty = line(Procedure, procedure_id=2, procedure_description="")
+    too_long = line(Procedure, procedure_id=3, procedure_description=r"caf\xe9") + "\ty"
     sent = feed.deliver(
         Procedure,
         row(procedure_id=1, procedure_description="x"),
-        row(procedure_id=2, procedure_description=""),
-        line(Procedure, procedure_id=3, procedure_description="caf\\xe9") + "\ty",
+        empty,
+        too_long,
     )
     visitpay("load")
     kept = [
-        f"{sent.name}\t3\tmissing_value\tProcedureDescription\t2\t",
-        f"{sent.name}\t4\tmalformed\t\t3\tcaf\\xe9\ty",
+        f"{sent.name}\t3\tmissing_value\tProcedureDescription\t{empty}",
+        f"{sent.name}\t4\tmalformed\t\t{too_long}",
         f"TRAILER\t{sent.name}\t3\t1\t2",
     ]
     mended = exported(visitpay, tmp_path / "mended")["Procedure"]
     mend(feed, mended)
-    empty = feed.deliver_bytes(Visit, b"")
+    nothing = feed.deliver_bytes(Visit, b"")
     visitpay("load", "--hold-above", "50")
-    lists = "VisitIdentifier, GuarantorIdentifier, AdmitDate, DischargeDate, VisitBalance"
-    failed = f"FAILED\t{empty.name}\tis empty; its first line must name {lists}"
-    failed += ", InsuranceIdentifier"
+    names = header_line(Visit, ", ")
+    failed = f"FAILED\t{nothing.name}\tis empty; its first line must name {names}"
     statuses = [each["status"] for each in visitpay("files", "--json").document["files"]]
     assert statuses == ["failed", "loaded", "loaded"]
     assert responded(visitpay, tmp_path / "loaded") == [*kept, failed]
-    empty.unlink()
+    nothing.unlink()
     assert responded(visitpay, tmp_path / "gone") == kept
 
 

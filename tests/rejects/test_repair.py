@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.command import Visitpay
-from tests.support.feed import HEADERS, Feed, line, only_sqlite, row
+from tests.support.feed import Feed, columns, header_line, line, only_sqlite, row
 from visitpay.database import reading
 from visitpay.errors import ConfigurationError
 from visitpay.exporting import harmless
@@ -23,27 +23,30 @@ PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
 TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
 
+NO_DESCRIPTION = line(Procedure, procedure_id=2, procedure_description="")
+A_CELL_TOO_MANY = line(Procedure, procedure_id=3, procedure_description="x") + "\ty"
+NO_DATE = line(Visit, visit_identifier=11, discharge_date="1/32/2021", visit_balance=5)
+NO_VISIT = line(Transaction, transaction_identifier=101, visit_identifier=99)
+NO_KEY = line(Transaction, transaction_identifier="x", amount=-5)
+
 
 def deliver(feed: Feed) -> None:
     """Deliver a day with a reject of most kinds."""
     feed.deliver(
         Procedure,
         row(procedure_id=1),
-        row(procedure_id=2, procedure_description=""),
-        line(Procedure, procedure_id=3, procedure_description="x") + "\ty",
+        NO_DESCRIPTION,
+        A_CELL_TOO_MANY,
     )
-    good = "10\t7\t1/2/2021\t\t20.50\t"
+    feed.deliver(Visit, row(visit_balance="20.50"), NO_DATE, "12\t7")
     feed.deliver(
-        Visit, good, row(visit_identifier=11, discharge_date="1/32/2021", visit_balance=5), "12\t7"
-    )
-    rows = (
-        "100\t10\t1\t20.25",
-        "101\t99\t1\t9",
-        "102\t10\t1\t=1+1",
-        "x\t10\t1\t-5",
+        Transaction,
+        row(transaction_identifier=100, amount="20.25"),
+        NO_VISIT,
+        row(transaction_identifier=102, amount="=1+1"),
+        NO_KEY,
         "y" * 2_000_000,
     )
-    feed.deliver(Transaction, *rows)
 
 
 def exported(visitpay: Visitpay, *arguments: object) -> list[tuple[Path, int]]:
@@ -60,22 +63,23 @@ def test_export(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     files = exported(visitpay, tmp_path / "mended")
     about = "RejectReason\tRejectColumn\tRejectFile\tRejectLine\t"
     contents = {path.name.split("_")[2]: path.read_text().splitlines() for path, _ in files}
+    no_formula = line(Transaction, transaction_identifier=102, amount=" =1+1")
     assert contents == {
         "Procedure": [
-            f"{about}ProcedureId\tProcedureDescription",
-            f"missing_value\tProcedureDescription\t{PROCEDURES}\t3#1\t2\t",
-            f"malformed\t\t{PROCEDURES}\t4#2\t3\tx\ty",
+            about + header_line(Procedure),
+            f"missing_value\tProcedureDescription\t{PROCEDURES}\t3#1\t{NO_DESCRIPTION}",
+            f"malformed\t\t{PROCEDURES}\t4#2\t{A_CELL_TOO_MANY}",
         ],
         "Visit": [
-            about + HEADERS["Visit"],
-            f"invalid_date\tDischargeDate\t{VISITS}\t3#3\t11\t7\t1/2/2021\t1/32/2021\t5\t",
+            about + header_line(Visit),
+            f"invalid_date\tDischargeDate\t{VISITS}\t3#3\t{NO_DATE}",
             f"malformed\t\t{VISITS}\t4#4\t12\t7",
         ],
         "Transaction": [
-            f"{about}TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount",
-            f"missing_reference\tVisitIdentifier\t{TRANSACTIONS}\t3#8\t101\t99\t1\t9",
-            f"invalid_amount\tAmount\t{TRANSACTIONS}\t4#5\t102\t10\t1\t =1+1",
-            f"invalid_integer\tTransactionIdentifier\t{TRANSACTIONS}\t5#6\tx\t10\t1\t-5",
+            about + header_line(Transaction),
+            f"missing_reference\tVisitIdentifier\t{TRANSACTIONS}\t3#8\t{NO_VISIT}",
+            f"invalid_amount\tAmount\t{TRANSACTIONS}\t4#5\t{no_formula}",
+            f"invalid_integer\tTransactionIdentifier\t{TRANSACTIONS}\t5#6\t{NO_KEY}",
         ],
     }
     assert [rows for _, rows in files] == [2, 2, 3]
@@ -90,20 +94,21 @@ def test_mended_rows_load_and_close_their_rejects(
     deliver(feed)
     visitpay("load")
     for path, _ in exported(visitpay, tmp_path / "mended"):
-        text = path.read_text().replace("\t2\t\n", "\t2\tgauze\n").replace("1/32/2021", "1/13/2021")
-        text = (
-            text.replace("=1+1", "2").replace("\t99\t", "\t10\t").replace("\t3\tx\ty", "\t3\tx y")
-        )
-        kept = [line for line in text.splitlines() if "\t12\t7" not in line and "\tx\t" not in line]
+        text = path.read_text()
+        for was, is_now in {
+            NO_DESCRIPTION: line(Procedure, procedure_id=2, procedure_description="gauze"),
+            A_CELL_TOO_MANY: line(Procedure, procedure_id=3, procedure_description="x y"),
+            NO_DATE: NO_DATE.replace("1/32/2021", "1/13/2021"),
+            NO_VISIT: line(Transaction, transaction_identifier=101),
+            "=1+1": "2",
+        }.items():
+            text = text.replace(f"{was}\n", f"{is_now}\n")
+        kept = [each for each in text.splitlines() if not each.endswith(("\t12\t7", NO_KEY))]
         (feed.landing / path.name).write_text("\n".join(kept))
     outcome = visitpay("load", "--json")
     assert [each["rejected"] for each in outcome.document["files"]] == [0, 0, 0]
     assert "unknown columns" not in outcome.err
-    assert {row[0]: row[1] for row in feed.tables()["Procedure"]} == {
-        1: "bandaid",
-        2: "gauze",
-        3: "x y",
-    }
+    assert feed.descriptions() == {1: "bandaid", 2: "gauze", 3: "x y"}
     assert feed.keys(Transaction) == [100, 101, 102]
     superseded = [(row[0][21:24], row[1]) for row in feed.rejects("superseded")]
     assert superseded == [("Pro", 3), ("Pro", 4), ("Tra", 3), ("Tra", 4), ("Vis", 3)]
@@ -116,13 +121,17 @@ def test_mended_rows_load_and_close_their_rejects(
 
 def test_export_of_another_layout(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """Rows of a file with other delimiters and another order come out in the feed's own."""
-    header = "Amount,ProcedureId,Extra,VisitIdentifier,TransactionIdentifier"
-    feed.deliver_lines(Transaction, '"1,000.00",1,"a\tb",2,3', header=header)
-    feed.deliver_lines(Procedure, "1;x;a\tb", header="ProcedureId;ProcedureDescription")
+    first, *others = header_line(Transaction).split("\t")
+    header = ",".join([*reversed(others), "Extra", first])
+    orphan = line(Transaction, amount='"1,000.00"')
+    first, *others = orphan.split("\t")
+    feed.deliver_lines(Transaction, ",".join([*reversed(others), '"a\tb"', first]), header=header)
+    malformed = line(Procedure, ";") + ";a\tb"
+    feed.deliver_lines(Procedure, malformed, header=header_line(Procedure, ";"))
     visitpay("load")
-    (_, first), (path, rows) = exported(visitpay, tmp_path)
-    assert (first, rows) == (1, 1)
-    assert path.read_text().splitlines()[1].split("\t")[4:] == ["3", "2", "1", '"1,000.00"']
+    (_, procedures), (path, rows) = exported(visitpay, tmp_path)
+    assert (procedures, rows) == (1, 1)
+    assert path.read_text().splitlines()[1].split("\t", 4)[4] == orphan
 
 
 def test_an_export_is_newer_than_all_that_was_loaded(
@@ -158,7 +167,7 @@ def test_response(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     assert path.name.startswith("HospitalABC_VisitPay_Response_")
     assert path.read_text().splitlines() == [
         "File\tLine\tReason\tColumn\tRow",
-        f"{VISITS}\t3\tinvalid_date\tDischargeDate\t11\t7\t1/2/2021\t1/32/2021\t5\t",
+        f"{VISITS}\t3\tinvalid_date\tDischargeDate\t{NO_DATE}",
         f"{VISITS}\t4\tmalformed\t\t12\t7",
         f"TRAILER\t{VISITS}\t3\t1\t2",
     ]
@@ -268,12 +277,12 @@ def test_dismiss(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     """A file with too many rejects is held whole, until it is approved or has fewer."""
-    rows = [f"{number}\tbandaid" for number in range(8)]
+    rows = [row(procedure_id=number) for number in range(8)]
     path = feed.deliver(
         Procedure,
         *rows,
-        row(procedure_id="x", procedure_description="bad"),
-        row(procedure_id="", procedure_description="bad"),
+        row(procedure_id="x"),
+        row(procedure_id=""),
     )
     feed.deliver(Procedure, at="20211202_223357", procedure_id=9, procedure_description="gauze")
     message = "held: 2 of 10 rows rejected, more than 19.5 %"
@@ -281,7 +290,7 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
         outcome = visitpay("load", "--hold-above", "19.5", "--json", "--max-rejects", "100%")
         held = outcome.document["files"][0]
         assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
-        assert (held["rows_read"], feed.tables()["Procedure"]) == (0, [(9, "gauze")])
+        assert (held["rows_read"], feed.keys(Procedure)) == (0, [9])
         assert feed.rejects() == []
     log = visitpay("load", "--hold-above", "19.5").err
     assert "1 file, 0 failed, 1 held, 0 rows" in log
@@ -321,12 +330,12 @@ def test_hold_of_orphans(feed: Feed, visitpay: Visitpay) -> None:
 )
 def test_hold_above(feed: Feed, visitpay: Visitpay, share: str, status: str) -> None:
     """Two rows of ten are as many as 20 percent, and no more."""
-    rows = [f"{number}\tbandaid" for number in range(8)]
+    rows = [row(procedure_id=number) for number in range(8)]
     feed.deliver(
         Procedure,
         *rows,
-        row(procedure_id="x", procedure_description="bad"),
-        row(procedure_id="", procedure_description="bad"),
+        row(procedure_id="x"),
+        row(procedure_id=""),
     )
     outcome = visitpay("load", "--hold-above", share, "--json")
     assert outcome.document["files"][0]["status"] == status
@@ -353,13 +362,13 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
     )
     visitpay("load")
     known = visitpay("explain", "visit", "10", "--json").document
-    assert known["row"] == {
+    seen = known["row"]
+    assert list(seen) == columns(Visit)
+    assert seen == dict.fromkeys(seen) | {
         "visit_identifier": 10,
         "guarantor_identifier": 8,
         "admit_date": "2021-01-02",
-        "discharge_date": None,
         "visit_balance": "20.25",
-        "insurance_identifier": None,
     }
     later = VISITS.replace("1201", "1202")
     assert (known["source"]["name"], known["line"]) == (later, 2)
@@ -397,7 +406,7 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
 def test_dismiss_very_many(feed: Feed, visitpay: Visitpay) -> None:
     """Any number of ids is taken, more than a statement of either database has parameters for."""
     number = 70_000
-    feed.deliver(Procedure, *["x\ty"] * number)
+    feed.deliver(Procedure, *[line(Procedure, procedure_id="x")] * number)
     visitpay("load")
     with reading(feed.url) as connection:
         ids = connection.scalars(select(RejectedRow.id)).all()
@@ -462,11 +471,12 @@ def test_export_under_any_name(
     feed: Feed, visitpay: Visitpay, tmp_path: Path, hospital: str
 ) -> None:
     """Whatever a file is called, its rejects come out under its name, and close when mended."""
+    malformed = line(Procedure, procedure_id=2) + "\tb"
     path = feed.deliver(
         Procedure,
         row(procedure_id=1, procedure_description="x"),
         row(procedure_id="y", procedure_description="gauze"),
-        line(Procedure, procedure_id=2, procedure_description="a") + "\tb",
+        malformed,
     )
     path = path.rename(path.with_name(path.name.replace("HospitalABC", hospital)))
     assert visitpay("load", "--hospital", hospital).status == 1
@@ -474,7 +484,8 @@ def test_export_under_any_name(
     assert rows == 2
     _, first, second = mended.read_text().splitlines()
     assert [cell.strip() for cell in first.split("\t")[2:4]] == [path.name, "3#1"]
-    kept = [first.replace("\ty\tgauze", "\t7\tgauze"), second.replace("a\tb", "a b")]
+    good = line(Procedure, procedure_id=2)
+    kept = [first.replace("\ty\tgauze", "\t7\tgauze"), second.replace(malformed, good)]
     text = mended.read_text().replace(first, kept[0]).replace(second, kept[1])
     (feed.landing / mended.name).write_text(text)
     outcome = visitpay("load", "--hospital", hospital)
