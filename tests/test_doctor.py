@@ -65,7 +65,7 @@ def no_landing(feed: Feed) -> None:
 
 def strays(feed: Feed) -> None:
     """Have a row come from nowhere."""
-    feed.execute("INSERT INTO procedures VALUES (1, 'x', 77, 2)")
+    feed.insert(Procedure, source_file_id=77)
 
 
 def behind(feed: Feed) -> None:

@@ -10,7 +10,6 @@ import pytest
 from tests.support.command import Outcome, Visitpay, limited, start
 from tests.support.feed import Feed
 from tests.support.marked import (
-    KEYS,
     MARK,
     TEXT,
     abort,
@@ -18,6 +17,7 @@ from tests.support.marked import (
     deliver_marked,
     duplicate,
     missing_column,
+    procedure_key,
 )
 from visitpay.database import make_engine
 from visitpay.hold import Hold
@@ -67,7 +67,7 @@ def test_rows_are_shown_where_they_are_asked_for(
     """The quarantine has what the log has not, and tells who asks; so do exports and odd visits."""
     deliver_marked(feed)
     visitpay("load")
-    procedure = KEYS["procedure"].format(1)
+    procedure = procedure_key(1)
     for form in ([], ["--json"]):
         assert TEXT in visitpay("rejects", "list", "--raw", *form).out
         assert MARK.search(visitpay("reconcile", "--raw", *form).out)

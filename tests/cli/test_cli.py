@@ -14,7 +14,7 @@ from sqlalchemy import make_url, select
 
 from tests.support.command import Outcome, Visitpay, without_times
 from tests.support.databases import HEAD
-from tests.support.feed import Feed, only_sqlite, row
+from tests.support.feed import Feed, columns, header_line, line, only_sqlite, row
 from visitpay import __version__
 from visitpay.database import make_engine, reading
 from visitpay.dialects import dialect_of, sqlite
@@ -120,10 +120,7 @@ def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
     feed.deliver_bytes(Visit, b"", at="20211202_223005")
     outcome = visitpay("load", "--json", "--max-rejects", limit)
     assert outcome.status == 1
-    error = (
-        "is empty; its first line must name VisitIdentifier, GuarantorIdentifier, AdmitDate,"
-        " DischargeDate, VisitBalance, InsuranceIdentifier"
-    )
+    error = f"is empty; its first line must name {header_line(Visit, ', ')}"
     failed = entry(VISITS.replace("1201", "1202"), status="failed", error=error)
     assert outcome.document["files"][2] == failed
     assert [each["status"] for each in outcome.document["files"]].count("loaded") == 3
@@ -146,12 +143,12 @@ def test_failed_file(feed: Feed, visitpay: Visitpay, limit: str) -> None:
 )
 def test_max_rejects(feed: Feed, visitpay: Visitpay, limit: str, status: int) -> None:
     """Two bad rows of ten are tolerated from a limit of 2, or of 20 percent, on."""
-    rows = [f"{number}\tbandaid" for number in range(8)]
+    rows = [row(procedure_id=number) for number in range(8)]
     feed.deliver(
         Procedure,
         *rows,
-        row(procedure_id="x", procedure_description="bad"),
-        row(procedure_id="", procedure_description="bad"),
+        row(procedure_id="x"),
+        row(procedure_id=""),
     )
     outcome = visitpay("load", "--json", "--max-rejects", limit)
     assert outcome.status == status
@@ -608,7 +605,8 @@ def test_settle_setting(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.Monk
 
 def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
     """Tables part thousands, but not of identifiers, lines and what JSON holds."""
-    rows = [f"{number}\t7\tsome day\t\t\t" for number in range(10001, 11202)]
+    numbers = range(10001, 11202)
+    rows = (row(visit_identifier=number, admit_date="some day") for number in numbers)
     feed.deliver(Visit, *rows)
     visitpay("load")
     feed.execute("UPDATE rejected_rows SET id = id + 10000")
@@ -641,8 +639,15 @@ def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
 def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines: list[int]) -> None:
     """`rejects list` shows file, line, reason, column, and with --raw the row as it came."""
     deliver_day(feed)
-    rows = ("101\t11\t1\t9", "102\t10\t[red]\t9", "x\t10\t1\t9", "104\t10\t1\t", "104\t10\t1\t1")
-    feed.deliver(Transaction, *rows)
+    orphan = line(Transaction, transaction_identifier=101, visit_identifier=11)
+    feed.deliver(
+        Transaction,
+        orphan,
+        row(transaction_identifier=102, procedure_id="[red]"),
+        row(transaction_identifier="x"),
+        row(transaction_identifier=104, amount=""),
+        row(transaction_identifier=104),
+    )
     visitpay("load")
     bare = visitpay("rejects", "list", *options, "--json")
     assert [each["line_number"] for each in bare.document["rejects"]] == lines
@@ -657,7 +662,7 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
         stands = ["open"] if "all" in options else []
         first = [short(TRANSACTIONS), "2", "101", "missing_reference", *stands, "VisitIdentifier"]
         assert printed[0][1 : 1 + len(first)] == first
-        assert listed[0]["raw"] == "101\t11\t1\t9"
+        assert listed[0]["raw"] == orphan
         assert 3 not in lines or r"102\t10\t[red]\t9" in printed[1]
 
 
@@ -681,7 +686,7 @@ def test_cut_lists(feed: Feed, visitpay: Visitpay, command: str) -> None:
     feed.deliver(
         Procedure, row(procedure_id=1), row(procedure_id="x", procedure_description="cast")
     )
-    visits = [f"1{number}\t7\t1/2/2021\t\t\t" for number in range(3)]
+    visits = [row(visit_identifier=number) for number in (10, 11, 12)]
     feed.deliver(Visit, *visits, row(visit_identifier="x"))
     feed.deliver(Transaction, transaction_identifier="x", visit_identifier=11)
     visitpay("load")
@@ -701,7 +706,7 @@ def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
     )
     visitpay("load")
     assert visitpay("rejects", "retry").out == "rejects resolved 0, open 2\n"
-    feed.execute("INSERT INTO visits SELECT 11, 7, admit_date, NULL, NULL, NULL, 2, 2 FROM visits")
+    feed.insert(Visit, visit_identifier=11, source_file_id=2)
     document = visitpay("rejects", "retry", "--json").document
     assert document == {"rejects_resolved": 1, "rejects_open": 1}
     assert [each[2] for each in feed.rejects("resolved")] == [101]
@@ -710,9 +715,8 @@ def test_rejects_retry(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
     """`reconcile` shows counts and totals, with --raw the visits, and gives 1 if any differ."""
-    visits = ("10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t0.3\t")
     feed.deliver(Procedure)
-    feed.deliver(Visit, *visits)
+    feed.deliver(Visit, row(visit_balance="20.50"), row(visit_identifier=11, visit_balance="0.3"))
     feed.deliver(
         Transaction,
         row(transaction_identifier=1, amount="20.50"),
@@ -1054,10 +1058,12 @@ def test_unusable_arguments(feed: Feed, visitpay: Visitpay, arguments: str, mess
 
 def deliver_secrets(feed: Feed) -> None:
     """Deliver cells that hold SECRET or 31337, with everything wrong that can be."""
-    row = "31337001\t31337002\t1/1/2021\t\t313.37\t"
+    visit = line(
+        Visit, visit_identifier=31337001, guarantor_identifier=31337002, visit_balance="313.37"
+    )
     wrong = (
-        "31337001\tSECRET\t1/1/2021\t\t\t",
-        "SECRET\t1\tSECRET\tSECRET\tSECRET\tSECRET",
+        row(visit_identifier=31337001, guarantor_identifier="SECRET"),
+        dict.fromkeys(columns(Visit), "SECRET") | row(guarantor_identifier=1),
         "SECRET",
     )
     feed.deliver(
@@ -1067,7 +1073,7 @@ def deliver_secrets(feed: Feed) -> None:
         row(procedure_id=2, procedure_description='SECRET"'),
     )
     feed.deliver_lines(Procedure, at="20211202_223357", header="31337\tSECRET")
-    feed.deliver(Visit, row, *wrong, f"{row}\tSECRET", row)
+    feed.deliver(Visit, visit, *wrong, f"{visit}\tSECRET", visit)
     feed.deliver_bytes(Visit, b"SECRET\xff\0\n31337\n", at="20211202_223005")
     feed.deliver_bytes(Transaction, "SECRET".encode("utf-16"))
     feed.deliver(

@@ -8,14 +8,14 @@ from rich.cells import cell_len
 
 from tests.support.command import on_terminal, start
 from tests.support.databases import MakeDatabase
-from tests.support.feed import Feed, only_sqlite, row
+from tests.support.feed import Feed, line, only_sqlite, row
 from visitpay.landing import printable, short
 from visitpay.models import Procedure, Visit
 from visitpay.sample import write_sample
 from visitpay.terminal import show
 
 NAME = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
-ROW = "x\t" + "cast " * 20 + "on the left arm"
+ROW = line(Procedure, procedure_id="x", procedure_description="cast " * 20 + "on the left arm")
 SUMMARY = "attention; 1 file; checkpoint 2021-12-01T22:33:57Z; rejects open 1, resolved 0"
 TABLES = {
     160: [
@@ -80,8 +80,8 @@ def test_narrow_terminal(feed: Feed) -> None:
     assert lines[0][:place].split() == known
     _, (_, below, first, *lines) = on_terminal(feed, 90, "rejects", "list", "--raw")
     assert (below, first.split()) == ("    row", known)
-    assert {line[:4] for line in lines} == {"    "}
-    for folded in (beside, [line[4:] for line in lines]):
+    assert {each[:4] for each in lines} == {"    "}
+    for folded in (beside, [each[4:] for each in lines]):
         assert len(folded) > 1
         assert " ".join(folded) == ROW.replace("\t", r"\t")
 
@@ -109,7 +109,10 @@ def month(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase)
         start(feed, ["load"]).communicate()
         dismissed = ["rejects", "dismiss", "1", "2", "--why", "no one knows what it means " * 6]
         start(feed, dismissed).communicate()
-        bad = [f"{number}\tx\tsome day\t\t\t" for number in range(40)]
+        bad = [
+            row(visit_identifier=number, guarantor_identifier="x", admit_date="some day")
+            for number in range(40)
+        ]
         feed.deliver(Visit, *bad, at="20220101_223005")
         start(feed, ["load"]).communicate()
         feed.deliver(Visit, *bad, at="20220102_223005")
@@ -141,9 +144,9 @@ def test_usual_tables_need_80_columns(month: Feed, command: str, headers: str) -
     """Of a dirty month a file, or a reject, is a line; only what someone wrote goes below."""
     _, (header, *lines) = on_terminal(month, 80, *command.split())
     assert header.split() == ["id", "file", *headers.split()]
-    for line in lines[: 4 if "dismissed" in command else 50]:
-        is_row = re.match(r" *\d+ \w+_\d{8}_\d{6} ", line)
-        assert is_row or line.strip() == "why" or "no one knows" in line
+    for shown in lines[: 4 if "dismissed" in command else 50]:
+        is_row = re.match(r" *\d+ \w+_\d{8}_\d{6} ", shown)
+        assert is_row or shown.strip() == "why" or "no one knows" in shown
 
 
 def test_pipes_are_wide(month: Feed) -> None:
@@ -153,9 +156,9 @@ def test_pipes_are_wide(month: Feed) -> None:
     rejects = json.loads(document)["rejects"]
     assert max(len(each["raw"]) for each in rejects) > 1000
     _, *lines = start(month, command).communicate()[0].splitlines()
-    for each, line in zip(rejects, lines, strict=False):
-        assert line.split()[0] == str(each["id"])
-        assert line.endswith(printable(each["raw"]).rstrip())
+    for each, shown in zip(rejects, lines, strict=False):
+        assert shown.split()[0] == str(each["id"])
+        assert shown.endswith(printable(each["raw"]).rstrip())
     header, *lines = start(month, ["files", "--limit", "1000"]).communicate()[0].splitlines()
     ends = ["inserted", "updated", "rejected", "unchanged", "superseded"]
     assert header.split()[-7:] == ["rows", *ends, "error"]

@@ -8,14 +8,14 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from tests.support.databases import alembic_config
-from tests.support.feed import Feed, only_sqlite
+from tests.support.databases import alembic_config, revision_before
+from tests.support.feed import Feed, line, only_sqlite
 from visitpay.database import make_engine, make_migration_engine
 from visitpay.loading import load
 from visitpay.models import Procedure
 
-BEFORE = "0003"
-"""The revision before amounts, versions and rejects that replace each other changed."""
+BEFORE = revision_before("what a delivery means")
+"""Since then amounts, versions and rejects that replace each other are others."""
 
 FILE = (
     "INSERT INTO load_files (id, run_id, name, hospital, entity, file_datetime, sha256, size_bytes,"
@@ -30,6 +30,7 @@ REJECT = (
 )
 HEADER = "VisitIdentifier\tGuarantorIdentifier\tAdmitDate\tDischargeDate\tVisitBalance"
 HEADER += "\tInsuranceIdentifier"
+"""As files had it when that revision was the newest."""
 MENDED = f'"RejectReason"\tRejectColumn\tRejectFile\tRejectLine\t{HEADER}'
 
 
@@ -166,7 +167,7 @@ def test_a_landing_directory_of_before(old: Feed, tmp_path: Path) -> None:
     loaded = Feed(landing, old.url)
     command.upgrade(alembic_config(), "head")
     loaded.deliver(Procedure, procedure_description="cast")
-    loaded.deliver_lines(Procedure, "1\tcast", at="20211202_223357", header="nonsense")
+    loaded.deliver_lines(Procedure, line(Procedure), at="20211202_223357", header="nonsense")
     load(make_engine(old.url), landing, "HospitalABC")
     command.downgrade(alembic_config(), BEFORE)
     command.upgrade(alembic_config(), "head")

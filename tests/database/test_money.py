@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
 from tests.support.databases import MakeDatabase
-from tests.support.feed import Feed, only_sqlite, row
-from visitpay.database import make_engine
-from visitpay.loading import load
+from tests.support.feed import Feed, line, only_sqlite, row
 from visitpay.models import Procedure, Transaction, Visit
 
 AMOUNTS = st.decimals(
@@ -27,10 +25,17 @@ AMOUNTS = st.decimals(
 def deliver_amounts(feed: Feed, texts: list[str]) -> None:
     """Deliver transactions with so many amounts, and a visit for each with it as its balance."""
     feed.deliver(Procedure, procedure_description="cast")
-    visits = [f"{key}\t7\t1/2/2021\t\t{text}\t" for key, text in enumerate(texts)]
-    feed.deliver(Visit, *visits)
-    rows = [f"{key}\t{key}\t1\t{text}" for key, text in enumerate(texts)]
-    feed.deliver(Transaction, *rows)
+    feed.deliver_lines(
+        Visit,
+        *(line(Visit, visit_identifier=key, visit_balance=text) for key, text in enumerate(texts)),
+    )
+    feed.deliver_lines(
+        Transaction,
+        *(
+            line(Transaction, transaction_identifier=key, visit_identifier=key, amount=text)
+            for key, text in enumerate(texts)
+        ),
+    )
 
 
 def stored(feed: Feed, query: str) -> list[tuple[object, ...]]:
@@ -80,7 +85,7 @@ def test_any_amount(
         feed.landing.mkdir()
         texts = [f"{amount:.2f}" for amount in amounts]
         deliver_amounts(feed, texts)
-        load(make_engine(url), feed.landing, "HospitalABC")
+        feed.load()
         found = stored(feed, "SELECT amount FROM transactions ORDER BY transaction_identifier")
         assert [row[0] for row in found] == [float(text) for text in texts]
 
@@ -116,7 +121,7 @@ def test_what_reconcile_records_is_money(feed: Feed, visitpay: Visitpay) -> None
         assert found == [tuple(map(float, each)) for each in expected]
     else:
         assert found == [tuple(map(Decimal, each)) for each in expected]
-    assert feed.tables()["Transaction"][1][3] == Decimal("0.58")
+    assert feed.column(Transaction, "amount")[1] == Decimal("0.58")
 
 
 def test_amounts_come_back_as_decimals(feed: Feed, visitpay: Visitpay) -> None:
@@ -124,7 +129,7 @@ def test_amounts_come_back_as_decimals(feed: Feed, visitpay: Visitpay) -> None:
     texts = ["0.35", "-0.10", "999999999999.99", "7.00"]
     deliver_amounts(feed, texts)
     visitpay("load")
-    amounts = [row[3] for row in feed.tables()["Transaction"]]
+    amounts = feed.column(Transaction, "amount")
     assert list(map(str, amounts)) == texts
     assert all(isinstance(each, Decimal) for each in amounts)
 

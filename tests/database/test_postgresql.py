@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateIndex
 
 from tests.support.command import Outcome, Visitpay, start
 from tests.support.databases import ROOT, Postgres, Server, migrate, rendered, running
-from tests.support.feed import Feed, row
+from tests.support.feed import Feed, header_line, line, row
 from visitpay import hold, intake
 from visitpay.database import make_engine, make_migration_engine, reading
 from visitpay.dialects.postgresql import migration_opening
@@ -61,14 +61,17 @@ def feed(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
     postgres.drop(url)
 
 
-def visits(*guarantors: int) -> list[str]:
+def visits(*guarantors: int) -> list[dict[str, object]]:
     """Give rows of visits 1, 2, ... by their guarantors."""
-    return [f"{key}\t{each}\t1/1/2021\t\t\t" for key, each in enumerate(guarantors, start=1)]
+    return [
+        row(visit_identifier=key, guarantor_identifier=each)
+        for key, each in enumerate(guarantors, start=1)
+    ]
 
 
 def guarantors(feed: Feed) -> list[int]:
     """Give the guarantors of the visits."""
-    return [row[1] for row in feed.tables()["Visit"]]
+    return feed.column(Visit, "guarantor_identifier")
 
 
 def ledger(feed: Feed) -> list[tuple[Any, ...]]:
@@ -497,7 +500,7 @@ def test_types_and_indexes(feed: Feed) -> None:
 
 def test_rows_are_written_in_the_order_of_their_keys(feed: Feed, visitpay: Visitpay) -> None:
     """So two who write cannot hold each other up, whatever the order of the lines."""
-    feed.deliver(Procedure, *(f"{key * 7919 % 10007}\tx" for key in range(1, 10007)), at=DAY_1)
+    feed.deliver(Procedure, *(row(procedure_id=key * 7919 % 10007) for key in range(1, 10007)))
     assert visitpay("load").status == 0
     with make_engine(feed.url).connect() as connection:
         keys = connection.scalars(text("SELECT procedure_id FROM procedures ORDER BY ctid")).all()
@@ -507,18 +510,20 @@ def test_rows_are_written_in_the_order_of_their_keys(feed: Feed, visitpay: Visit
 def test_text_arrives_as_it_stands(feed: Feed, visitpay: Visitpay) -> None:
     """What means something to COPY means nothing in a cell."""
     texts = [r"\.", r"\N x", 'a"b', "a,b", r"a\tb", "'; DROP TABLE visits --", "ä€😀", "a\u2028b"]
-    rows = [f"{key}\t{each}" for key, each in enumerate(texts)]
+    rows = [
+        row(procedure_id=key, procedure_description=each)
+        for key, each in enumerate([*texts, "\\.", '"', "a,b\x01\\"])
+    ]
+    bad = [line(Procedure, **each | {"procedure_id": "x"}) for each in rows[len(texts) :]]
     feed.deliver(
         Procedure,
-        *rows,
-        row(procedure_id="x", procedure_description="\\."),
-        row(procedure_id="y", procedure_description='"'),
-        row(procedure_id="z", procedure_description="a,b\\"),
+        *rows[: len(texts)],
+        *bad,
         at=DAY_1,
     )
     assert visitpay("load").status == 1
-    assert [row[1] for row in feed.tables()["Procedure"]] == texts
-    assert [row[5] for row in feed.rejects()] == ["x\t\\.", 'y\t"', "z\ta,b\x01\\"]
+    assert feed.column(Procedure, "procedure_description") == texts
+    assert [row[5] for row in feed.rejects()] == bad
 
 
 def test_the_documented_way(
@@ -533,7 +538,7 @@ def test_the_documented_way(
     feed.deliver(
         Visit,
         *visits(1, 2),
-        row(visit_identifier=3, guarantor_identifier="x", admit_date="1/1/2021"),
+        row(visit_identifier=3, guarantor_identifier="x"),
         at=DAY_1,
     )
     feed.deliver(
@@ -588,7 +593,7 @@ def test_the_documented_way(
     feed.deliver(
         Visit,
         *visits(5, 2),
-        row(visit_identifier=9, guarantor_identifier=1, admit_date="1/1/2021"),
+        row(visit_identifier=9),
         at=DAY_2,
     )
     outcome = visitpay("load", "--json", "--database-url", rendered(url))
@@ -649,7 +654,7 @@ def test_settings_of_others(
         assert outcome.document.get("status") != "failed"
     assert visitpay("status", "--json").document["checkpoint"] == "2021-01-01T00:00:00Z"
     assert "2021-01-02" in visitpay("explain", "visit", "10").out
-    assert [row[1] for row in feed.tables()["Procedure"]] == ["snöw ☃"]
+    assert feed.descriptions() == {1: "snöw ☃"}
     migrate(feed.url)
     with make_migration_engine(feed.url).connect() as connection:
         shown = [connection.scalar(text(f"SHOW {name}")) for name in ("DateStyle", "TimeZone")]
@@ -704,14 +709,14 @@ def test_an_encoding_that_lacks_characters(
     """A file with one that the database lacks fails, named, and no other; the doctor warns."""
     monkeypatch.setenv("VISITPAY_DATABASE_URL", latin.url)
     monkeypatch.setenv("VISITPAY_LANDING", str(latin.landing))
-    header = "ProcedureId\tProcedureDescription"
     latin.deliver(Procedure, at="20211201_000000", procedure_description="snöw")
     latin.deliver(Procedure, at="20211202_000000", procedure_id=2, procedure_description="SECRET ☃")
     latin.deliver(
         Procedure, at="20211203_000000", procedure_id="x", procedure_description="SECRET ☃"
     )
-    latin.deliver_lines(Procedure, "4\tx\t", at="20211204_000000", header=f"{header}\tSECRET☃")
-    latin.deliver_lines(Procedure, "5\tx", at="20211205_000000", header="ProcedureId\t☃")
+    secret, shorn = f"{header_line(Procedure)}\tSECRET☃", "ProcedureId\t☃"
+    latin.deliver_lines(Procedure, line(Procedure) + "\t", at="20211204_000000", header=secret)
+    latin.deliver_lines(Procedure, line(Procedure), at="20211205_000000", header=shorn)
     latin.deliver(Visit, *visits(1), at=DAY_1)
     for _ in range(2):
         outcome = visitpay("load", "-v", "--json")
@@ -722,7 +727,7 @@ def test_an_encoding_that_lacks_characters(
     lacking = "the database refuses it: a character that the database's encoding lacks"
     errors = [each["error"] for each in files if each["status"] == "failed"]
     assert [each.startswith(lacking) for each in errors] == [True, True, True, False]
-    assert latin.tables()["Procedure"] == [(1, "snöw")]
+    assert latin.descriptions() == {1: "snöw"}
     found = {each["name"]: each for each in visitpay("doctor", "--json").document["findings"]}
     assert found["encoding"]["state"] == "warning"
     assert "ENCODING 'UTF8'" in found["encoding"]["remedy"]
@@ -742,9 +747,8 @@ def test_names_that_the_database_lacks(
 
 def test_a_nul_in_a_header(feed: Feed, visitpay: Visitpay) -> None:
     """It fails its file, and the others go on."""
-    feed.deliver_lines(
-        Procedure, "1\tx\ty", at=DAY_1, header="ProcedureId\tProcedureDescription\ta\0b"
-    )
+    header = header_line(Procedure) + "\ta\0b"
+    feed.deliver_lines(Procedure, line(Procedure) + "\ty", at=DAY_1, header=header)
     feed.deliver(Procedure, at=DAY_2, procedure_description="x")
     outcome = visitpay("load", "--json")
     assert [each["status"] for each in outcome.document["files"]] == ["failed", "loaded"]

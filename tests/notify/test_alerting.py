@@ -136,7 +136,7 @@ def test_told_once(feed: Feed, visitpay: Visitpay, webhook: Listener) -> None:
     visitpay("load")
     over = f"over: {BAD_FILE}: was loaded, or taken away"
     assert webhook.messages() == [("1 worse, 1 over", [f"worse: {rejected(2)}", over])]
-    feed.deliver(Visit, *(f"1{n}\t7\t1/2/2021\t\t\t" for n in (1, 3)), at="20211203_223005")
+    feed.deliver(Visit, *(row(visit_identifier=key) for key in (11, 13)), at="20211203_223005")
     assert visitpay("load").status == 0
     visitpay("load")
     assert webhook.messages() == [

@@ -5,21 +5,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.feed import HEADERS, Feed, row
+from tests.support.feed import Feed, header_line, line, row
 from visitpay.checking import check
-from visitpay.database import make_engine
 from visitpay.errors import FileError
 from visitpay.landing import scan
-from visitpay.loading import load
-from visitpay.models import Entity, Procedure, Transaction, Visit, entity_named
+from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
 from visitpay.parsing import Parser
 
 ROWS: dict[type[Entity], list[str]] = {
-    Procedure: ["301\tGauze", "302\tWrap", "x\tTape"],
-    Visit: ["101\t7\t1/31/2021\t\t20.25\t5", "102\t7\t1/1/2021\t\t\t", "x"],
-    Transaction: ["1001\t101\t301\t5.50", "1002\t101\t301\t5.50", "1003\t101\t301"],
+    Procedure: [line(Procedure, procedure_id=key) for key in (301, 302, "x")],
+    Visit: [
+        line(Visit, visit_identifier=101, admit_date="1/31/2021", visit_balance="20.25"),
+        line(Visit, visit_identifier=102),
+        "x\ty",
+    ],
+    Transaction: [
+        line(Transaction, transaction_identifier=1001),
+        line(Transaction, transaction_identifier=1002),
+        "1003\t101\t301",
+    ],
 }
 """Two good rows, and one that is not."""
+BAD = ROWS[Procedure][2]
+PAD = line(Procedure, procedure_id=304, procedure_description="Pad")
+EMPTY = line(Procedure, procedure_id=9, procedure_description="")
 
 COUNTS = [
     "TRL|3|END",
@@ -89,7 +98,7 @@ def read(
 
 def written(entity: type[Entity], *lines: str) -> str:
     """Write a file of the rows and some lines after them."""
-    return "\n".join([HEADERS[entity.__name__], *ROWS[entity], *lines])
+    return "\n".join([header_line(entity), *ROWS[entity], *lines])
 
 
 def ways(text: str) -> Iterator[tuple[bytes, int | None]]:
@@ -101,101 +110,110 @@ def ways(text: str) -> Iterator[tuple[bytes, int | None]]:
         yield whole.encode("utf-16"), 40
 
 
-@pytest.mark.parametrize("entity", HEADERS)
-@pytest.mark.parametrize("line", COUNTS)
-def test_a_trailer_closes_a_file(line: str, entity: str) -> None:
+@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("last", COUNTS)
+def test_a_trailer_closes_a_file(last: str, entity: type[Entity]) -> None:
     """A trailer is neither row nor reject, and disturbs no row, however the file is written."""
-    model = entity_named(entity)
-    for data, block_bytes in ways(written(model, line)):
-        assert read(data, model, block_bytes) == (2, [ROWS[model][2]], 3)
+    for data, block_bytes in ways(written(entity, last)):
+        assert read(data, entity, block_bytes) == (2, [ROWS[entity][2]], 3)
 
 
-@pytest.mark.parametrize("line", ENDS)
-def test_a_word_for_the_end(line: str) -> None:
+@pytest.mark.parametrize("last", ENDS)
+def test_a_word_for_the_end(last: str) -> None:
     """A last line that says the end is neither row nor reject, and counts nothing."""
-    for data, block_bytes in ways(written(Procedure, line)):
-        assert read(data, Procedure, block_bytes) == (2, ["x\tTape"], None)
+    for data, block_bytes in ways(written(Procedure, last)):
+        assert read(data, Procedure, block_bytes) == (2, [BAD], None)
 
 
 @pytest.mark.parametrize("mark", MARKS)
-@pytest.mark.parametrize("line", ["", "\nTotal: 3", "\nEOF"])
-def test_the_end_mark_of_dos(mark: str, line: str) -> None:
+@pytest.mark.parametrize("last", ["", "\nTotal: 3", "\nEOF"])
+def test_the_end_mark_of_dos(mark: str, last: str) -> None:
     """A 0x1A with nothing after it ends the file, and is part of no row and no trailer."""
-    said = 3 if "3" in line else None
-    for data, block_bytes in ways(written(Procedure) + line + mark):
-        assert read(data, Procedure, block_bytes) == (2, ["x\tTape"], said)
+    said = 3 if "3" in last else None
+    for data, block_bytes in ways(written(Procedure) + last + mark):
+        assert read(data, Procedure, block_bytes) == (2, [BAD], said)
 
 
 def test_a_single_byte_as_the_end_mark_of_utf_16() -> None:
     """DOS ends a file of UTF-16 with half a character, which is no part of its last row."""
-    data = written(Procedure, "304\tPad").encode("utf-16") + b"\x1a"
-    assert read(data) == (3, ["x\tTape"], None)
+    data = written(Procedure, PAD).encode("utf-16") + b"\x1a"
+    assert read(data) == (3, [BAD], None)
 
 
 def test_an_end_mark_within_a_file() -> None:
     """A 0x1A before other text is text."""
-    assert read(written(Procedure, "304\t5\x1a", "305\tPad").encode()) == (4, ["x\tTape"], None)
+    marked = line(Procedure, procedure_id=303, procedure_description="5\x1a")
+    assert read(written(Procedure, marked, PAD).encode()) == (4, [BAD], None)
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_an_end_mark_after_the_header(mark: str) -> None:
     """A file of nothing but its header may end with one."""
-    assert read((HEADERS["Procedure"] + mark).encode()) == (0, [], None)
+    assert read((header_line(Procedure) + mark).encode()) == (0, [], None)
 
 
 def test_thousands() -> None:
     """A count may have separators, also where the comma parts cells."""
-    rows = "".join(f"{key},Gauze\n" for key in range(1000))
-    for line in ("Total: 1,000", 'TRL,"1,000",END', "(1,000 rows affected),,", "TRL|1'000"):
-        data = f"ProcedureId,ProcedureDescription\n{rows}{line}\n".encode()
+    rows = "".join(line(Procedure, ",", procedure_id=key) + "\n" for key in range(1000))
+    for last in ("Total: 1,000", 'TRL,"1,000",END', "(1,000 rows affected),,", "TRL|1'000"):
+        data = f"{header_line(Procedure, ',')}\n{rows}{last}\n".encode()
         assert read(data) == (1000, [], 1000)
 
 
 @pytest.mark.parametrize(
-    ("line", "error"),
+    ("last", "error"),
     [
         ("Total: 1,000", "its trailer says 1,000 rows, 3 are there: cut off?"),
         ("TRL|2|END", "its trailer says 2 rows, 3 are there: is it one file?"),
         ("1 row", "its trailer says 1 row, 3 are there: is it one file?"),
     ],
 )
-def test_a_count_that_does_not_fit(line: str, error: str) -> None:
+def test_a_count_that_does_not_fit(last: str, error: str) -> None:
     """The file fails whole, wherever its blocks end."""
-    for data, block_bytes in ways(written(Procedure, line)):
+    for data, block_bytes in ways(written(Procedure, last)):
         with pytest.raises(FileError) as caught:
             read(data, Procedure, block_bytes)
         assert str(caught.value) == error
 
 
-@pytest.mark.parametrize("line", NO_TRAILERS)
-def test_what_closes_nothing(line: str) -> None:
+@pytest.mark.parametrize("last", NO_TRAILERS)
+def test_what_closes_nothing(last: str) -> None:
     """A line in another form is put aside, as anywhere in the file."""
-    _, bad, said = read(written(Procedure, line).encode())
-    assert (line in bad, said) == (True, None)
+    _, bad, said = read(written(Procedure, last).encode())
+    assert (last in bad, said) == (True, None)
 
 
-@pytest.mark.parametrize("line", ["Total: 3", "EOF"])
-def test_lines_of_the_kind_within_a_file(line: str) -> None:
+@pytest.mark.parametrize("within", ["Total: 3", "EOF"])
+def test_lines_of_the_kind_within_a_file(within: str) -> None:
     """Only the last line closes a file."""
-    _, bad, said = read(written(Procedure, line, "304\tPad").encode())
-    assert (bad, said) == (["x\tTape", line], None)
+    _, bad, said = read(written(Procedure, within, PAD).encode())
+    assert (bad, said) == ([BAD, within], None)
 
 
-@pytest.mark.parametrize("between", ["9", "9\t", '9\t"Pads', "9\t\n"])
-@pytest.mark.parametrize("line", ["Total: 3", "EOF", "12 rows"])
-def test_a_piece_of_a_row_closes_nothing(between: str, line: str) -> None:
+@pytest.mark.parametrize("between", ["9", EMPTY, EMPTY.replace("\t", '\t"Pads', 1), EMPTY + "\n"])
+@pytest.mark.parametrize("last", ["Total: 3", "EOF", "12 rows"])
+def test_a_piece_of_a_row_closes_nothing(between: str, last: str) -> None:
     """What makes a good row with a bad line before it, or stands in an open quote, is its piece."""
-    _, bad, said = read(written(Procedure, between, line).encode())
-    assert (line in bad, said) == (True, None)
+    _, bad, said = read(written(Procedure, between, last).encode())
+    assert (last in bad, said) == (True, None)
 
 
 @pytest.mark.parametrize(
-    ("line", "good"), [("Total\t12", 1), ("END\t12", 1), ("Total: 12\t", 0), ("EOF\t", 0)]
+    ("key", "text", "good"),
+    [(12, "Total", 1), (12, "END", 1), ("", "Total: 12", 0), ("", "EOF", 0)],
 )
-def test_a_row_closes_nothing(line: str, good: int) -> None:
+def test_a_row_closes_nothing(key: object, text: str, good: int) -> None:
     """A line that splits into a row, or has text where a row has it, is one."""
-    rows, bad, said = read(f"ProcedureDescription\tProcedureId\nGauze\t1\n{line}\n".encode())
-    assert (rows, bad, said) == (1 + good, [line] * (1 - good), None)
+    last = turned(line(Procedure, procedure_id=key, procedure_description=text))
+    lines = [turned(header_line(Procedure)), turned(line(Procedure)), last, ""]
+    rows, bad, said = read("\n".join(lines).encode())
+    assert (rows, bad, said) == (1 + good, [last] * (1 - good), None)
+
+
+def turned(text: str) -> str:
+    """Write a line with its first cell last, where a trailer has no text."""
+    first, *others = text.split("\t")
+    return "\t".join([*others, first])
 
 
 def test_blank_lines_without_number() -> None:
@@ -225,7 +243,7 @@ def test_a_trailer_costs_nobody_a_row(feed: Feed) -> None:
     feed.deliver(Procedure, row(procedure_id=1, procedure_description="Gauze"), "(1 rows affected)")
     feed.deliver(Visit, row(visit_identifier=10, admit_date="1/31/2021"), "TRL\t1")
     feed.deliver(Transaction, row(transaction_identifier=100, amount="20.5"), "Total: 1", "\x1a")
-    report = load(make_engine(feed.url), feed.landing, "HospitalABC")
+    report = feed.load()
     assert [(each.status, each.counts.read, each.counts.inserted) for each in report.files] == [
         ("loaded", 1, 1)
     ] * 3

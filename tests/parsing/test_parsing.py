@@ -4,6 +4,7 @@ import io
 import re
 import tracemalloc
 from datetime import date
+from decimal import Decimal
 from itertools import chain, repeat
 from typing import Any
 
@@ -13,29 +14,69 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from tests.support.feed import columns, header_line, line, with_defaults
 from visitpay.errors import FileError
 from visitpay.layout import Layout
 from visitpay.lines import MAX_LINE_BYTES
-from visitpay.models import Entity, Procedure, Transaction, Visit
+from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
 from visitpay.parsing import BLOCK_BYTES, REJECT_SCHEMA, Parser, parse_again
 
-HEADER: dict[type[Entity], bytes] = {
-    Procedure: b"ProcedureId,ProcedureDescription",
-    Visit: b"VisitIdentifier,GuarantorIdentifier,AdmitDate,DischargeDate,VisitBalance"
-    b",InsuranceIdentifier",
-    Transaction: b"TransactionIdentifier,VisitIdentifier,ProcedureId,Amount",
-}
-"""The columns of the design, in its order."""
+HEADER = {entity: header_line(entity, ",").encode() for entity in ENTITIES}
+
+
+def written(entity: type[Entity], **cells: object) -> bytes:
+    """Write a line; a cell may be bytes that are no text."""
+    texts = {
+        name: cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell
+        for name, cell in cells.items()
+    }
+    return line(entity, ",", **texts).encode("utf-8", "surrogateescape")
+
+
+def procedure(key: object, description: object) -> bytes:
+    """Write a procedure."""
+    return written(Procedure, procedure_id=key, procedure_description=description)
+
+
+def stay(**cells: object) -> bytes:
+    """Write visit 5, of guarantor 6."""
+    return written(Visit, **{"visit_identifier": 5, "guarantor_identifier": 6} | cells)
+
+
+def charge(key: object, visit: object, procedure: object, amount: object) -> bytes:
+    """Write a transaction."""
+    cells = {"transaction_identifier": key, "visit_identifier": visit}
+    return written(Transaction, **cells, procedure_id=procedure, amount=amount)
+
+
+def read(entity: type[Entity], *first: object) -> tuple[Any, ...]:
+    """Give the values of a row, money in cents, by those of its first columns."""
+    values = first + tuple(with_defaults(entity).values())[len(first) :]
+    return tuple(int(100 * each) if isinstance(each, Decimal) else each for each in values)
+
 
 FIRST: dict[type[Entity], tuple[bytes, tuple[Any, ...]]] = {
-    Procedure: (b"1,one", (1, "one")),
-    Visit: (b"1,2,12/1/2021,,,", (1, 2, date(2021, 12, 1), None, None, None)),
-    Transaction: (b"1,2,3,4.50", (1, 2, 3, 450)),
+    Procedure: (procedure(1, "one"), read(Procedure, 1, "one")),
+    Visit: (
+        stay(visit_identifier=1, guarantor_identifier=2, admit_date="12/1/2021"),
+        read(Visit, 1, 2, date(2021, 12, 1), None, None, None),
+    ),
+    Transaction: (charge(1, 2, 3, "4.50"), read(Transaction, 1, 2, 3, 450)),
 }
 LAST: dict[type[Entity], tuple[bytes, tuple[Any, ...]]] = {
-    Procedure: (b"9,nine", (9, "nine")),
-    Visit: (b"9,8,20211231,2022-01-01,-7,6", (9, 8, date(2021, 12, 31), date(2022, 1, 1), -700, 6)),
-    Transaction: (b'9,8,7,"$1,005.50"', (9, 8, 7, 100550)),
+    Procedure: (procedure(9, "nine"), read(Procedure, 9, "nine")),
+    Visit: (
+        stay(
+            visit_identifier=9,
+            guarantor_identifier=8,
+            admit_date="20211231",
+            discharge_date="2022-01-01",
+            visit_balance=-7,
+            insurance_identifier=6,
+        ),
+        read(Visit, 9, 8, date(2021, 12, 31), date(2022, 1, 1), -700, 6),
+    ),
+    Transaction: (charge(9, 8, 7, '"$1,005.50"'), read(Transaction, 9, 8, 7, 100550)),
 }
 """Good rows around the row in question, as bytes and as values."""
 
@@ -72,10 +113,16 @@ def test_frames() -> None:
     """A batch has the model's columns in their types, by key and line; its rows parse again."""
     lines = [
         HEADER[Visit],
-        b"9,8,1/2/2021,,1,",
-        b"1,2,1/3/2021,,.5,",
-        b"9,8,1/4/2021,,(3),7",
-        b"x",
+        written(Visit, visit_identifier=9, admit_date="1/2/2021", visit_balance=1),
+        written(Visit, visit_identifier=1, admit_date="1/3/2021", visit_balance=".5"),
+        written(
+            Visit,
+            visit_identifier=9,
+            admit_date="1/4/2021",
+            visit_balance="(3)",
+            insurance_identifier=7,
+        ),
+        b"x,y",
         b"",
     ]
     (batch,) = Parser(io.BytesIO(b"\n".join(lines)), Visit).batches()
@@ -84,14 +131,15 @@ def test_frames() -> None:
         "source_line": pl.Series([3, 2, 4], dtype=pl.Int64),
         "raw": [lines[2].decode(), lines[1].decode(), lines[3].decode()],
         "visit_identifier": pl.Series([1, 9, 9], dtype=pl.Int64),
-        "guarantor_identifier": pl.Series([2, 8, 8], dtype=pl.Int64),
+        "guarantor_identifier": pl.Series([7, 7, 7], dtype=pl.Int64),
         "admit_date": pl.Series(days, dtype=pl.Date),
         "discharge_date": pl.Series([None] * 3, dtype=pl.Date),
         "visit_balance": pl.Series([50, 100, -300], dtype=pl.Int64),
         "insurance_identifier": pl.Series([None, None, 7], dtype=pl.Int64),
     }
-    assert_frame_equal(batch.rows, pl.DataFrame(rows))
-    rejects = [(5, None, "malformed", None, "x")]
+    assert batch.rows.columns == ["source_line", "raw", *columns(Visit)]
+    assert_frame_equal(batch.rows.select(*rows), pl.DataFrame(rows))
+    rejects = [(5, None, "malformed", None, "x,y")]
     assert_frame_equal(batch.rejects, pl.DataFrame(rejects, REJECT_SCHEMA, orient="row"))
     assert batch.rows_read == 4
     layout = Layout.of(Visit, HEADER[Visit].decode())
@@ -106,7 +154,7 @@ BAD: dict[str, tuple[type[Entity], bytes, str, str | None, int | None]] = {
     "too few and one of them quoted": (Transaction, b'5,"6",7', "malformed", None, None),
     "too few with quotes honoured": (
         Transaction,
-        b'5,6,"1,005"',
+        charge(5, 6, '"1', '005"'),
         "invalid_integer",
         "ProcedureId",
         None,
@@ -118,47 +166,143 @@ BAD: dict[str, tuple[type[Entity], bytes, str, str | None, int | None]] = {
         None,
         None,
     ),
-    "all quoted and bad": (Transaction, b'"5","6","7","x"', "invalid_amount", "Amount", 5),
-    "too many cells": (Transaction, b"5,6,7,8,9", "malformed", None, 5),
-    "too many cells and a bad key": (Transaction, b"x,6,7,8,9", "malformed", None, None),
-    "too many, quotes honoured or not": (Procedure, b'5,"a,b",c', "malformed", None, 5),
-    "a quote closed too early": (Procedure, b'5,"a" b,c', "malformed", None, 5),
+    "all quoted and bad": (
+        Transaction,
+        charge('"5"', '"6"', '"7"', '"x"'),
+        "invalid_amount",
+        "Amount",
+        5,
+    ),
+    "too many cells": (Transaction, charge(5, 6, 7, 8) + b",9", "malformed", None, 5),
+    "too many cells and a bad key": (
+        Transaction,
+        charge("x", 6, 7, 8) + b",9",
+        "malformed",
+        None,
+        None,
+    ),
+    "too many, quotes honoured or not": (
+        Procedure,
+        procedure(5, '"a,b"') + b",c",
+        "malformed",
+        None,
+        5,
+    ),
+    "a quote closed too early": (Procedure, procedure(5, '"a" b') + b",c", "malformed", None, 5),
     "another delimiter": (Procedure, b"5;five", "malformed", None, None),
     "U+00A0 alone": (Transaction, b"\xc2\xa0", "malformed", None, None),
-    "malformed and not UTF-8": (Procedure, b"5,a,b\xff", "malformed", None, 5),
-    "not UTF-8": (Procedure, b"5,caf\xe9", "invalid_encoding", None, 5),
-    "a surrogate in UTF-8": (Procedure, b"5,\xed\xa0\x80", "invalid_encoding", None, 5),
-    "a NUL": (Procedure, b"5,fi\0ve", "invalid_encoding", None, 5),
-    "a NUL in the key": (Procedure, b"\x005,five", "invalid_encoding", None, None),
-    "not UTF-8 and no number": (Transaction, b"5,x,6,\xff", "invalid_encoding", None, 5),
-    "no key": (Procedure, b",five", "missing_value", "ProcedureId", None),
-    "no text": (Procedure, b"5,  ", "missing_value", "ProcedureDescription", 5),
-    "no text, in quotes": (Procedure, b'5," "', "missing_value", "ProcedureDescription", 5),
-    "NULL": (Procedure, b"5, NULL ", "missing_value", "ProcedureDescription", 5),
-    r"\N": (Procedure, rb"5,\N", "missing_value", "ProcedureDescription", 5),
-    "delimiters alone": (Transaction, b",,,", "missing_value", "TransactionIdentifier", None),
-    "the first of two missing": (Transaction, b"5,,7,", "missing_value", "VisitIdentifier", 5),
-    "missing after invalid": (Transaction, b"5,x,7,", "missing_value", "Amount", 5),
-    "missing before invalid": (Transaction, b"5,,x,4", "missing_value", "VisitIdentifier", 5),
-    "no admit date": (Visit, b"5,6,NULL,,,", "missing_value", "AdmitDate", 5),
-    "2^63": (Procedure, b"9223372036854775808,a", "invalid_integer", "ProcedureId", None),
-    "-2^63-1": (Procedure, b"-9223372036854775809,a", "invalid_integer", "ProcedureId", None),
-    "2^63 elsewhere": (Transaction, f"5,6,{2**63},8".encode(), "invalid_integer", "ProcedureId", 5),
-    "full-width digits": (Procedure, "\uff15,a".encode(), "invalid_integer", "ProcedureId", None),
-    "an underscore": (Procedure, b"1_000,a", "invalid_integer", "ProcedureId", None),
-    "a float": (Transaction, b"5,6.0,7,8", "invalid_integer", "VisitIdentifier", 5),
-    "NaN": (Transaction, b"5,6,NaN,8", "invalid_integer", "ProcedureId", 5),
-    "a BOM before the key": (Procedure, b"\xef\xbb\xbf5,a", "invalid_integer", "ProcedureId", None),
-    "integer first": (Visit, b"5,x,x,,x,", "invalid_integer", "GuarantorIdentifier", 5),
-    "2/30/2021": (Visit, b"5,6,2/30/2021,,,", "invalid_date", "AdmitDate", 5),
-    "the year 21": (Visit, b"5,6,1/2/21,,,", "invalid_date", "AdmitDate", 5),
-    "the year 0021": (Visit, b"5,6,1/2/0021,,,", "invalid_date", "AdmitDate", 5),
-    "a time of day": (Visit, b"5,6,20210101,1/2/2021 10:30,,", "invalid_date", "DischargeDate", 5),
-    "date before amount": (Visit, b"5,6,20210101,x,x,", "invalid_date", "DischargeDate", 5),
-    "1e3": (Transaction, b"5,6,7,1e3", "invalid_amount", "Amount", 5),
-    "NaN as money": (Transaction, b"5,6,7,NaN", "invalid_amount", "Amount", 5),
-    "a fraction of a cent": (Visit, b"5,6,20210101,,1.005,", "invalid_amount", "VisitBalance", 5),
-    "thirteen digits": (Transaction, b"5,6,7,1234567890123", "invalid_amount", "Amount", 5),
+    "malformed and not UTF-8": (Procedure, procedure(5, "a") + b",b\xff", "malformed", None, 5),
+    "not UTF-8": (Procedure, procedure(5, b"caf\xe9"), "invalid_encoding", None, 5),
+    "a surrogate in UTF-8": (Procedure, procedure(5, b"\xed\xa0\x80"), "invalid_encoding", None, 5),
+    "a NUL": (Procedure, procedure(5, "fi\0ve"), "invalid_encoding", None, 5),
+    "a NUL in the key": (Procedure, procedure("\x005", "five"), "invalid_encoding", None, None),
+    "not UTF-8 and no number": (
+        Transaction,
+        charge(5, "x", 6, b"\xff"),
+        "invalid_encoding",
+        None,
+        5,
+    ),
+    "no key": (Procedure, procedure("", "five"), "missing_value", "ProcedureId", None),
+    "no text": (Procedure, procedure(5, "  "), "missing_value", "ProcedureDescription", 5),
+    "no text, in quotes": (
+        Procedure,
+        procedure(5, '" "'),
+        "missing_value",
+        "ProcedureDescription",
+        5,
+    ),
+    "NULL": (Procedure, procedure(5, " NULL "), "missing_value", "ProcedureDescription", 5),
+    r"\N": (Procedure, procedure(5, r"\N"), "missing_value", "ProcedureDescription", 5),
+    "delimiters alone": (
+        Transaction,
+        charge("", "", "", ""),
+        "missing_value",
+        "TransactionIdentifier",
+        None,
+    ),
+    "the first of two missing": (
+        Transaction,
+        charge(5, "", 7, ""),
+        "missing_value",
+        "VisitIdentifier",
+        5,
+    ),
+    "missing after invalid": (Transaction, charge(5, "x", 7, ""), "missing_value", "Amount", 5),
+    "missing before invalid": (
+        Transaction,
+        charge(5, "", "x", 4),
+        "missing_value",
+        "VisitIdentifier",
+        5,
+    ),
+    "no admit date": (Visit, stay(admit_date="NULL"), "missing_value", "AdmitDate", 5),
+    "2^63": (
+        Procedure,
+        procedure("9223372036854775808", "a"),
+        "invalid_integer",
+        "ProcedureId",
+        None,
+    ),
+    "-2^63-1": (
+        Procedure,
+        procedure("-9223372036854775809", "a"),
+        "invalid_integer",
+        "ProcedureId",
+        None,
+    ),
+    "2^63 elsewhere": (Transaction, charge(5, 6, 2**63, 8), "invalid_integer", "ProcedureId", 5),
+    "full-width digits": (
+        Procedure,
+        procedure("\uff15", "a"),
+        "invalid_integer",
+        "ProcedureId",
+        None,
+    ),
+    "an underscore": (Procedure, procedure("1_000", "a"), "invalid_integer", "ProcedureId", None),
+    "a float": (Transaction, charge(5, "6.0", 7, 8), "invalid_integer", "VisitIdentifier", 5),
+    "NaN": (Transaction, charge(5, 6, "NaN", 8), "invalid_integer", "ProcedureId", 5),
+    "a BOM before the key": (
+        Procedure,
+        procedure("\ufeff5", "a"),
+        "invalid_integer",
+        "ProcedureId",
+        None,
+    ),
+    "integer first": (
+        Visit,
+        stay(guarantor_identifier="x", admit_date="x", visit_balance="x"),
+        "invalid_integer",
+        "GuarantorIdentifier",
+        5,
+    ),
+    "2/30/2021": (Visit, stay(admit_date="2/30/2021"), "invalid_date", "AdmitDate", 5),
+    "the year 21": (Visit, stay(admit_date="1/2/21"), "invalid_date", "AdmitDate", 5),
+    "the year 0021": (Visit, stay(admit_date="1/2/0021"), "invalid_date", "AdmitDate", 5),
+    "a time of day": (
+        Visit,
+        stay(admit_date=20210101, discharge_date="1/2/2021 10:30"),
+        "invalid_date",
+        "DischargeDate",
+        5,
+    ),
+    "date before amount": (
+        Visit,
+        stay(admit_date=20210101, discharge_date="x", visit_balance="x"),
+        "invalid_date",
+        "DischargeDate",
+        5,
+    ),
+    "1e3": (Transaction, charge(5, 6, 7, "1e3"), "invalid_amount", "Amount", 5),
+    "NaN as money": (Transaction, charge(5, 6, 7, "NaN"), "invalid_amount", "Amount", 5),
+    "a fraction of a cent": (
+        Visit,
+        stay(admit_date=20210101, visit_balance="1.005"),
+        "invalid_amount",
+        "VisitBalance",
+        5,
+    ),
+    "thirteen digits": (Transaction, charge(5, 6, 7, 1234567890123), "invalid_amount", "Amount", 5),
 }
 
 
@@ -173,38 +317,49 @@ def test_bad_rows(
 
 
 GOOD: dict[str, tuple[type[Entity], bytes, Row]] = {
-    "+5": (Procedure, b"+5,five", (5, "five")),
-    "leading zeros": (Procedure, b"0005,five", (5, "five")),
-    "2^63-1": (Procedure, b"9223372036854775807,a", (2**63 - 1, "a")),
-    "-2^63": (Procedure, b"-9223372036854775808,a", (-(2**63), "a")),
-    "spaces around": (Transaction, b"  5 , 6,7  ,8.1 ", (5, 6, 7, 810)),
-    "whole cells quoted": (Transaction, b'"5","6"," 7 ", "-8" ', (5, 6, 7, -800)),
-    "a quoted cell": (Procedure, b'5,"Ace ""soft"" bandage"', (5, 'Ace "soft" bandage')),
-    "a delimiter in quotes": (Procedure, b'5,"Ace, soft"', (5, "Ace, soft")),
-    "delimiter and quotes": (Procedure, b'"5", "A ""b"", c" ', (5, 'A "b", c')),
-    "ends with a delimiter": (Procedure, b'5,"Ace,"', (5, "Ace,")),
-    "money in quotes": (Transaction, b'5,6,7,"($1,005.50)"', (5, 6, 7, -100550)),
-    "a quote within": (Procedure, b'5,5" bandage', (5, '5" bandage')),
-    "quoted in part": (Procedure, b'5,"Ace" bandage', (5, '"Ace" bandage')),
-    "quoted in part at the end": (Procedure, b'5,Ace "soft"', (5, 'Ace "soft"')),
-    "a quote that never closes": (Procedure, b'5,"Ace bandage', (5, '"Ace bandage')),
-    "a quote alone": (Procedure, b'5,"', (5, '"')),
-    "three quotes": (Procedure, b'5,"""', (5, '"""')),
-    "four quotes": (Procedure, b'5,""""', (5, '"')),
-    "trailing empty cells": (Procedure, b"5,five,, ,", (5, "five")),
-    "quotes and empty cells": (Procedure, b'5,"a,b",,', (5, "a,b")),
-    "no line ends": (Procedure, "5,a\u2028b\x85c\x1cd".encode(), (5, "a\u2028b\x85c\x1cd")),
-    "other spaces stay": (Procedure, b"5,\xc2\xa0a\tb\t", (5, "\xa0a\tb\t")),
-    "text like a number": (Procedure, b"5,007", (5, "007")),
-    "null in lower case is text": (Procedure, b"5,null", (5, "null")),
-    "NULL where it may be": (Visit, rb'1,2,12/1/2021,NULL,\N,""', FIRST[Visit][1]),
+    "+5": (Procedure, procedure("+5", "five"), (5, "five")),
+    "leading zeros": (Procedure, procedure("0005", "five"), (5, "five")),
+    "2^63-1": (Procedure, procedure("9223372036854775807", "a"), (2**63 - 1, "a")),
+    "-2^63": (Procedure, procedure("-9223372036854775808", "a"), (-(2**63), "a")),
+    "spaces around": (Transaction, charge("  5 ", " 6", "7  ", "8.1 "), (5, 6, 7, 810)),
+    "whole cells quoted": (Transaction, charge('"5"', '"6"', '" 7 "', ' "-8" '), (5, 6, 7, -800)),
+    "a quoted cell": (Procedure, procedure(5, '"Ace ""soft"" bandage"'), (5, 'Ace "soft" bandage')),
+    "a delimiter in quotes": (Procedure, procedure(5, '"Ace, soft"'), (5, "Ace, soft")),
+    "delimiter and quotes": (Procedure, procedure('"5"', ' "A ""b"", c" '), (5, 'A "b", c')),
+    "ends with a delimiter": (Procedure, procedure(5, '"Ace,"'), (5, "Ace,")),
+    "money in quotes": (Transaction, charge(5, 6, 7, '"($1,005.50)"'), (5, 6, 7, -100550)),
+    "a quote within": (Procedure, procedure(5, '5" bandage'), (5, '5" bandage')),
+    "quoted in part": (Procedure, procedure(5, '"Ace" bandage'), (5, '"Ace" bandage')),
+    "quoted in part at the end": (Procedure, procedure(5, 'Ace "soft"'), (5, 'Ace "soft"')),
+    "a quote that never closes": (Procedure, procedure(5, '"Ace bandage'), (5, '"Ace bandage')),
+    "a quote alone": (Procedure, procedure(5, '"'), (5, '"')),
+    "three quotes": (Procedure, procedure(5, '"""'), (5, '"""')),
+    "four quotes": (Procedure, procedure(5, '""""'), (5, '"')),
+    "trailing empty cells": (Procedure, procedure(5, "five") + b",, ,", (5, "five")),
+    "quotes and empty cells": (Procedure, procedure(5, '"a,b"') + b",,", (5, "a,b")),
+    "no line ends": (Procedure, procedure(5, "a\u2028b\x85c\x1cd"), (5, "a\u2028b\x85c\x1cd")),
+    "other spaces stay": (Procedure, procedure(5, "\xa0a	b	"), (5, "\xa0a\tb\t")),
+    "text like a number": (Procedure, procedure(5, "007"), (5, "007")),
+    "null in lower case is text": (Procedure, procedure(5, "null"), (5, "null")),
+    "NULL where it may be": (
+        Visit,
+        stay(
+            visit_identifier=1,
+            guarantor_identifier=2,
+            admit_date="12/1/2021",
+            discharge_date="NULL",
+            visit_balance=r"\N",
+            insurance_identifier='""',
+        ),
+        FIRST[Visit][1],
+    ),
 }
 
 
 @pytest.mark.parametrize(("entity", "line", "values"), GOOD.values(), ids=GOOD)
 def test_good_rows(entity: type[Entity], line: bytes, values: Row) -> None:
     """A row that is written oddly but says what it means is kept, as are its neighbours."""
-    row = (3, line.decode(), *values)
+    row = (3, line.decode(), *read(entity, *values))
     assert parsed(between(entity, line), entity) == (around(entity, row), [])
 
 
@@ -306,7 +461,7 @@ def test_endless_line() -> None:
     assert peak < 32 * MIB
 
 
-WANTED = "ProcedureId, ProcedureDescription"
+WANTED = header_line(Procedure, ", ")
 EMPTY = f"is empty; its first line must name {WANTED}"
 BLANK = f"line 1 is empty; it must name {WANTED}"
 LACKS = "line 1 lacks the columns {}; the whole file is needed again"
@@ -466,15 +621,12 @@ DATES: dict[str, tuple[list[bytes], bool]] = {
 
 
 @pytest.mark.parametrize("block_bytes", [30, BLOCK_BYTES])
-@pytest.mark.parametrize("place", [2, 3])
+@pytest.mark.parametrize("column", ["admit_date", "discharge_date"])
 @pytest.mark.parametrize(("cells", "expected"), DATES.values(), ids=DATES)
-def test_day_first(cells: list[bytes], place: int, block_bytes: int, *, expected: bool) -> None:
+def test_day_first(cells: list[bytes], column: str, block_bytes: int, *, expected: bool) -> None:
     """Dates are day-first if a day stands first somewhere and second nowhere, also in bad rows."""
-    lines = [HEADER[Visit]]
-    for cell in cells:
-        row = [b"x", b"2", b"1/2/2021", b"", b"", b""]
-        row[place] = cell
-        lines.append(b",".join(row))
+    rows = (written(Visit, visit_identifier="x", **{column: cell}) for cell in cells)
+    lines = [HEADER[Visit], *rows]
     parser = Parser(io.BytesIO(b"\n".join(lines)), Visit, block_bytes)
     assert sum(batch.rows_read for batch in parser.batches()) == len(cells)
     assert parser.is_day_first is expected
@@ -503,8 +655,8 @@ LINE_ENDS = {
 def test_line_ends_and_encodings(text: str, lines: tuple[int, ...], encoding: str) -> None:
     """Line ends of any kind count once, blank lines are passed over, wherever blocks end."""
     marked = text if encoding.startswith("utf-8") else f"\ufeff{text}"
-    for short, line in (("H", HEADER[Procedure].decode()), ("A", "1,one"), ("Z", "9,é")):
-        marked = marked.replace(short, line)
+    for short, whole in (("H", HEADER[Procedure].decode()), ("A", "1,one"), ("Z", "9,é")):
+        marked = marked.replace(short, whole)
     data = marked.replace("5", "5,\U0001f9e8").encode(encoding)
     first, middle, last = lines
     rows = [

@@ -9,12 +9,12 @@ import zipfile
 
 import pytest
 
-from tests.support.feed import HEADERS
+from tests.support.feed import header_line, line
 from visitpay.errors import FileError
 from visitpay.models import Procedure
 from visitpay.parsing import Parser
 
-TEXT = "\n".join([HEADERS["Procedure"], *("301\tGauze",) * 99])
+TEXT = "\n".join([header_line(Procedure), *[line(Procedure)] * 99])
 ZIP_OF_NOTHING = b"PK\x05\x06" + b"\0" * 18
 
 
@@ -97,6 +97,6 @@ def test_what_is_no_text_of_the_feed(data: bytes, message: str, block_bytes: int
 @pytest.mark.parametrize("name", ["PAR1", "{x", "<b>", "BZh9", "PK", "MSH|^~", "[a]"])
 def test_a_header_that_begins_like_it(name: str) -> None:
     """A file that has its columns is one of the feed, whatever its first name is."""
-    data = f"{name}\t{HEADERS['Procedure']}\nx\t301\tGauze\n"
+    data = f"{name}\t{header_line(Procedure)}\nx\t{line(Procedure)}\n"
     (batch,) = Parser(io.BytesIO(data.encode()), Procedure).batches()
     assert len(batch.rows) == 1

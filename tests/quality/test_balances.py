@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
-from tests.support.feed import Feed
+from tests.support.feed import Feed, line
 from visitpay.balances import OPEN, Reconciliation, comparisons, reconcile
 from visitpay.database import make_engine, reading
 from visitpay.models import BalanceDifference, Procedure, Transaction, Visit
@@ -29,11 +29,13 @@ def differing(feed: Feed) -> dict[int, tuple[Decimal, Decimal]]:
 def deliver(feed: Feed, day: int, visits: Mapping[int, str], *transactions: str) -> None:
     """Deliver and load visits with their balances, and transactions: key, visit, amount."""
     feed.deliver(Procedure, at=f"202112{day:02}_000000")
-    rows = [f"{visit}\t7\t1/2/2021\t\t{balance}\t" for visit, balance in visits.items()]
-    feed.deliver(Visit, *rows, at=f"202112{day:02}_000000")
-    charges = (each.split() for each in transactions)
-    rows = [f"{key}\t{visit}\t1\t{amount}" for key, visit, amount in charges]
-    feed.deliver(Transaction, *rows, at=f"202112{day:02}_000000")
+    stays = [line(Visit, visit_identifier=key, visit_balance=cell) for key, cell in visits.items()]
+    feed.deliver_lines(Visit, *stays, at=f"202112{day:02}_000000")
+    charges = [
+        line(Transaction, transaction_identifier=key, visit_identifier=visit, amount=amount)
+        for key, visit, amount in (each.split() for each in transactions)
+    ]
+    feed.deliver_lines(Transaction, *charges, at=f"202112{day:02}_000000")
     feed.load()
 
 

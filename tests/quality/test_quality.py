@@ -2,33 +2,34 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.support.feed import Feed
+from tests.support.feed import Feed, columns, row
 from visitpay.balances import reconcile
 from visitpay.database import make_engine, reading
 from visitpay.landing import scan
-from visitpay.loading import Options, load
-from visitpay.models import Procedure, Transaction, Visit
+from visitpay.loading import Options
+from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit, entity_named
 from visitpay.quality import CHECKS, Finding, findings, visits
 
 MONDAY = date(2021, 11, 1)
 
 
-def deliver(feed: Feed, entity: str, day: date, rows: int = 1, bad: int = 0) -> str:
+def deliver(feed: Feed, entity: type[Entity], day: date, rows: int = 1, bad: int = 0) -> str:
     """Deliver a file of a day with so many rows, some of them bad; give its name."""
     first = day.toordinal() * 1000
-    good = {
-        "Procedure": "{}\tbandaid",
-        "Visit": "{}\t7\t1/2/2021\t1/2/2021\t\t",
-        "Transaction": f"{{0}}\t{first}\t{first}\t5",
+    cells: dict[str, object] = {
+        Procedure: row(),
+        Visit: row(discharge_date="1/2/2021"),
+        Transaction: row(visit_identifier=first, procedure_id=first),
     }[entity]
-    lines = [good.format(first + number) for number in range(rows - bad)]
-    moment = f"{day:%Y%m%d}_223{'PVT'.index(entity[0])}00"
-    return feed.deliver(entity, moment, *lines, *["x\tbandaid"] * bad).name
+    key = columns(entity)[0]
+    good = [cells | {key: first + number} for number in range(rows - bad)]
+    moment = f"{day:%Y%m%d}_223{ENTITIES.index(entity)}00"
+    return feed.deliver(entity, *good, *[cells | {key: "x"}] * bad, at=moment).name
 
 
 def deliver_day(feed: Feed, day: date) -> None:
     """Deliver a file of each type."""
-    for entity in ("Procedure", "Visit", "Transaction"):
+    for entity in ENTITIES:
         deliver(feed, entity, day)
 
 
@@ -61,8 +62,8 @@ def test_nothing(feed: Feed, expect: str | None) -> None:
 def test_type_missing(feed: Feed) -> None:
     """A type is missing on a day that is over when both others came, and not for ever."""
     deliver_day(feed, MONDAY)
-    deliver(feed, "Procedure", after(1))
-    for entity in ("Procedure", "Transaction"):
+    deliver(feed, Procedure, after(1))
+    for entity in (Procedure, Transaction):
         deliver(feed, entity, after(2))
     assert found(feed, after(2)) == []
     message = "no Visit file was loaded, though both others"
@@ -70,7 +71,7 @@ def test_type_missing(feed: Feed) -> None:
     assert found(feed, after(3)) == missing
     deliver_day(feed, after(16))
     assert found(feed, after(400)) == missing
-    path = feed.landing / deliver(feed, "Visit", after(2))
+    path = feed.landing / deliver(feed, Visit, after(2))
     waiting = scan(feed.landing, "HospitalABC").files
     with reading(feed.url) as connection:
         assert findings(connection, noon(after(20)), waiting=waiting) == []
@@ -79,19 +80,17 @@ def test_type_missing(feed: Feed) -> None:
     assert found(feed, after(400)) == []
 
 
-ROWS = {"Procedure": "1\tcast", "Visit": "1\t7\t1/2/2021\t\t\t", "Transaction": "1\t1\t1\t5"}
-
-
 def deliver_at(feed: Feed, *files: str) -> None:
     """Deliver files, each given as type and time: `Visit 20211101_235900`."""
     for number, each in enumerate(files):
-        entity, moment = each.split()
-        row = (
-            ROWS[entity]
-            .replace("cast", f"cast {number}")
-            .replace("1/2/2021", f"1/{number + 1}/2021")
-        )
-        feed.deliver(entity, moment, row if entity != "Transaction" else f"{number}{row}")
+        name, moment = each.split()
+        entity = entity_named(name)
+        cells = {
+            Procedure: row(procedure_description=f"cast {number}"),
+            Visit: row(admit_date=f"1/{number + 1}/2021"),
+            Transaction: row(transaction_identifier=number),
+        }[entity]
+        feed.deliver(entity, cells, at=moment)
 
 
 MIDNIGHT = ("Visit 20211101_235900", "Transaction 20211102_000100", "Procedure 20211102_000300")
@@ -163,7 +162,7 @@ def test_what_waits_is_not_missing(feed: Feed) -> None:
         "feed_missing",
         "visit_without_transactions",
     ]
-    deliver(feed, "Transaction", after(1))
+    deliver(feed, Transaction, after(1))
     waiting = scan(feed.landing, "HospitalABC").files[-1:]
     with reading(feed.url) as connection:
         assert findings(connection, noon(after(2)), "daily", waiting=waiting) == []
@@ -172,10 +171,10 @@ def test_what_waits_is_not_missing(feed: Feed) -> None:
 def test_files_of_the_future(feed: Feed) -> None:
     """A file with a time that is yet to come is told of, and hides nothing that others tell."""
     deliver_day(feed, MONDAY)
-    for entity in ("Procedure", "Transaction"):
+    for entity in (Procedure, Transaction):
         deliver(feed, entity, after(1))
-    name = deliver(feed, "Procedure", after(28000))
-    load(make_engine(feed.url), feed.landing, "HospitalABC", Options(approved=frozenset({name})))
+    name = deliver(feed, Procedure, after(28000))
+    feed.load(Options(approved=frozenset({name})))
     message = "dated in the future; until then its rows are the newest"
     assert found(feed, after(3), "daily") == [
         Finding("type_missing", "2021-11-02", 1, "no Visit file was loaded, though both others"),
@@ -218,10 +217,10 @@ def test_old_gaps(feed: Feed) -> None:
 def test_unusual_rows(feed: Feed, rows: int, times: int) -> None:
     """A file with far more or fewer rows than those of its weekday is told of, and no other."""
     for week, usual in enumerate((39, 40, 40, 41)):
-        deliver(feed, "Procedure", after(7 * week), usual)
-        deliver(feed, "Procedure", after(7 * week + 1), 1)
-    deliver(feed, "Visit", after(28), 200)
-    name = deliver(feed, "Procedure", after(28), rows)
+        deliver(feed, Procedure, after(7 * week), usual)
+        deliver(feed, Procedure, after(7 * week + 1), 1)
+    deliver(feed, Visit, after(28), 200)
+    name = deliver(feed, Procedure, after(28), rows)
     told = [each for each in found(feed, after(29)) if each.check == "unusual_rows"]
     message = f"{rows} rows, 40 are usual"
     assert told == [Finding("unusual_rows", name, rows, message)] * times
@@ -230,8 +229,8 @@ def test_unusual_rows(feed: Feed, rows: int, times: int) -> None:
 def test_unusual_rows_without_history(feed: Feed) -> None:
     """Nothing is said of what is usual before there are four deliveries to tell from."""
     for week in range(3):
-        deliver(feed, "Procedure", after(7 * week), 40)
-    deliver(feed, "Procedure", after(21), 1)
+        deliver(feed, Procedure, after(7 * week), 40)
+    deliver(feed, Procedure, after(21), 1)
     assert found(feed, after(29)) == []
 
 
@@ -239,12 +238,12 @@ def test_unusual_rows_without_history(feed: Feed) -> None:
 def test_reject_share(feed: Feed, bad: int, times: int) -> None:
     """The newest file of a type is told of when its share of rejects is far above the usual."""
     for day in range(5):
-        deliver(feed, "Procedure", after(day), 50, 2 if day else 50)
-    name = deliver(feed, "Procedure", after(5), 50, bad)
+        deliver(feed, Procedure, after(day), 50, 2 if day else 50)
+    name = deliver(feed, Procedure, after(5), 50, bad)
     told = found(feed, after(6))
     message = "30.0% rejected, 4.0% are usual"
     assert told == [Finding("reject_share", name, 15, message)] * times
-    deliver(feed, "Procedure", after(6), 50, 2)
+    deliver(feed, Procedure, after(6), 50, 2)
     assert found(feed, after(7)) == []
 
 
@@ -252,7 +251,7 @@ def test_reject_share(feed: Feed, bad: int, times: int) -> None:
 def test_times_at_the_ends_of_the_calendar(feed: Feed, moment: str) -> None:
     """A file from the first year that a name may have, or the last one, upsets no check."""
     name = feed.deliver(Procedure, at=moment).name
-    load(make_engine(feed.url), feed.landing, "HospitalABC", Options(approved=frozenset({name})))
+    feed.load(Options(approved=frozenset({name})))
     future = [("file_in_future", name)] * (moment > "2021")
     assert [(each.check, each.subject) for each in found(feed, MONDAY)] == future
     gaps = [("1990-01-02", (MONDAY - date(1990, 1, 2)).days)] * (moment < "2021")
@@ -263,25 +262,28 @@ def test_times_at_the_ends_of_the_calendar(feed: Feed, moment: str) -> None:
 def test_redelivered(feed: Feed) -> None:
     """Of a file that came again with other content the newest delivery counts."""
     for day in range(4):
-        deliver(feed, "Procedure", after(day), 50)
-    deliver(feed, "Procedure", after(4), 50, 50)
+        deliver(feed, Procedure, after(day), 50)
+    deliver(feed, Procedure, after(4), 50, 50)
     assert [each.check for each in found(feed, after(5))] == ["reject_share"]
-    deliver(feed, "Procedure", after(4), 50)
+    deliver(feed, Procedure, after(4), 50)
     assert found(feed, after(5)) == []
 
 
 def test_visits(feed: Feed) -> None:
     """Visits that end too soon, begin too late, or have no transactions are counted by check."""
     feed.deliver(Procedure, at="20211101_000000")
-    rows = [
-        "10\t7\t1/2/2021\t1/2/2021\t5\t",
-        "11\t7\t1/2/2021\t1/1/2021\t6\t",
-        "12\t7\t11/2/2021\t\t\t",
-        "13\t7\t11/3/2021\t11/2/2021\t\t",
-    ]
-    feed.deliver(Visit, *rows, at="20211101_000000")
     feed.deliver(
-        Transaction, *(f"{key}\t{key}\t1\t5" for key in (10, 11, 12)), at="20211101_000000"
+        Visit,
+        row(visit_identifier=10, discharge_date="1/2/2021", visit_balance=5),
+        row(visit_identifier=11, discharge_date="1/1/2021", visit_balance=6),
+        row(visit_identifier=12, admit_date="11/2/2021"),
+        row(visit_identifier=13, admit_date="11/3/2021", discharge_date="11/2/2021"),
+        at="20211101_000000",
+    )
+    feed.deliver(
+        Transaction,
+        *(row(transaction_identifier=key, visit_identifier=key, amount=5) for key in (10, 11, 12)),
+        at="20211101_000000",
     )
     feed.load()
     reconcile(make_engine(feed.url), noon(MONDAY))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.command import Visitpay, on_terminal, start
-from tests.support.feed import Feed, only_sqlite, row
+from tests.support.feed import Feed, header_line, line, only_sqlite, row
 from visitpay.models import Procedure, Transaction, Visit
 
 TRANSACTIONS = "HospitalABC_VisitPay_Transaction_2021120{}_223133.txt"
@@ -12,26 +12,51 @@ TRANSACTIONS = "HospitalABC_VisitPay_Transaction_2021120{}_223133.txt"
 def deliver_parents(feed: Feed) -> None:
     """Deliver two visits and a procedure."""
     feed.deliver(Procedure)
-    visits = ("10\t7\t1/2/2021\t\t20.50\t", "11\t7\t1/2/2021\t\t5\t")
-    feed.deliver(Visit, *visits)
+    feed.deliver(Visit, row(visit_balance="20.50"), row(visit_identifier=11, visit_balance=5))
+
+
+def turned(line_of_tabs: str, note: str) -> str:
+    """Write a line from its end to its start, with a note after its first cell."""
+    first, *others = reversed(line_of_tabs.split("\t"))
+    return ";".join([first, note, *others, ""])
+
+
+def in_other_order(note: str, **cells: object) -> str:
+    """Write a transaction of such a file."""
+    return turned(line(Transaction, **cells), note)
 
 
 def plain(text: str) -> list[str]:
     """Give the lines of what is shown."""
-    return [" ".join(line.split()) for line in text.splitlines()]
+    return [" ".join(each.split()) for each in text.splitlines()]
 
 
 def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> None:
     """A visit is shown with the transactions that its balance lacks, and with no others."""
     deliver_parents(feed)
-    rows = ("100\t10\t1\t5", "101\t10\t1\tx", "10\t11\t1\tx", "102\t10\t10\t1", "103\t10\t1\ty")
     feed.deliver(
-        Transaction, *rows, row(transaction_identifier=104, amount="z"), "105\t10\tx", "x\t10\t1"
+        Transaction,
+        row(transaction_identifier=100, amount=5),
+        row(transaction_identifier=101, amount="x"),
+        row(transaction_identifier=10, visit_identifier=11, amount="x"),
+        row(transaction_identifier=102, procedure_id=10, amount=1),
+        row(transaction_identifier=103, amount="y"),
+        row(transaction_identifier=104, amount="z"),
+        "105\t10\tx",
+        "x\t10\t1",
     )
-    header = "Amount;Note;VisitIdentifier;ProcedureId;TransactionIdentifier;"
-    rows = ('y;10;"10";1;106;', "y;10;11;1;107;", "5;;10;1;104;", "y;;010;1;108;", "y;;110;1;109;")
-    feed.deliver_lines(Transaction, *rows, at="20211202_223133", header=header)
-    feed.deliver(Transaction, "110\t10\t1\t" + "x" * 2_000_000, at="20211203_223133")
+    feed.deliver_lines(
+        Transaction,
+        in_other_order("10", transaction_identifier=106, visit_identifier='"10"', amount="y"),
+        in_other_order("10", transaction_identifier=107, visit_identifier=11, amount="y"),
+        in_other_order("", transaction_identifier=104, visit_identifier=10, amount=5),
+        in_other_order("", transaction_identifier=108, visit_identifier="010", amount="y"),
+        in_other_order("", transaction_identifier=109, visit_identifier=110, amount="y"),
+        at="20211202_223133",
+        header=turned(header_line(Transaction), "Note"),
+    )
+    too_long = "x" * 2_000_000
+    feed.deliver(Transaction, at="20211203_223133", transaction_identifier=110, amount=too_long)
     visitpay("load")
     rejects = visitpay("rejects", "list", "--raw", "--json").document["rejects"]
     dismissed = next(each["id"] for each in rejects if each["record_key"] == 103)
@@ -54,28 +79,40 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
     differs = "20.50 differs from 10.00, the sum of 2 transactions"
     assert f"balance {differs}; see the 7 rejected transactions below" in shown
     titled = shown.index("rejected transactions of the visit")
-    assert [line.split(" ", 1)[1] for line in shown[titled + 1 :]] == [
+    one = shown_line(transaction_identifier=101, amount="x")
+    two = shown_line(transaction_identifier=102, procedure_id=10, amount=1)
+    three = shown_line(transaction_identifier=103, amount="y")
+    quoted = in_other_order("10", transaction_identifier=106, visit_identifier='"10"', amount="y")
+    zero = in_other_order("", transaction_identifier=108, visit_identifier="010", amount="y")
+    assert [each.split(" ", 1)[1] for each in shown[titled + 1 :]] == [
         "file line status reason: row",
-        r"Transaction_20211201_223133 3 open invalid_amount Amount: 101\t10\t1\tx",
-        r"Transaction_20211201_223133 5 open missing_reference ProcedureId: 102\t10\t10\t1",
-        r"Transaction_20211201_223133 6 dismissed invalid_amount Amount (made up): 103\t10\t1\ty",
+        f"Transaction_20211201_223133 3 open invalid_amount Amount: {one}",
+        f"Transaction_20211201_223133 5 open missing_reference ProcedureId: {two}",
+        f"Transaction_20211201_223133 6 dismissed invalid_amount Amount (made up): {three}",
         r"Transaction_20211201_223133 8 open malformed: 105\t10\tx",
         r"Transaction_20211201_223133 9 open malformed: x\t10\t1",
-        'Transaction_20211202_223133 2 open invalid_amount Amount: y;10;"10";1;106;',
-        "Transaction_20211202_223133 5 open invalid_amount Amount: y;;010;1;108;",
+        f"Transaction_20211202_223133 2 open invalid_amount Amount: {quoted}",
+        f"Transaction_20211202_223133 5 open invalid_amount Amount: {zero}",
     ]
     assert visitpay("explain", "procedure", "1", "--json").document["rejected_transactions"] == []
 
 
+def shown_line(**cells: object) -> str:
+    """Give a transaction's line as it is shown."""
+    return line(Transaction, **cells).replace("\t", r"\t")
+
+
 def test_more_rejected_transactions_than_a_screen_takes(feed: Feed, visitpay: Visitpay) -> None:
     """The oldest are shown, and how many more there are; also of a visit that never came."""
-    feed.deliver(Transaction, *(f"{key}\t12\t1\t1" for key in range(23)))
+    rows = (row(transaction_identifier=key, visit_identifier=12) for key in range(23))
+    feed.deliver(Transaction, *rows)
     visitpay("load")
     outcome = visitpay("explain", "visit", "12")
     assert outcome.status == 0
     shown = plain(outcome.out)
     assert (shown[0], shown[-1]) == ("not in its table", "and 3 more")
-    assert shown[-2].endswith(r"missing_reference VisitIdentifier: 19\t12\t1\t1")
+    last = shown_line(transaction_identifier=19, visit_identifier=12)
+    assert shown[-2].endswith(f"missing_reference VisitIdentifier: {last}")
 
 
 def test_balance_of_a_visit(feed: Feed, visitpay: Visitpay) -> None:
@@ -116,9 +153,9 @@ def test_deliveries_on_one_screen(
         feed.deliver(Procedure, at=day)
     visitpay("load")
     shown = plain(visitpay("explain", "procedure", "1").out)
-    listed = [line for line in shown if line.startswith("Procedure_2021")]
-    assert [line.split()[0] for line in listed] == [f"Procedure_{day}" for day in days[:-6:-1]]
-    assert [line for line in shown if line.startswith("and ")] == more
+    listed = [each for each in shown if each.startswith("Procedure_2021")]
+    assert [each.split()[0] for each in listed] == [f"Procedure_{day}" for day in days[:-6:-1]]
+    assert [each for each in shown if each.startswith("and ")] == more
     document = visitpay("explain", "procedure", "1", "--json").document
     assert len(document["deliveries"]) == min(times, 20)
 
@@ -127,9 +164,10 @@ def test_deliveries_on_one_screen(
 def test_explain_on_a_terminal(feed: Feed) -> None:
     """All of it fits into 80 columns, also the longest words there are."""
     key = 2**62
-    visit = f"{key}\t7\t1/2/2021\t\t123456789012.00\t"
+    visit = line(Visit, visit_identifier=key, visit_balance="123456789012.00")
     feed.deliver(Visit, visit + "\tx", visit)
-    feed.deliver(Transaction, *[f"{key}\t{key}\t1\tx"] * 30)
+    transaction = row(transaction_identifier=key, visit_identifier=key, amount="x")
+    feed.deliver(Transaction, *[transaction] * 30)
     start(feed, ["load"]).communicate()
     feed.execute("UPDATE rejected_rows SET id = id + 1000000, line_number = line_number + 1000000")
     for what, file in (("visit", "Visit_20211201_223005"), ("transaction", "Transaction_2021")):

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from tests.support.browser import chromium, look
 from tests.support.command import Visitpay
-from tests.support.feed import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite, row
 from tests.support.marked import MARK, deliver_marked
 from visitpay.database import make_engine, reading
 from visitpay.hold import Hold
@@ -55,7 +55,7 @@ def report(feed: Feed, visitpay: Visitpay) -> Path:
 def empty(feed: Feed, visitpay: Visitpay) -> None:
     """Load nothing."""
     assert visitpay("load").status == 0
-    assert feed.tables()["Visit"] == []
+    assert feed.keys(Visit) == []
 
 
 def healthy(feed: Feed, visitpay: Visitpay) -> None:
@@ -276,7 +276,7 @@ def test_sort_and_filter(feed: Feed, visitpay: Visitpay, browser: Browser) -> No
 def test_large_numbers_sort_as_numbers(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
     """A thousand is more than two, though it is written with a comma."""
     for day, rows in enumerate((1000, 2, 300), 1):
-        procedures = (f"{number}\tbandaid" for number in range(rows))
+        procedures = (row(procedure_id=key) for key in range(rows))
         feed.deliver(Procedure, *procedures, at=f"2021120{day}_223357")
     visitpay("load")
     sight = look(browser, report(feed, visitpay))

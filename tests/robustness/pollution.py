@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.robustness.reference import closes_file, lines_of
-from tests.support.feed import HEADERS
+from tests.support.feed import cells_of, columns, header_line
 from visitpay.database import make_engine, reading
 from visitpay.loading import load
-from visitpay.models import LOADED, SOURCE_COLUMNS, entity_named
+from visitpay.models import ENTITIES, LOADED, Procedure, Transaction, Visit, entity_named
 
 ROWS = 200
 ROWS_HIT = 20
@@ -48,7 +48,7 @@ class Sheet:
     @property
     def header(self) -> list[str]:
         """Its header's cells."""
-        return HEADERS[self.entity].split("\t")
+        return header_line(entity_named(self.entity)).split("\t")
 
     @property
     def lines(self) -> list[str]:
@@ -64,28 +64,36 @@ def sheets(seed: int = 0, rows: int = ROWS) -> Iterator[Sheet]:
     def maybe(cell: str) -> str:
         return cell if random.random() < 0.6 else ""
 
+    def text(delimiter: str) -> str:
+        text = random.choice(texts)
+        return '"Ace, ""soft"" wrap"' if delimiter in text else text
+
     def money() -> str:
         form = random.choice(["{}", "{}.5", "{}.25", "-{}", "{}.00"])
         return form.format(random.randrange(1, 3000))
 
     for delimiter in "\t,":
-        procedures = [[str(300 + key), random.choice(texts)] for key in range(rows)]
-        for cells in procedures:
-            if delimiter in cells[1]:
-                cells[1] = '"Ace, ""soft"" wrap"'
-        yield Sheet("Procedure", delimiter, procedures)
+        yield Sheet(
+            "Procedure",
+            delimiter,
+            [
+                cells_of(Procedure, procedure_id=300 + key, procedure_description=text(delimiter))
+                for key in range(rows)
+            ],
+        )
         yield Sheet(
             "Visit",
             delimiter,
             [
-                [
-                    str(100 + key),
-                    str(random.randrange(10**6)),
-                    f"{random.randrange(1, 13)}/{random.randrange(1, 29)}/2021",
-                    maybe("2021-12-31"),
-                    maybe(money()),
-                    maybe(str(random.randrange(100))),
-                ]
+                cells_of(
+                    Visit,
+                    visit_identifier=100 + key,
+                    guarantor_identifier=random.randrange(10**6),
+                    admit_date=f"{random.randrange(1, 13)}/{random.randrange(1, 29)}/2021",
+                    discharge_date=maybe("2021-12-31"),
+                    visit_balance=maybe(money()),
+                    insurance_identifier=maybe(str(random.randrange(100))),
+                )
                 for key in range(rows)
             ],
         )
@@ -93,12 +101,13 @@ def sheets(seed: int = 0, rows: int = ROWS) -> Iterator[Sheet]:
             "Transaction",
             delimiter,
             [
-                [
-                    str(1000 + key),
-                    str(100 + random.randrange(rows)),
-                    str(300 + random.randrange(rows)),
-                    money(),
-                ]
+                cells_of(
+                    Transaction,
+                    transaction_identifier=1000 + key,
+                    visit_identifier=100 + random.randrange(rows),
+                    procedure_id=300 + random.randrange(rows),
+                    amount=money(),
+                )
                 for key in range(rows)
             ],
         )
@@ -237,9 +246,9 @@ def _around(sheet: Sheet) -> Iterator[Damaged]:
     everything = frozenset(range(len(sheet.rows)))
     without_mark = text.encode("utf-16-le")
     yield Damaged("file: UTF-16 without byte order mark", without_mark, everything, header=True)
-    for entity in HEADERS:
-        if entity != sheet.entity:
-            other = next(each for each in sheets() if each.entity == entity)
+    for entity in ENTITIES:
+        if entity.__name__ != sheet.entity:
+            other = next(each for each in sheets() if each.entity == entity.__name__)
             width = len(sheet.header)
             table = [sheet.delimiter.join(cells) for cells in (other.header, *other.rows)]
             assert all(len(cells) != width for cells in other.rows)
@@ -312,10 +321,10 @@ class Polluted:
             beside.unlink()
         shutil.copy(self._base, database)
         report = self._load(database, self._sheet.entity, content)
-        table = entity_named(self._sheet.entity).__table__
-        columns = [each for each in table.columns if each.name not in SOURCE_COLUMNS]
+        entity = entity_named(self._sheet.entity)
+        values = [entity.__table__.c[name] for name in columns(entity)]
         with reading(f"sqlite:///{database}") as connection:
-            rows = {row[0]: tuple(row) for row in connection.execute(select(*columns))}
+            rows = {row[0]: tuple(row) for row in connection.execute(select(*values))}
         return rows, report
 
     def measure(self, damaged: Damaged, figures: Figures) -> None:
@@ -356,15 +365,20 @@ class Polluted:
     def _as_sent(self, row: tuple[Any, ...], damaged: Damaged) -> bool:
         """Say whether text alone differs, and only by what the damage put into it."""
         clean = self.clean.get(row[0])
-        if clean is None or not damaged.inserted or self._sheet.entity != "Procedure":
+        if clean is None or not damaged.inserted:
             return False
+        entity = entity_named(self._sheet.entity)
+        is_texts = [entity.__table__.c[name].type.python_type is str for name in columns(entity)]
 
         def bare(text: str) -> str:
             for letter in {*damaged.inserted, '"'}:
                 text = text.replace(letter, "")
             return text.strip()
 
-        return bare(row[1]) == bare(clean[1])
+        return all(
+            bare(value or "") == bare(sent or "") if is_text else value == sent
+            for value, sent, is_text in zip(row, clean, is_texts, strict=True)
+        )
 
 
 def all_damages(seed: int = 0) -> Iterator[tuple[Sheet, list[Damaged]]]:

@@ -5,38 +5,48 @@ from typing import Any
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.support.feed import Feed
+from tests.support.feed import Feed, cells_of, columns, header_line, line
 from visitpay.database import reading
 from visitpay.dialects import dialect_of
-from visitpay.models import ENTITIES, LoadFile, RejectedRow
+from visitpay.models import (
+    ENTITIES,
+    Entity,
+    LoadFile,
+    Procedure,
+    RejectedRow,
+    Transaction,
+    Visit,
+)
 
 KEYS = st.integers(1, 4)
-
-
 ODD_CELL = st.sampled_from(["", "x", "NULL"])
 
 
-def row(*cells: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
+def rows(entity: type[Entity], **cells: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
     """Give lines of a file, one in a while with something odd in it."""
-    good = st.tuples(*cells).map(lambda values: "\t".join(map(str, values)))
-    odd = st.tuples(*(cell | ODD_CELL for cell in cells)).map(
-        lambda values: "\t".join(map(str, values))
-    )
-    return good | good | odd | good.map(lambda line: line + "\t!")
+    defaults = dict(zip(columns(entity), cells_of(entity), strict=True))
+    every = {name: st.just(cell) for name, cell in defaults.items()} | cells
+
+    def written(values: dict[str, object]) -> str:
+        return line(entity, **values)
+
+    good = st.fixed_dictionaries(every).map(written)
+    odd = st.fixed_dictionaries({name: cell | ODD_CELL for name, cell in every.items()})
+    return good | good | odd.map(written) | good.map(lambda text: text + "\t!")
 
 
 ROWS = {
-    "Procedure": row(KEYS, st.sampled_from("ab")),
-    "Visit": row(
-        KEYS,
-        st.just(9),
-        st.just("1/1/2021"),
-        st.just(""),
-        st.sampled_from(["", "1.5", "2"]),
-        st.just(""),
+    "Procedure": rows(Procedure, procedure_id=KEYS, procedure_description=st.sampled_from("ab")),
+    "Visit": rows(Visit, visit_identifier=KEYS, visit_balance=st.sampled_from(["", "1.5", "2"])),
+    "Transaction": rows(
+        Transaction,
+        transaction_identifier=KEYS,
+        visit_identifier=KEYS,
+        procedure_id=KEYS,
+        amount=st.sampled_from(["1", "2.50"]),
     ),
-    "Transaction": row(KEYS, KEYS, KEYS, st.sampled_from(["1", "2.50"])),
 }
+HEADERS = {entity.__name__: header_line(entity) for entity in ENTITIES}
 
 
 def check_books(feed: Feed) -> None:

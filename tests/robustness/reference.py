@@ -1,6 +1,6 @@
 """The feed's parser once more: slow, plain, a line and a cell at a time, to be compared with.
 
-It shares no code with visitpay, not even the model.
+It takes the columns from the model, and shares no code with visitpay's parser.
 """
 
 import re
@@ -10,24 +10,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from visitpay.models import ENTITIES, fed_columns, header_of
+
 Columns = list[tuple[str, str, bool]]
 
+KINDS: dict[type[Any], str] = {int: "integer", date: "date", Decimal: "amount", str: "text"}
+
 COLUMNS: dict[str, Columns] = {
-    "Procedure": [("ProcedureId", "integer", True), ("ProcedureDescription", "text", True)],
-    "Visit": [
-        ("VisitIdentifier", "integer", True),
-        ("GuarantorIdentifier", "integer", True),
-        ("AdmitDate", "date", True),
-        ("DischargeDate", "date", False),
-        ("VisitBalance", "amount", False),
-        ("InsuranceIdentifier", "integer", False),
-    ],
-    "Transaction": [
-        ("TransactionIdentifier", "integer", True),
-        ("VisitIdentifier", "integer", True),
-        ("ProcedureId", "integer", True),
-        ("Amount", "amount", True),
-    ],
+    entity.__name__: [
+        (header_of(column), KINDS[column.type.python_type], not column.nullable)
+        for column in fed_columns(entity)
+    ]
+    for entity in ENTITIES
 }
 """Header name, kind and whether a value must be there; the first is the key."""
 

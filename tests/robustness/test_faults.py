@@ -375,7 +375,7 @@ def test_whatever_one_file_causes(
     assert failed["error"].startswith(f"cannot be loaded: {type(fault).__name__} at visitpay.")
     assert f" error: {bad.name}: {failed['error']}\n" in outcome.err
     assert "SECRET" not in outcome.out + outcome.err
-    assert [row[1] for row in feed.tables()["Procedure"]] == ["bandaid"]
+    assert feed.descriptions() == {1: "bandaid"}
     check_books(feed)
     monkeypatch.undo()
     assert load(make_engine(feed.url), feed.landing, "HospitalABC").files[0].status == "loaded"
@@ -384,9 +384,9 @@ def test_whatever_one_file_causes(
 def test_what_the_database_refuses(feed: Feed, visitpay: Visitpay) -> None:
     """A row that a constraint does not let in fails its file, named, and the others go on."""
     feed.execute("CREATE UNIQUE INDEX one ON visits (guarantor_identifier)")
-    visit = "{}\t777\t1/2/2021\t\t20.50\t"
-    feed.deliver(Visit, visit.format(1), visit.format(2))
-    feed.deliver(Visit, visit.format(3), at="20211202_223005")
+    same = row(guarantor_identifier=777)
+    feed.deliver(Visit, row(visit_identifier=1, **same), row(visit_identifier=2, **same))
+    feed.deliver(Visit, row(visit_identifier=3, **same), at="20211202_223005")
     failed, loaded = visitpay("load", "--json").document["files"]
     assert (failed["status"], loaded["status"], loaded["inserted"]) == ("failed", "loaded", 1)
     assert failed["error"].startswith("the database refuses it: ")

@@ -30,7 +30,7 @@ def test_killed_loads(
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO procedures VALUES (1, 'x', 7, 2)",
+        "UPDATE procedures SET source_file_id = 7",
         "UPDATE load_files SET loaded_at = NULL",
         "UPDATE load_files SET rows_rejected = 1",
         "DROP TABLE rejected_rows",

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.robustness.promise import ROWS, check_books
+from tests.robustness.promise import HEADERS, ROWS, check_books
 from tests.support.command import start
 from tests.support.databases import MakeDatabase
-from tests.support.feed import HEADERS, Feed
+from tests.support.feed import Feed
 from visitpay.database import make_engine
 from visitpay.loading import Options, load
 from visitpay.sample import write_sample

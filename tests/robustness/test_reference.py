@@ -11,9 +11,16 @@ from tests.robustness import reference
 from tests.robustness.fuzzing import compare, files
 from visitpay.landing import scan
 
-STRANGE_QUOTES = (
-    "VisitIdentifier;VisitBalance;AdmitDate;DischargeDate;GuarantorIdentifier;InsuranceIdentifier\n"
-    '";" ";";2021-02-28;5;\\N\n1;";2021-02-28;"x;"+7"; "\n'
+ORDER = ["VisitIdentifier", "VisitBalance", "AdmitDate"]
+ORDER += ["DischargeDate", "GuarantorIdentifier", "InsuranceIdentifier"]
+OTHERS = [name for name, *_ in reference.COLUMNS["Visit"] if name not in ORDER]
+STRANGE_QUOTES = "\n".join(
+    [
+        ";".join([*OTHERS, *ORDER]),
+        ";" * len(OTHERS) + '";" ";";2021-02-28;5;\\N',
+        ";" * len(OTHERS) + '1;";2021-02-28;"x;"+7"; "',
+        "",
+    ]
 )
 
 

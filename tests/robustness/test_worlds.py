@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.robustness import reference
-from tests.robustness.promise import ROWS, check_books
+from tests.robustness.promise import HEADERS, ROWS, check_books
 from tests.support.databases import MakeDatabase
-from tests.support.feed import HEADERS, Feed
+from tests.support.feed import Feed
 from visitpay.database import make_engine
 from visitpay.loading import Options, load
 
 NewDatabase = Callable[[Path], AbstractContextManager[str]]
 TYPES = list(HEADERS)
-PARENTS = {"Transaction": (("Visit", 2, "VisitIdentifier"), ("Procedure", 3, "ProcedureId"))}
+PARENTS = {"Transaction": (("Visit", "VisitIdentifier"), ("Procedure", "ProcedureId"))}
 Place = tuple[str, str, int]
 
 
@@ -87,8 +88,10 @@ class World:
 
     def missing(self, delivered: Delivered, row: reference.Verdict) -> str | None:
         """Name the first column of a row whose parent is not there."""
+        names = [name for name, *_ in reference.COLUMNS[delivered.entity]]
+        cells = dict(zip(names, row[1:], strict=True))
         parents = PARENTS.get(delivered.entity, ())
-        lacks = (name for entity, cell, name in parents if row[cell] not in self.table(entity))
+        lacks = (name for entity, name in parents if cells[name] not in self.table(entity))
         return next(lacks, None)
 
     def table(self, entity: str) -> dict[int, tuple[object, ...]]:
@@ -204,18 +207,15 @@ def test_deliveries_mean_what_the_model_says(
         check_books(feed)
         tables = {entity: set(rows) for entity, rows in feed.tables().items()}
         assert tables == {
-            entity: set(map(in_dollars, world.table(entity).values())) for entity in TYPES
+            entity: {in_dollars(entity, row) for row in world.table(entity).values()}
+            for entity in TYPES
         }
         assert {row[:5] for row in feed.rejects("open")} == world.open_rejects()
 
 
-def in_dollars(row: tuple[object, ...]) -> tuple[object, ...]:
-    """Turn the reference's cents, the last cell but one of a visit, into what is stored."""
-    from decimal import Decimal
-
-    def dollars(cents: object) -> object:
-        return None if cents is None else Decimal(str(cents)).scaleb(-2)
-
-    if len(row) == 6:
-        return (*row[:4], dollars(row[4]), row[5])
-    return (*row[:3], dollars(row[3])) if len(row) == 4 else row
+def in_dollars(entity: str, row: tuple[object, ...]) -> tuple[object, ...]:
+    """Turn the reference's cents into what is stored."""
+    return tuple(
+        Decimal(str(value)).scaleb(-2) if kind == "amount" and value is not None else value
+        for (_, kind, _), value in zip(reference.COLUMNS[entity], row, strict=True)
+    )

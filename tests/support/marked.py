@@ -1,72 +1,73 @@
 """A feed of which every cell is marked, and harm to a database that makes it complain of cells."""
 
 import re
+from datetime import date
+from decimal import Decimal
+from typing import Any
 
-from tests.support.feed import Feed
-from visitpay.models import Procedure, Transaction, Visit
+from tests.support.feed import Feed, columns, header_line, line
+from visitpay.models import Entity, Procedure, Transaction, Visit
 
 MARK = re.compile("CANARY|98765432|12.25.1931|1931-12")
 
-
-KEYS = {"procedure": "98765432{:03}", "visit": "198765432{:03}", "transaction": "298765432{:03}"}
-
-
 DATE, AMOUNT, TEXT = "12/25/1931", "98765432.10", "CANARY"
+_MARKS: dict[type[Any], object] = {int: 98765432, date: DATE, Decimal: AMOUNT, str: TEXT}
+
+
+def procedure_key(number: int) -> str:
+    """Return the identifier of a procedure, by its number from 0."""
+    return f"98765432{number:03}"
+
+
+def marked(entity: type[Entity], number: int, **cells: object) -> str:
+    """Return a good line of which every cell is marked, but for those that are given."""
+    marks = {name: _MARKS[entity.__table__.c[name].type.python_type] for name in columns(entity)}
+    keys = {
+        "procedure_id": procedure_key(number),
+        "visit_identifier": f"198765432{number:03}",
+        "transaction_identifier": f"298765432{number:03}",
+    }
+    own = {name: key for name, key in keys.items() if name in marks}
+    return line(entity, **(marks | own | cells))
 
 
 def deliver_marked(feed: Feed, rows: int = 40) -> None:
     """Deliver two days: good rows, rows with everything wrong, and headers with values in them."""
-    procedures = [f"{KEYS['procedure'].format(n)}\t{TEXT} {n}" for n in range(rows)]
-    visits = [
-        f"{KEYS['visit'].format(n)}\t98765432\t{DATE}\t{DATE}\t{AMOUNT}\t98765432"
-        for n in range(rows)
-    ]
-    transactions = [
-        "\t".join(
-            (
-                KEYS["transaction"].format(n),
-                KEYS["visit"].format(n),
-                KEYS["procedure"].format(n),
-                AMOUNT,
-            )
-        )
-        for n in range(rows)
-    ]
-    odd = [
-        f"{KEYS['visit'].format(n)}\t98765432\t{DATE}\t12/24/1931\t{AMOUNT}\t98765432"
-        for n in (997, 998)
-    ]
     bad = {
-        "Procedure": [
+        Procedure: [
             TEXT,
-            f"98765432999\t{TEXT}\t{TEXT}",
-            f'98765432998\t"{TEXT}',
+            marked(Procedure, 999) + f"\t{TEXT}",
+            marked(Procedure, 998, procedure_description=f'"{TEXT}'),
             f'{TEXT}"',
-            f"{TEXT}\t{TEXT}",
+            marked(Procedure, 997, procedure_id=TEXT),
         ],
-        "Visit": [
-            *odd,
-            visits[0].replace(DATE, TEXT),
-            visits[1].replace(AMOUNT, "98765432.431"),
-            visits[2].replace(DATE, "2/30/1931"),
-            visits[3].replace("\t98765432\t", "\t\t"),
-            visits[4] + "\t98765432",
-            visits[5].replace("\t", ";"),
+        Visit: [
+            marked(Visit, 997, discharge_date="12/24/1931"),
+            marked(Visit, 998, discharge_date="12/24/1931"),
+            marked(Visit, 0, admit_date=TEXT, discharge_date=TEXT),
+            marked(Visit, 1, visit_balance="98765432.431"),
+            marked(Visit, 2, admit_date="2/30/1931", discharge_date="2/30/1931"),
+            marked(Visit, 3, guarantor_identifier=""),
+            marked(Visit, 4) + "\t98765432",
+            marked(Visit, 5).replace("\t", ";"),
         ],
-        "Transaction": [
-            transactions[0].replace(KEYS["visit"].format(0), "98765432987"),
-            transactions[1].replace(AMOUNT, TEXT),
-            transactions[2] + "\0",
-            "9" * 30 + "98765432\t1\t1\t1",
+        Transaction: [
+            marked(Transaction, 0, visit_identifier="98765432987"),
+            marked(Transaction, 1, amount=TEXT),
+            marked(Transaction, 2) + "\0",
+            marked(Transaction, 3, transaction_identifier="9" * 30 + "98765432"),
         ],
     }
-    for entity, good in zip(bad, (procedures, visits, transactions), strict=True):
-        feed.deliver(entity, "20211201_000000", *good, *bad[entity])
-    feed.deliver_lines(Procedure, at="20211202_000000", header=procedures[0])
-    feed.deliver_lines(Visit, at="20211202_000000", header=f"{visits[0]}\n{visits[1]}")
-    joined = "TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount\t" + transactions[0]
+    for entity, lines in bad.items():
+        good = [marked(entity, number) for number in range(rows)]
+        feed.deliver_lines(entity, *good, *lines, at="20211201_000000")
+    feed.deliver_lines(Procedure, at="20211202_000000", header=marked(Procedure, 0))
+    header = f"{marked(Visit, 0)}\n{marked(Visit, 1)}"
+    feed.deliver_lines(Visit, at="20211202_000000", header=header)
+    joined = f"{header_line(Transaction)}\t{marked(Transaction, 0)}"
     feed.deliver_lines(Transaction, at="20211202_000000", header=joined)
-    feed.deliver_bytes(Transaction, transactions[0].encode("utf-16-le"), at="20211203_000000")
+    text = marked(Transaction, 0).encode("utf-16-le")
+    feed.deliver_bytes(Transaction, text, at="20211203_000000")
 
 
 def abort(feed: Feed) -> None:
