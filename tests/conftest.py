@@ -25,7 +25,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Give the server that VISITPAY_TEST_POSTGRES_URL names, or one of the tests' own."""
+    """Yield the server that VISITPAY_TEST_POSTGRES_URL names, or one of the tests' own."""
     if named := os.environ.get("VISITPAY_TEST_POSTGRES_URL"):
         with closing(Postgres(make_url(named))) as postgres:
             yield postgres
@@ -36,7 +36,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
-    """Give what makes an empty, migrated database of a kind, in a folder, and its URL."""
+    """Return what makes an empty, migrated database of a kind, in a folder, and its URL."""
     return maker(
         lambda: request.getfixturevalue("migrated"), lambda: request.getfixturevalue("postgres")
     )
@@ -46,7 +46,7 @@ def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
 def feed(
     request: pytest.FixtureRequest, tmp_path: Path, make_database: MakeDatabase
 ) -> Iterator[Feed]:
-    """Give an empty landing directory and an empty, migrated database."""
+    """Yield an empty landing directory and an empty, migrated database."""
     landing = tmp_path / "landing"
     landing.mkdir()
     with make_database(request.param, tmp_path) as url:
@@ -63,14 +63,14 @@ def _unwatched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """Give an HTTP server on loopback."""
+    """Yield an HTTP server on loopback."""
     with Listener() as listener:
         yield listener
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    """Give an SMTP server on loopback."""
+    """Yield an SMTP server on loopback."""
     mailbox = Mailbox()
     mailbox.start()
     yield mailbox

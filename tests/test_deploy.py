@@ -14,7 +14,7 @@ OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 
 def unit(name: str) -> dict[str, dict[str, str]]:
-    """Give the sections of a unit; of settings given twice, the last."""
+    """Return the sections of a unit; of settings given twice, the last."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(DEPLOY / name)

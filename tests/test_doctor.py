@@ -28,7 +28,7 @@ NAMES = [
 
 
 def findings(visitpay: Visitpay) -> dict[str, tuple[str, str, str]]:
-    """Give state, what was seen and what to do, by what was looked at."""
+    """Return state, what was seen and what to do, by what was looked at."""
     outcome = visitpay("doctor", "--json")
     listed = outcome.document["findings"]
     assert outcome.status == any(each["state"] == "error" for each in listed)
@@ -36,7 +36,7 @@ def findings(visitpay: Visitpay) -> dict[str, tuple[str, str, str]]:
 
 
 def by_name(listed: list[dict[str, str]]) -> dict[str, tuple[str, str, str]]:
-    """Give what was looked at by its name."""
+    """Return what was looked at by its name."""
     return {each["name"]: (each["state"], each["seen"], each["remedy"]) for each in listed}
 
 
@@ -267,7 +267,7 @@ def test_a_landing_directory_that_is_closed(feed: Feed, unprivileged: Visitpay) 
 
 @pytest.fixture
 def role(feed: Feed) -> Iterator[str]:
-    """Give a role that may do all that a load does."""
+    """Yield a role that may do all that a load does."""
     name = f"doctor_{secrets.token_hex(6)}"
     feed.execute(
         f"CREATE ROLE {name}",

@@ -24,7 +24,7 @@ from visitpay.hold import Hold
 
 
 def told(outcome: Outcome) -> str:
-    """Give all that a command said; nothing of it is marked."""
+    """Return all that a command said; nothing of it is marked."""
     said = outcome.out + outcome.err
     assert (MARK.findall(said), outcome.status in range(4)) == ([], True)
     return said

@@ -16,7 +16,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def block(name: str) -> list[str]:
-    """Give the lines of a block of demo output."""
+    """Return the lines of a block of demo output."""
     found = re.search(rf"<!-- demo: {name} -->\n```\n(.*?)```", README, re.DOTALL)
     assert found is not None
     return [line.rstrip() for line in found[1].splitlines()]
@@ -30,7 +30,7 @@ def without_ages(lines: list[str]) -> list[str]:
 
 @pytest.fixture
 def demo(feed: Feed, visitpay: Visitpay) -> Feed:
-    """Give the feed of `make demo`, made as the Makefile says."""
+    """Return the feed of `make demo`, made as the Makefile says."""
     shutil.rmtree(feed.landing)
     made = re.search(r"visitpay sample \S+ (.*)", MAKEFILE)
     assert made is not None

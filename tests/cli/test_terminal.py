@@ -101,7 +101,7 @@ LOOKS = [
 
 @pytest.fixture(scope="module")
 def month(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase) -> Iterator[Feed]:
-    """Give a dirty month, and what else may be wrong with a feed."""
+    """Yield a dirty month, and what else may be wrong with a feed."""
     folder = tmp_path_factory.mktemp("month")
     with make_database("sqlite", folder) as url:
         feed = Feed(folder / "landing", url)

@@ -36,7 +36,7 @@ MENDED = f'"RejectReason"\tRejectColumn\tRejectFile\tRejectLine\t{HEADER}'
 
 @pytest.fixture
 def old(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Feed:
-    """Give a database as the code before left it: one run, no file yet."""
+    """Return a database as the code before left it: one run, no file yet."""
     monkeypatch.setenv("VISITPAY_DATABASE_URL", feed.url)
     command.downgrade(alembic_config(), BEFORE)
     feed.execute(
@@ -97,7 +97,7 @@ def test_amounts_are_mended(old: Feed) -> None:
 
 
 def statuses(feed: Feed) -> dict[int, tuple[str, int | None]]:
-    """Give status and key of each reject by its id."""
+    """Return status and key of each reject by its id."""
     query = text("SELECT id, status, record_key FROM rejected_rows ORDER BY id")
     with make_engine(feed.url).connect() as connection:
         return {row.id: (row.status, row.record_key) for row in connection.execute(query)}

@@ -35,7 +35,7 @@ MOMENT = datetime.fromisoformat("2021-12-01T23:33:57.123456+01:00")
 
 
 def run_of(moment: datetime) -> dict[str, object]:
-    """Give a row for the book of runs."""
+    """Return a row for the book of runs."""
     return {"started_at": moment, "status": "running", "version": "0", "host": "here"}
 
 

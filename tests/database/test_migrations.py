@@ -68,7 +68,7 @@ def downgrade() -> None:
 
 
 def revised(feed: Feed, up: str, down: str = "pass") -> Config:
-    """Give the settings of an Alembic that has one revision more."""
+    """Return the settings of an Alembic that has one revision more."""
     _, (head,) = revisions()
     versions = feed.landing.parent / "versions"
     versions.mkdir()
@@ -81,7 +81,7 @@ def revised(feed: Feed, up: str, down: str = "pass") -> Config:
 
 
 def rows(feed: Feed) -> list[str]:
-    """Give the rows of a database."""
+    """Return the rows of a database."""
     return [line for line in feed.dump() if isinstance(line, str) and line.startswith("INSERT")]
 
 
@@ -106,7 +106,7 @@ def populate(feed: Feed, visitpay: Visitpay) -> None:
 
 @pytest.fixture
 def populated(feed: Feed, visitpay: Visitpay) -> Feed:
-    """Give a database with a row in each of its tables."""
+    """Return a database with a row in each of its tables."""
     populate(feed, visitpay)
     return feed
 

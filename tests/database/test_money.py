@@ -48,7 +48,7 @@ def stored(feed: Feed, query: str) -> list[tuple[object, ...]]:
 
 
 def some_amounts(count: int) -> list[str]:
-    """Give amounts of every length, written in full."""
+    """Return amounts of every length, written in full."""
     random = Random(35)  # noqa: S311 - no secret
     cents = [random.randrange(10 ** random.randint(1, 14)) for _ in range(count)]
     return [f"{random.choice(['', '-'])}{each // 100}.{each % 100:02}" for each in cents]

@@ -34,26 +34,26 @@ TIMEOUT = "canceling statement due to statement timeout"
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[tuple[Server, Postgres]]:
-    """Give a server that may be killed."""
+    """Yield a server that may be killed."""
     with running() as both:
         yield both
 
 
 @pytest.fixture
 def server(own: tuple[Server, Postgres]) -> Server:
-    """Give the server."""
+    """Return the server."""
     return own[0]
 
 
 @pytest.fixture
 def postgres(own: tuple[Server, Postgres]) -> Postgres:
-    """Give what makes databases on it."""
+    """Return what makes databases on it."""
     return own[1]
 
 
 @pytest.fixture
 def feed(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
-    """Give an empty landing directory and an empty, migrated database on that server."""
+    """Yield an empty landing directory and an empty, migrated database on that server."""
     landing = tmp_path / "landing"
     landing.mkdir()
     url = postgres.create(postgres.template)
@@ -62,7 +62,7 @@ def feed(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
 
 
 def visits(*guarantors: int) -> list[dict[str, object]]:
-    """Give rows of visits 1, 2, ... by their guarantors."""
+    """Return rows of visits 1, 2, ... by their guarantors."""
     return [
         row(visit_identifier=key, guarantor_identifier=each)
         for key, each in enumerate(guarantors, start=1)
@@ -70,12 +70,12 @@ def visits(*guarantors: int) -> list[dict[str, object]]:
 
 
 def guarantors(feed: Feed) -> list[int]:
-    """Give the guarantors of the visits."""
+    """Return the guarantors of the visits."""
     return feed.column(Visit, "guarantor_identifier")
 
 
 def ledger(feed: Feed) -> list[tuple[Any, ...]]:
-    """Give status and rows of each entry of the ledger."""
+    """Return status and rows of each entry of the ledger."""
     with reading(feed.url) as connection:
         entries = select(LoadFile.status, LoadFile.rows_read).order_by(LoadFile.id)
         return [tuple(entry) for entry in connection.execute(entries)]
@@ -200,14 +200,14 @@ def test_a_connection_lost_with_the_last_word(
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give some days of a feed with damage in it."""
+    """Return some days of a feed with damage in it."""
     folder = tmp_path_factory.mktemp("sample")
     write_sample(folder, visits=4000, days=4, dirt=5, seed=11)
     return folder
 
 
 def state(feed: Feed) -> tuple[Any, ...]:
-    """Give the entity tables, the quarantine, and the ledger's counts."""
+    """Return the entity tables, the quarantine, and the ledger's counts."""
     names = ["name", "status", "header", "sha256", *(f"rows_{each}" for each in vars(Counts()))]
     entries = select(*(getattr(LoadFile, name) for name in names)).order_by(LoadFile.name)
     sources = [
@@ -225,7 +225,7 @@ def state(feed: Feed) -> tuple[Any, ...]:
 def undisturbed(
     sample: Path, make_database: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, ...]:
-    """Give the state of an SQLite database after one load that nobody disturbed."""
+    """Return the state of an SQLite database after one load that nobody disturbed."""
     with make_database("sqlite", tmp_path_factory.mktemp("undisturbed")) as url:
         load(make_engine(url), sample, "HospitalABC")
         return state(Feed(sample, url))
@@ -691,7 +691,7 @@ def test_a_session_without_foreign_keys(feed: Feed, visitpay: Visitpay) -> None:
 
 @pytest.fixture
 def latin(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
-    """Give a landing directory and a database in the encoding LATIN1."""
+    """Yield a landing directory and a database in the encoding LATIN1."""
     url = postgres.url.set(database="latin")
     postgres.execute(
         "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"

@@ -154,7 +154,7 @@ def test_other_names(tmp_path: Path, name: str, why: str) -> None:
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> str:
-    """Give a name of the feed with other letter cases, other separators, another end."""
+    """Return a name of the feed with other letter cases, other separators, another end."""
     entity = draw(st.sampled_from(["Procedure", "Visit", "Transaction"]))
     parts = ["HospitalABC", "VisitPay", entity, "20211201", "223005"]
     cased = [draw(st.sampled_from([each, each.upper(), each.lower()])) for each in parts]

@@ -36,7 +36,7 @@ def mend(feed: Feed, path: Path, *changes: tuple[str, str], without: str = "") -
 
 
 def findings(visitpay: Visitpay) -> dict[str, tuple[str, int]]:
-    """Give subject and count of each finding about a file, by its check."""
+    """Return subject and count of each finding about a file, by its check."""
     found = visitpay("status", "--json").document["findings"]
     return {each["check"]: (each["subject"], each["count"]) for each in found if each["subject"]}
 

@@ -8,6 +8,8 @@ from visitpay.errors import ConfigurationError
 from visitpay.landing import scan
 from visitpay.models import REJECT_HEADERS, Procedure, Transaction, Visit
 
+NAMES = header_line(Procedure, ", ")
+
 
 def checked(feed: Feed) -> list[CheckedFile]:
     """Check the landing directory."""
@@ -56,22 +58,22 @@ def test_many_bad_rows(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "is empty; its first line must name ProcedureId, ProcedureDescription"),
-        (b"\n1\tbandaid\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
+        ("", f"is empty; its first line must name {NAMES}"),
+        (f"\n{line(Procedure)}\n", f"line 1 is empty; it must name {NAMES}"),
         (
-            b"ProcedureId\tx\n1\tbandaid\n",
+            header_line(Procedure).replace("ProcedureDescription", "x"),
             "line 1 lacks the columns ProcedureDescription; the whole file is needed again",
         ),
         (
-            b"ProcedureId\tProcedureDescription\tprocedureid\n",
+            header_line(Procedure) + "\tprocedureid",
             "line 1 names ProcedureId more than once; one of them must go",
         ),
     ],
     ids=["empty", "no header", "column missing", "column doubled"],
 )
-def test_failed_file(feed: Feed, content: bytes, error: str) -> None:
+def test_failed_file(feed: Feed, content: str, error: str) -> None:
     """A file that would fail says why, and the files after it are checked all the same."""
-    feed.deliver_bytes(Procedure, content)
+    feed.deliver_bytes(Procedure, content.encode())
     feed.deliver(Procedure, at="20211202_223357")
     failed, good = checked(feed)
     assert (failed.error, failed.rows_read, failed.rejected) == (error, 0, 0)

@@ -19,9 +19,10 @@ from visitpay.models import DeliveredKeys, LoadFile, LoadRun, Procedure, Transac
 
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
+NAMES = header_line(Procedure, ", ")
 NO_HEADER = (
-    "line 1 lacks the columns ProcedureId, ProcedureDescription; it looks like a row, and the"
-    " header is missing: the whole file is needed again"
+    f"line 1 lacks the columns {NAMES}; it looks like a row, and the header is missing: the whole"
+    " file is needed again"
 )
 
 PROCEDURES = (
@@ -53,7 +54,7 @@ REPEATED = [
 
 
 def counts(document: dict[str, object]) -> list[tuple[object, ...]]:
-    """Give each file's read, inserted, updated, unchanged, stale, superseded, rejected."""
+    """Return each file's read, inserted, updated, unchanged, stale, superseded, rejected."""
     files = document["files"]
     assert isinstance(files, list)
     names = "rows_read inserted updated unchanged stale superseded rejected"
@@ -230,24 +231,21 @@ def test_what_is_not_of_the_feed_is_left_alone(feed: Feed, visitpay: Visitpay) -
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "is empty; its first line must name ProcedureId, ProcedureDescription"),
-        (b"\n1\tx\n", "line 1 is empty; it must name ProcedureId, ProcedureDescription"),
+        ("", f"is empty; its first line must name {NAMES}"),
+        ("\n" + line(Procedure), f"line 1 is empty; it must name {NAMES}"),
+        (line(Procedure, procedure_description="secret") + "\n", NO_HEADER),
         (
-            b"1\tsecret\n2\tx\n",
-            NO_HEADER,
-        ),
-        (
-            b"ProcedureId\tProcedureId\tProcedureDescription\n1\t1\tx\n",
+            f"ProcedureId\t{header_line(Procedure)}\n1\t{line(Procedure)}\n",
             "line 1 names ProcedureId more than once; one of them must go",
         ),
     ],
     ids=["empty", "blank first line", "no header", "doubled column"],
 )
 def test_a_bad_file_fails_alone_and_is_tried_again(
-    feed: Feed, visitpay: Visitpay, content: bytes, error: str
+    feed: Feed, visitpay: Visitpay, content: str, error: str
 ) -> None:
     """Nothing of it is loaded, the others are, and it loads once it was mended."""
-    bad = feed.deliver_bytes(Procedure, content, at=DAY_1)
+    bad = feed.deliver_bytes(Procedure, content.encode(), at=DAY_1)
     feed.deliver(Procedure, at=DAY_2, procedure_id=2, procedure_description="y")
     for _ in range(2):
         outcome = visitpay("load", "--json")
@@ -382,7 +380,7 @@ def test_the_rows_around_an_orphan_are_kept(feed: Feed, visitpay: Visitpay) -> N
 
 
 def transactions(feed: Feed) -> dict[int, tuple[int, Decimal]]:
-    """Give visit and amount of each transaction."""
+    """Return visit and amount of each transaction."""
     rows = feed.rows(Transaction, "transaction_identifier", "visit_identifier", "amount")
     return {key: (visit, amount) for key, visit, amount in rows}
 

@@ -13,7 +13,7 @@ from sqlalchemy import make_url, select
 
 from tests.support.command import Visitpay, start, without_times
 from tests.support.days import deliver_bad_day
-from tests.support.feed import Feed, only_sqlite, row
+from tests.support.feed import Feed, header_line, only_sqlite, row
 from tests.support.listeners import Listener, Mailbox
 from tests.support.marked import MARK, abort, behind, deliver_marked, duplicate
 from visitpay import channels, pinging
@@ -28,21 +28,21 @@ MOMENT = datetime(2021, 12, 1, tzinfo=UTC)
 
 BAD_FILE = "HospitalABC_VisitPay_Procedure_20211202_223357.txt"
 FAILED = (
-    f"{BAD_FILE}: is empty; its first line must name ProcedureId, ProcedureDescription;"
+    f"{BAD_FILE}: is empty; its first line must name {header_line(Procedure, ', ')};"
     " each load tries it until it is corrected or taken away"
 )
 SECRET = "hunter2"  # noqa: S105 - not one of ours
 
 
 def rejected(rows: int) -> str:
-    """Give what is told of rejected transactions."""
+    """Return what is told of rejected transactions."""
     look = "visitpay rejects list --entity Transaction"
     what = "rejected row is" if rows == 1 else "rejected rows are"
     return f"Transaction: {rows} {what} open; see: {look}"
 
 
 def records(feed: Feed) -> list[tuple[object, ...]]:
-    """Give the problems on record: what, how bad, whether told, whether over."""
+    """Return the problems on record: what, how bad, whether told, whether over."""
     query = select(Problem.name, Problem.size, Problem.told_at, Problem.closed_at)
     with reading(feed.url) as connection:
         return [
@@ -52,32 +52,32 @@ def records(feed: Feed) -> list[tuple[object, ...]]:
 
 
 def warnings(log: str) -> list[str]:
-    """Give the warnings of a log that are not about files."""
+    """Return the warnings of a log that are not about files."""
     lines = without_times(log)
     return [each for each in lines if each.startswith("warning: ") and "HospitalABC" not in each]
 
 
 @pytest.fixture
 def webhook(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
-    """Give an alert channel that is set."""
+    """Return an alert channel that is set."""
     monkeypatch.setenv("VISITPAY_ALERT_URLS", listener.webhook)
     return listener
 
 
 @pytest.fixture
 def switch(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
-    """Give a dead man's switch that is set."""
+    """Return a dead man's switch that is set."""
     monkeypatch.setenv("VISITPAY_PING_URL", f"http://{listener.address}/{SECRET}/?create=1\n")
     return listener
 
 
 def known(size: int = 5, told_at: datetime | None = MOMENT) -> Known:
-    """Give a problem that is on record."""
+    """Return a problem that is on record."""
     return Known(7, ROWS_REJECTED, "Visit", size, told_at)
 
 
 def found(size: int = 5) -> Found:
-    """Give that problem as it is found now."""
+    """Return that problem as it is found now."""
     return Found(ROWS_REJECTED, "Visit", size, "so many")
 
 
@@ -289,7 +289,7 @@ def test_one_of_two_channels(
 
 
 def closed(scheme: str) -> str:
-    """Give a URL, with secrets in it, at which nobody listens."""
+    """Return a URL, with secrets in it, at which nobody listens."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     return f"{scheme}://{SECRET}:{SECRET}@127.0.0.1:{port}/{SECRET}?token={SECRET}"
@@ -451,7 +451,7 @@ def test_a_feed_that_never_came(
 
 
 def restless(feed: Feed) -> tuple[object, ...]:
-    """Give the records of files that keep changing: how bad, whether told, whether over."""
+    """Return the records of files that keep changing: how bad, whether told, whether over."""
     return tuple(each[1:] for each in records(feed) if each[0] == FILE_CHANGING)
 
 

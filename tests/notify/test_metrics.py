@@ -23,7 +23,7 @@ ENDS = ("inserted", "updated", "unchanged", "stale", "superseded", "rejected")
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the metrics file that is set."""
+    """Return the metrics file that is set."""
     path = tmp_path / "metrics" / "visitpay.prom"
     path.parent.mkdir()
     monkeypatch.setenv("VISITPAY_METRICS_FILE", str(path))
@@ -31,7 +31,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def figures(path: Path) -> Figures:
-    """Give the samples of a metrics file, without their prefix, each with its labels' values."""
+    """Return the samples of a metrics file, without their prefix, each with its labels' values."""
     return {
         (sample.name.removeprefix("visitpay_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(path.read_text())
@@ -40,7 +40,7 @@ def figures(path: Path) -> Figures:
 
 
 def of_books(feed: Feed) -> Figures:
-    """Give what the file should say of the books, asked of the database in another way."""
+    """Return what the file should say of the books, asked of the database in another way."""
     with reading(feed.url) as connection:
         files = connection.execute(select(LoadFile)).mappings().all()
         entries = list(connection.execute(select(LoadFile.__table__)).mappings())
@@ -66,7 +66,7 @@ def of_books(feed: Feed) -> Figures:
 
 
 def successes(feed: Feed) -> float:
-    """Give when the last run ended that was all right."""
+    """Return when the last run ended that was all right."""
     with reading(feed.url) as connection:
         ended: datetime | None = connection.scalar(
             select(func.max(LoadRun.finished_at)).where(LoadRun.status == "ok")
@@ -220,7 +220,7 @@ def test_rules_and_dashboard(feed: Feed, visitpay: Visitpay, path: Path) -> None
 
 
 def expressions(part: Any) -> list[str]:
-    """Give the queries of a dashboard."""
+    """Return the queries of a dashboard."""
     if isinstance(part, dict):
         own = [part["expr"]] if "expr" in part else []
         return own + [each for value in part.values() for each in expressions(value)]

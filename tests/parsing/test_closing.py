@@ -102,7 +102,7 @@ def written(entity: type[Entity], *lines: str) -> str:
 
 
 def ways(text: str) -> Iterator[tuple[bytes, int | None]]:
-    """Give the ways in which a file may come, and be read."""
+    """Yield the ways in which a file may come, and be read."""
     for end in ("", "\n", "\n\n  \n"):
         whole = f"{text}{end}"
         yield whole.encode(), None

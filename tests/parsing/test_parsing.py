@@ -50,7 +50,7 @@ def charge(key: object, visit: object, procedure: object, amount: object) -> byt
 
 
 def read(entity: type[Entity], *first: object) -> tuple[Any, ...]:
-    """Give the values of a row, money in cents, by those of its first columns."""
+    """Return the values of a row, money in cents, by those of its first columns."""
     values = first + tuple(with_defaults(entity).values())[len(first) :]
     return tuple(int(100 * each) if isinstance(each, Decimal) else each for each in values)
 
@@ -103,7 +103,7 @@ def between(entity: type[Entity], line: bytes) -> bytes:
 
 
 def around(entity: type[Entity], *between: Row, last: int = 4) -> list[Row]:
-    """Give the good rows of such a file, with what is expected between them."""
+    """Return the good rows of such a file, with what is expected between them."""
     first_raw, first = FIRST[entity]
     last_raw, final = LAST[entity]
     return [(2, first_raw.decode(), *first), *between, (last, last_raw.decode(), *final)]
@@ -440,7 +440,7 @@ class Endless:
         )
 
     def read(self, size: int, /) -> bytes:
-        """Give the next bytes, which may be fewer than asked for."""
+        """Return the next bytes, which may be fewer than asked for."""
         block = next(self._blocks, b"")
         assert size >= len(block)
         return block

@@ -21,7 +21,7 @@ def reconciled(feed: Feed, minutes: int = 0) -> Reconciliation:
 
 
 def differing(feed: Feed) -> dict[int, tuple[Decimal, Decimal]]:
-    """Give the balance and the total of the visits that differ."""
+    """Return the balance and the total of the visits that differ."""
     with reading(feed.url) as connection:
         return {visit: (balance, total) for visit, balance, total, _ in connection.execute(OPEN)}
 
@@ -144,7 +144,7 @@ VISITS = st.dictionaries(
 
 
 def money(cents: int) -> Decimal:
-    """Give cents as a sum of money."""
+    """Return cents as a sum of money."""
     return Decimal(cents).scaleb(-2)
 
 

@@ -41,12 +41,12 @@ def found(feed: Feed, today: date, expect: str | None = None) -> list[Finding]:
 
 
 def noon(day: date) -> datetime:
-    """Give the noon of a day in UTC."""
+    """Return the noon of a day in UTC."""
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
 def after(days: int) -> date:
-    """Give a day so long after MONDAY."""
+    """Return a day so long after MONDAY."""
     return MONDAY + timedelta(days)
 
 

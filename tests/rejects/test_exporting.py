@@ -31,7 +31,7 @@ GOOD = {
 
 @st.composite
 def spoilt_rows(draw: st.DrawFn) -> tuple[type[Entity], bytes]:
-    """Give a type and a file of it, its columns in any order, its good rows spoilt in some way."""
+    """Return a type and a file of it, columns in any order, its good rows spoilt in some way."""
     entity = draw(st.sampled_from([Procedure, *GOOD]))
     delimiter = draw(st.sampled_from("\t\t,"))
     trailing = delimiter * draw(st.sampled_from([0, 0, 1]))
@@ -265,12 +265,8 @@ def test_mending_twice(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
 @only_sqlite
 def test_mended_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """A mended file that a spreadsheet wrote is read, and rows without what stood ahead."""
-    path = feed.deliver(
-        Procedure,
-        row(procedure_id=1, procedure_description=""),
-        row(procedure_id=2, procedure_description=""),
-        row(procedure_id=3, procedure_description=""),
-    )
+    empty = [line(Procedure, procedure_id=key, procedure_description="") for key in (1, 2, 3)]
+    path = feed.deliver(Procedure, *empty)
     visitpay("load")
     mended = exported(visitpay, tmp_path / "1")["Procedure"]
     header, first, second, _ = mended.read_text().replace("\t", ",").splitlines()
@@ -280,8 +276,8 @@ def test_mended_elsewhere(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> Non
     _, *rows = exported(visitpay, tmp_path / "2")["Procedure"].read_text().splitlines()
     assert rows == [
         *(
-            f"missing_value\tProcedureDescription\t{path.name}\t{n + 1}#{n}\t{n}\t"
-            for n in (1, 2, 3)
+            f"missing_value\tProcedureDescription\t{path.name}\t{number + 1}#{number}\t{each}"
+            for number, each in enumerate(empty, 1)
         ),
         f"malformed\t\t{mended.name}\t3#5\t3#2\t2",
         f"malformed\t\t{mended.name}\t4#6\t4\t",

@@ -27,7 +27,7 @@ def in_other_order(note: str, **cells: object) -> str:
 
 
 def plain(text: str) -> list[str]:
-    """Give the lines of what is shown."""
+    """Return the lines of what is shown."""
     return [" ".join(each.split()) for each in text.splitlines()]
 
 
@@ -98,7 +98,7 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
 
 
 def shown_line(**cells: object) -> str:
-    """Give a transaction's line as it is shown."""
+    """Return a transaction's line as it is shown."""
     return line(Transaction, **cells).replace("\t", r"\t")
 
 

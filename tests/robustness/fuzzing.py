@@ -95,7 +95,7 @@ ENDS = ["\n", "\n", "\n", "\n", "\r\n", "\r", "\n\n"]
 
 @st.composite
 def cells(draw: st.DrawFn, kind: str, delimiter: str) -> str:
-    """Give a cell: good most of the time, quoted now and then, with a delimiter or a line end."""
+    """Return a cell: good most of the time, quoted now and then, with a delimiter or a line end."""
     cell = draw(st.sampled_from(GOOD[kind] * 3 + ODD))
     how = draw(st.integers(0, 19))
     if how == 0:
@@ -112,7 +112,7 @@ def cells(draw: st.DrawFn, kind: str, delimiter: str) -> str:
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Give a type and a file of it, more or less."""
+    """Return a type and a file of it, more or less."""
     entity = draw(st.sampled_from(list(reference.COLUMNS)))
     delimiter = draw(st.sampled_from("\t\t,|;"))
     columns = draw(st.permutations(reference.COLUMNS[entity]))

@@ -121,7 +121,7 @@ class Killing:
 
 
 def state(feed: Feed) -> tuple[Any, ...]:
-    """Give all that must be the same in the end."""
+    """Return all that must be the same in the end."""
     with reading(feed.url) as connection:
         columns = [each for each in LoadFile.__table__.columns if each.name.startswith("rows_")]
         ledger = connection.execute(

@@ -57,7 +57,7 @@ class Sheet:
 
 
 def sheets(seed: int = 0, rows: int = ROWS) -> Iterator[Sheet]:
-    """Give clean files of every type, with cells that are near to something else."""
+    """Yield clean files of every type, with cells that are near to something else."""
     random = Random(seed)  # noqa: S311 - no secret
     texts = ["Ace wrap", '"Ace ""soft"" wrap"', "5 in wrap", 'Wrap, 5" wide', "7", "Gauze 4x4"]
 
@@ -114,7 +114,7 @@ def sheets(seed: int = 0, rows: int = ROWS) -> Iterator[Sheet]:
 
 
 def damages(sheet: Sheet) -> Iterator[Damaged]:
-    """Give the file with every damage: some rows are hit at every place, and every header."""
+    """Yield the file with every damage: some rows are hit at every place, and every header."""
     random = Random(sheet.entity + sheet.delimiter)  # noqa: S311 - no secret
     numbers = sorted(random.sample(range(len(sheet.rows)), ROWS_HIT))
     yield from _in_rows(sheet, numbers)
@@ -128,7 +128,7 @@ def _file(lines: Iterable[str], end: str = "\n") -> bytes:
 
 
 def _places(line: str, delimiter: str) -> Iterator[int]:
-    """Give the start, a place within and the end of each cell."""
+    """Yield the start, a place within and the end of each cell."""
     start = 0
     for cell in line.split(delimiter):
         yield from sorted({start, start + len(cell) // 2, start + len(cell)})
@@ -363,7 +363,7 @@ class Polluted:
         figures.missing += len(lines) - report.counts.read
 
     def _as_sent(self, row: tuple[Any, ...], damaged: Damaged) -> bool:
-        """Say whether text alone differs, and only by what the damage put into it."""
+        """Whether text alone differs, and only by what the damage put into it."""
         clean = self.clean.get(row[0])
         if clean is None or not damaged.inserted:
             return False
@@ -382,6 +382,6 @@ class Polluted:
 
 
 def all_damages(seed: int = 0) -> Iterator[tuple[Sheet, list[Damaged]]]:
-    """Give every clean file with all its damages."""
+    """Yield every clean file with all its damages."""
     for sheet in sheets(seed):
         yield sheet, list(damages(sheet))

@@ -23,7 +23,7 @@ ODD_CELL = st.sampled_from(["", "x", "NULL"])
 
 
 def rows(entity: type[Entity], **cells: st.SearchStrategy[Any]) -> st.SearchStrategy[str]:
-    """Give lines of a file, one in a while with something odd in it."""
+    """Return lines of a file, one in a while with something odd in it."""
     defaults = dict(zip(columns(entity), cells_of(entity), strict=True))
     every = {name: st.just(cell) for name, cell in defaults.items()} | cells
 

@@ -74,7 +74,7 @@ def read(entity: str, data: bytes) -> Read:
 
 
 def closes_file(line: bytes, delimiter: str) -> int | str | None:
-    """Give the count that a line says, or `end` where it only says the end."""
+    """Return the count that a line says, or `end` where it only says the end."""
     if not is_utf8(line):
         return None
     text = line.decode().strip(" ").rstrip(f" {delimiter}")
@@ -102,7 +102,7 @@ def said_by(text: str) -> int | str | None:
 
 
 def count_of(text: str) -> int | None:
-    """Give the count of a trailer without what says the end after it."""
+    """Return the count of a trailer without what says the end after it."""
     number = "([0-9]{1,3}(?:[,.'\u00a0\u202f][0-9]{3})+|[0-9]{1,18})"
     says = "( *[:=] *(\t *)?| *\t *)"
     done = (
@@ -126,7 +126,7 @@ def count_of(text: str) -> int | None:
 
 
 def name_of(cell: str) -> str:
-    """Give a header's name without what stands around it unseen."""
+    """Return a header's name without what stands around it unseen."""
     for _ in range(2):
         cell = cell.strip(UNSEEN)
         for letters in ("\u00ef\u00bb\u00bf", "\\xa0"):
@@ -189,7 +189,7 @@ class Sheet:
         self.no_row_in(found)
 
     def first_rows(self) -> list[str]:
-        """Give the rows that are held against the header."""
+        """Return the rows that are held against the header."""
         body = b"".join(line + b"\n" for line in self.lines.values())
         first = body[: 1 << 13].decode("utf-8", "backslashreplace").split("\n")[:-1]
         return [line for line in first if line.strip(" ")]
@@ -249,7 +249,7 @@ class Sheet:
         return None
 
     def may_be_row(self, line: bytes, before: bytes) -> bool:
-        """Say whether a line that may close the file may be a row, or a piece of one."""
+        """Whether a line that may close the file may be a row, or a piece of one."""
         before = before if is_utf8(before) else b""
         sign = self.delimiter.encode()
         if self.is_row(line) or opens(before.decode(), self.delimiter):
@@ -265,11 +265,11 @@ class Sheet:
         return 0 in texts and len(line.split(sign)) >= self.width
 
     def is_row(self, line: bytes) -> bool:
-        """Say whether a line is a good row by itself."""
+        """Whether a line is a good row by itself."""
         return not is_reject(self.judged(0, line))
 
     def is_day_first(self) -> bool:
-        """Say whether slashed dates have the day first somewhere, and second nowhere."""
+        """Whether slashed dates have the day first somewhere, and second nowhere."""
         first = False
         for line in self.lines.values():
             text = line.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
@@ -306,7 +306,7 @@ class Sheet:
         return set(verdicts.values()) - rejects, rejects, said, self.is_day_first()
 
     def judged(self, number: int, line: bytes) -> Verdict:
-        """Give the row that a line is, or why it is none."""
+        """Return the row that a line is, or why it is none."""
         text = line.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         faults: list[tuple[str, str | None]] = []
         cells = None if len(line) > 1 << 20 else self.cells_of(text)
@@ -333,7 +333,7 @@ class Sheet:
         return number, *values
 
     def is_whole(self, text: str) -> bool:
-        """Say whether a line has cells enough, quotes honoured or not; else none is sure."""
+        """Whether a line has cells enough, quotes honoured or not; else none is sure."""
         ways = text.split(self.delimiter), csv_cells(text, self.delimiter)
         return min(map(len, ways)) >= self.width
 
@@ -379,7 +379,7 @@ class Sheet:
         return pieces
 
     def other_readings(self, number: int, good: set[int]) -> list[Verdict]:
-        """Give what a good row may have been before a delimiter or a line end came into it."""
+        """Return what a good row may have been before a delimiter or a line end came into it."""
         line = self.lines[number]
         cells = line.split(self.delimiter.encode())
         others = []
@@ -404,7 +404,7 @@ class Sheet:
         return [self.judged(number, other) for other in others]
 
     def starts_with_key(self, line: bytes, piece: bytes) -> bool:
-        """Say whether a piece starts with as many digits as the row whose first cell is a key."""
+        """Whether a piece starts with as many digits as the row whose first cell is a key."""
         row, other = (re.match(rb' *"? *[+-]?([0-9]+)', text) for text in (line, piece))
         return self.places[0] == 0 and bool(row and other and len(other[1]) >= len(row[1]))
 
@@ -415,7 +415,7 @@ def is_reject(verdict: Verdict) -> bool:
 
 
 def is_utf8(line: bytes) -> bool:
-    """Say whether a line is text."""
+    """Whether a line is text."""
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -451,7 +451,7 @@ def csv_cells(text: str, delimiter: str) -> list[str]:
 
 
 def opens(text: str, delimiter: str) -> bool:
-    """Say whether a quoted cell is still open at a line's end."""
+    """Whether a quoted cell is still open at a line's end."""
     while True:
         cell = text.lstrip(" ")
         if cell.startswith('"'):
@@ -467,7 +467,7 @@ def opens(text: str, delimiter: str) -> bool:
 
 
 def closes(text: str, delimiter: str) -> bool:
-    """Say whether a line starts within a quoted cell and ends it."""
+    """Whether a line starts within a quoted cell and ends it."""
     rest = text
     while '"' in rest:
         _, _, rest = rest.partition('"')
@@ -479,7 +479,7 @@ def closes(text: str, delimiter: str) -> bool:
 
 
 def value_of(cell: str, kind: str) -> object:
-    """Give a cell's value, None where there is none, an exception where it is no such value."""
+    """Return a cell's value, None where there is none, an exception where it is no such value."""
     cell = unquoted(cell.strip(" "))
     if cell in ("", "NULL", "\\N"):
         return None
@@ -530,7 +530,7 @@ def cents(cell: str) -> int:
 
 
 def sign_of(cell: str) -> tuple[bool, str]:
-    """Say whether money is negative, and give what is left of it."""
+    """Whether money is negative, and give what is left of it."""
     if cell[:1] == "(" and cell[-1:] == ")":
         return True, cell[1:-1].removeprefix("$")
     for start in ("-", "-$", "$-"):

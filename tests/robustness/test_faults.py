@@ -37,7 +37,7 @@ DAMAGED = "the database cannot be used: {}; nothing half-done is kept, {} and ru
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a feed of two days with some damage in it: 24,000 rows."""
+    """Return a feed of two days with some damage in it: 24,000 rows."""
     folder = tmp_path_factory.mktemp("sample")
     write_sample(folder, visits=4000, days=2, dirt=1, seed=3)
     return folder
@@ -61,7 +61,7 @@ def finished(feed: Feed) -> tuple[Any, Any]:
 def undisturbed(
     sample: Path, tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase
 ) -> tuple[Any, Any]:
-    """Give the state in which the sample ends when nothing happens."""
+    """Return the state in which the sample ends when nothing happens."""
     with make_database("sqlite", tmp_path_factory.mktemp("undisturbed")) as url:
         return finished(Feed(sample, url))
 
@@ -143,7 +143,7 @@ def test_signals(
 
 
 def books(feed: Feed) -> list[tuple[str, int]]:
-    """Give how each run ended, and how many files it loaded; its rows are those of its files."""
+    """Return how each run ended, and how many files it loaded; its rows are those of its files."""
     rows = select(func.coalesce(func.sum(LoadFile.rows_read), 0)).where(
         LoadFile.run_id == LoadRun.id
     )
@@ -418,7 +418,7 @@ def test_orphans_that_cannot_be_tried_again(
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    """Give what fails, whatever it is given."""
+    """Return what fails, whatever it is given."""
 
     def fail(*_anything: object, **_named: object) -> Any:
         raise error

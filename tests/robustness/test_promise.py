@@ -26,7 +26,7 @@ NewDatabase = Callable[[Path], AbstractContextManager[str]]
 
 @st.composite
 def files(draw: st.DrawFn) -> dict[str, bytes]:
-    """Give files of a feed: name and content; some names differ in nothing but brackets."""
+    """Return files of a feed: name and content; some names differ in nothing but brackets."""
     moments = [
         each.format(day)
         for day in range(1, 5)
@@ -43,7 +43,7 @@ def files(draw: st.DrawFn) -> dict[str, bytes]:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[dict[str, bytes], list[list[str]]]:
-    """Give files, and an order in which they arrive, split into runs, with repetitions."""
+    """Return files, and an order in which they arrive, split into runs, with repetitions."""
     feed = draw(files())
     order = draw(st.permutations(list(feed)))
     again = draw(st.lists(st.sampled_from(order), max_size=3))
@@ -74,7 +74,7 @@ def end_state(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) -> NewDatabase:
-    """Give what makes a database of a kind."""
+    """Return what makes a database of a kind."""
     return partial(make_database, request.param)
 
 
@@ -110,7 +110,7 @@ def kill_after(feed: Feed, lines: int) -> None:
 
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give some days of a feed with damage in it; loading it logs some forty lines."""
+    """Return some days of a feed with damage in it; loading it logs some forty lines."""
     folder = tmp_path_factory.mktemp("sample")
     write_sample(folder, visits=4000, days=6, dirt=2, seed=5)
     return folder
@@ -120,7 +120,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(
     landing: Path, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, Any]:
-    """Give the state after one load that nobody disturbed; it is the same on every database."""
+    """Return the state after one load that nobody disturbed; it is the same on every database."""
     with make_database("sqlite", tmp_path_factory.mktemp("undisturbed")) as url:
         feed = Feed(landing, url)
         load(make_engine(feed.url), landing, "HospitalABC")

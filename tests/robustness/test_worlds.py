@@ -95,7 +95,7 @@ class World:
         return next(lacks, None)
 
     def table(self, entity: str) -> dict[int, tuple[object, ...]]:
-        """Give the newest accepted row of each key."""
+        """Return the newest accepted row of each key."""
         found: dict[int, tuple[tuple[Place, int], tuple[object, ...]]] = {}
         for each in self.delivered:
             for line in each.accepted if each.entity == entity else ():
@@ -105,7 +105,7 @@ class World:
         return {key: row for key, (_, row) in found.items()}
 
     def open_rejects(self) -> set[tuple[object, ...]]:
-        """Give name, line, key, reason and column of what nothing newer replaces."""
+        """Return name, line, key, reason and column of what nothing newer replaces."""
         found: set[tuple[object, ...]] = set()
         for each in self.delivered:
             if each.is_replaced:
@@ -121,7 +121,7 @@ class World:
         return found
 
     def is_accepted_later(self, one: Delivered, line: int, key: int) -> bool:
-        """Say whether a good row of the key is newer."""
+        """Whether a good row of the key is newer."""
         return any(
             other.entity == one.entity
             and other.rows[number][1] == key
@@ -131,7 +131,7 @@ class World:
         )
 
     def is_bad_one_replaced(self, one: Delivered, line: int, key: int | None) -> bool:
-        """Say whether a line of its key, or without one the same line, is newer."""
+        """Whether a line of its key, or without one the same line, is newer."""
         for other in self.delivered:
             if other.entity != one.entity:
                 continue
@@ -147,17 +147,17 @@ class World:
 
 
 def entity_of(name: str) -> str:
-    """Give the type in a name."""
+    """Return the type in a name."""
     return name.split("_")[2]
 
 
 def time_of(name: str) -> str:
-    """Give the time in a name."""
+    """Return the time in a name."""
     return name.split("_", 3)[3].strip("[]").replace("].txt", "").replace(".txt", "")
 
 
 def name_of(entity: str, day: int, *, bracketed: bool) -> str:
-    """Give a name; some have the same time."""
+    """Return a name; some have the same time."""
     moment = f"2021120{day}_223357"
     return f"HospitalABC_VisitPay_{entity}_{f'[{moment}]' if bracketed else moment}.txt"
 
@@ -167,7 +167,7 @@ NAMES = st.builds(name_of, st.sampled_from(TYPES), st.integers(1, 2), bracketed=
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[dict[str, bytes]]:
-    """Give runs, and of each the files that arrived before it, the last content of each name."""
+    """Return runs, and of each the files that arrived before it, the last content of each name."""
     runs = []
     for names in draw(st.lists(st.lists(NAMES, min_size=1, max_size=4), min_size=1, max_size=5)):
         rows = {name: draw(st.lists(ROWS[entity_of(name)], max_size=4)) for name in names}
@@ -179,7 +179,7 @@ def arrivals(draw: st.DrawFn) -> list[dict[str, bytes]]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) -> NewDatabase:
-    """Give what makes a database of a kind."""
+    """Return what makes a database of a kind."""
     return partial(make_database, request.param)
 
 

@@ -116,7 +116,7 @@ def pollute(scratch: Path, migrated: Path) -> dict[str, Figures]:
 
 
 def some(sheet: Sheet) -> Iterable[Damaged]:
-    """Give of every kind of damage to a file so many at the most."""
+    """Yield of every kind of damage to a file so many at the most."""
     kinds: dict[str, list[Damaged]] = {}
     for damaged in damages(sheet):
         kinds.setdefault(damaged.kind, []).append(damaged)

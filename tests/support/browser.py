@@ -39,7 +39,7 @@ class Sight:
     requests: list[str]
 
     def table(self, selector: str) -> list[list[str]]:
-        """Give the texts of the rows of a table that are shown."""
+        """Return the texts of the rows of a table that are shown."""
         rows: list[list[str]] = self.page.locator(f"{selector} tbody tr").evaluate_all(
             "rows => rows.filter(row => !row.hidden)"
             ".map(row => [...row.cells].map(cell => cell.textContent.trim()))"

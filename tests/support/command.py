@@ -84,7 +84,7 @@ def on_terminal(
 
 
 def without_times(log: str) -> list[str]:
-    """Give the lines of a log, each without the moment at its start."""
+    """Return the lines of a log, each without the moment at its start."""
     moment = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z ")
     lines = log.splitlines()
     assert all(moment.match(line) for line in lines)

@@ -35,7 +35,7 @@ def revision_before(message: str) -> str:
 
 
 def alembic_config() -> Config:
-    """Give the settings of the checkout's Alembic."""
+    """Return the settings of the checkout's Alembic."""
     return Config(ROOT / "alembic.ini")
 
 
@@ -135,13 +135,13 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[tuple[Server, Postgres]]:
-    """Give a server, and what makes databases on it."""
+    """Yield a server, and what makes databases on it."""
     with closing(Server()) as server, closing(Postgres(server.url)) as postgres:
         yield server, postgres
 
 
 def rendered(url: URL) -> str:
-    """Give a URL as text, with its password."""
+    """Return a URL as text, with its password."""
     return url.render_as_string(hide_password=False)
 
 
@@ -149,7 +149,7 @@ MakeDatabase = Callable[[str, Path], AbstractContextManager[str]]
 
 
 def maker(migrated: Callable[[], Path], postgres: Callable[[], Postgres]) -> MakeDatabase:
-    """Give what makes an empty, migrated database of a kind, in a folder, and its URL."""
+    """Return what makes an empty, migrated database of a kind, in a folder, and its URL."""
 
     @contextmanager
     def make(kind: str, folder: Path) -> Iterator[str]:

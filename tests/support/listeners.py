@@ -45,7 +45,7 @@ class Listener:
         return f"json://{self.address}/hook"
 
     def messages(self) -> list[tuple[str, list[str]]]:
-        """Give the title, after the host's name, and the lines of each message, and forget them."""
+        """Return title, after the host's name, and lines of each message, and forget them."""
         told = [
             (each["title"].partition(": ")[2], each["message"].splitlines()) for each in self.told
         ]
