@@ -46,11 +46,11 @@ bench: .venv/bench
 
 # Takes ten minutes, and writes docs/robustness.md.
 torture: .venv/done
-	$(BIN)/python -m tests.torture $(ARGS)
+	$(BIN)/python -m tests.robustness.torture $(ARGS)
 
 # Writes the README's pictures; needs chromium.
 pictures: .venv/done
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tools.pictures
 
 # Writes docs/json.md and the picture in docs/design.md from the code.
 docs: .venv/done

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from benchmarks.tables import MakeTables
 
 if TYPE_CHECKING:
-    from tests.databases import Postgres
+    from tests.support.databases import Postgres
 
 
 class Databases(Protocol):
@@ -88,7 +88,7 @@ class PostgreSQL:
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
     """Start a server on loopback that waits for the disk, as a server should."""
-    from tests.databases import running
+    from tests.support.databases import running
 
     with running() as (server, postgres):
         postgres.execute("ALTER SYSTEM SET fsync = on")

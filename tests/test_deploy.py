@@ -4,15 +4,17 @@ import configparser
 import re
 import shlex
 
-from tests.conftest import Feed, Visitpay, only_sqlite
-from tests.databases import ROOT
+from tests.support.command import Visitpay
+from tests.support.databases import ROOT
+from tests.support.feed import Feed, only_sqlite
+from visitpay.models import Procedure
 
 DEPLOY = ROOT / "deploy"
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 
 def unit(name: str) -> dict[str, dict[str, str]]:
-    """Give the sections of a unit; of settings given twice, the last."""
+    """Return the sections of a unit; of settings given twice, the last."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(DEPLOY / name)
@@ -24,9 +26,9 @@ def test_the_service_runs_a_load(feed: Feed, visitpay: Visitpay) -> None:
     """The service's command line is one that the command takes."""
     program, *arguments = shlex.split(unit("visitpay.service")["Service"]["ExecStart"])
     assert program == "/opt/visitpay/.venv/bin/visitpay"
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     assert visitpay(*arguments).status == 0
-    assert feed.tables()["Procedure"] == [(1, "bandaid")]
+    assert feed.descriptions() == {1: "bandaid"}
 
 
 @only_sqlite

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import make_url
 
-from tests.conftest import Feed, Visitpay, only_postgresql, only_sqlite
-from tests.databases import rendered
-from tests.test_terminal import on_terminal
+from tests.support.command import Visitpay, on_terminal
+from tests.support.databases import rendered
+from tests.support.feed import Feed, only_postgresql, only_sqlite
 from visitpay import doctor
-from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_engine
 from visitpay.database.session import ExclusiveSession
+from visitpay.models import Procedure
 
 NAMES = [
     "landing directory",
@@ -28,23 +28,23 @@ NAMES = [
 
 
 def findings(visitpay: Visitpay) -> dict[str, tuple[str, str, str]]:
-    """Give state, what was seen and what to do, by what was looked at."""
+    """Return state, what was seen and what to do, by what was looked at."""
     outcome = visitpay("doctor", "--json")
-    listed = outcome.document["findings"]
-    assert outcome.status == any(each["state"] == "error" for each in listed)
+    listed = outcome.document["examined"]
+    assert outcome.status == any(each["status"] == "error" for each in listed)
     return by_name(listed)
 
 
 def by_name(listed: list[dict[str, str]]) -> dict[str, tuple[str, str, str]]:
-    """Give what was looked at by its name."""
-    return {each["name"]: (each["state"], each["seen"], each["remedy"]) for each in listed}
+    """Return what was looked at by its name."""
+    return {each["name"]: (each["status"], each["message"], each["remedy"]) for each in listed}
 
 
 def test_health(feed: Feed, visitpay: Visitpay) -> None:
     """After a load without trouble all is well, and nothing is to be done."""
     if feed.url.startswith("sqlite"):
         feed.database.chmod(0o600)
-    feed.deliver("Procedure", "20211201_223357", "1\tbandaid")
+    feed.deliver(Procedure)
     visitpay("load")
     found = findings(visitpay)
     assert list(found) == NAMES
@@ -65,7 +65,7 @@ def no_landing(feed: Feed) -> None:
 
 def strays(feed: Feed) -> None:
     """Have a row come from nowhere."""
-    feed.execute("INSERT INTO procedures VALUES (1, 'x', 77, 2)")
+    feed.insert(Procedure, source_file_id=77)
 
 
 def behind(feed: Feed) -> None:
@@ -115,7 +115,7 @@ def test_sickness(
 def test_runs_that_need_a_person(feed: Feed, visitpay: Visitpay) -> None:
     """A load that never ran, or ended with attention, is a warning that says where to look."""
     assert findings(visitpay)["last run"] == ("warning", "none yet", "run: visitpay load")
-    feed.deliver("Procedure", "20211201_223357", "x\tbandaid")
+    feed.deliver(Procedure, procedure_id="x")
     visitpay("load")
     state, seen, remedy = findings(visitpay)["last run"]
     assert (state, "1: attention, begun" in seen) == ("warning", True)
@@ -131,7 +131,7 @@ def test_an_old_database(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.Mon
     assert version is not None
     shown = f"{name} {'.'.join(map(str, version))} answers, and its schema is at head"
     assert findings(visitpay)["database"] == ("ok", shown, "")
-    monkeypatch.setattr(dialect_of(make_url(feed.url)), "OLDEST_VERSION", (99, 1))
+    monkeypatch.setattr("visitpay.doctor.OLDEST", {name: (99, 1)})
     old = f"{shown}, but it is an old one"
     assert findings(visitpay)["database"] == ("warning", old, "use 99.1 or a newer one")
 
@@ -208,7 +208,7 @@ def test_a_database_that_cannot_be_written(feed: Feed, unprivileged: Visitpay) -
     feed.database.chmod(0o400)
     outcome = unprivileged("doctor", "--json")
     assert (outcome.status, unprivileged("load").status) == (1, 3)
-    found = by_name(outcome.document["findings"])
+    found = by_name(outcome.document["examined"])
     assert found["writing"] == ("error", READONLY, "")
     files = [f"{feed.database}{end}" for end in ("", "-wal", "-shm")]
     remedy = "let the user of the load write to all of it"
@@ -217,7 +217,7 @@ def test_a_database_that_cannot_be_written(feed: Feed, unprivileged: Visitpay) -
     feed.database.chmod(0o600)
     outcome = unprivileged("doctor", "--json")
     assert (outcome.status, unprivileged("load").status) == (1, 3)
-    found = by_name(outcome.document["findings"])
+    found = by_name(outcome.document["examined"])
     assert found["lock"] == ("error", READONLY, "")
     assert found["permissions"] == ("error", f"cannot be written to: {files[2]}", remedy)
 
@@ -227,7 +227,7 @@ def test_a_lock_of_someone_else(feed: Feed, unprivileged: Visitpay) -> None:
     """A lock file that the load cannot open is named, and no load is blamed for it."""
     beside = feed.database.with_name(f"{feed.database.name}-lock")
     beside.touch(0o400)
-    found = by_name(unprivileged("doctor", "--json").document["findings"])
+    found = by_name(unprivileged("doctor", "--json").document["examined"])
     assert found["permissions"][:2] == ("error", f"cannot be written to: {beside}")
     denied = "cannot be opened: Permission denied; check the path and its permissions"
     assert found["lock"] == ("error", f"{beside} {denied}", "")
@@ -250,7 +250,7 @@ def test_a_directory_that_cannot_be_written(feed: Feed, unprivileged: Visitpay) 
     folder.chmod(0o500)
     outcome = unprivileged("doctor", "--json")
     assert (outcome.status, unprivileged("load").status) == (1, 3)
-    found = by_name(outcome.document["findings"])
+    found = by_name(outcome.document["examined"])
     assert found["permissions"][:2] == ("error", f"cannot be written to: {folder}")
 
 
@@ -259,7 +259,7 @@ def test_a_landing_directory_that_is_closed(feed: Feed, unprivileged: Visitpay) 
     """A landing directory that cannot be read is diagnosed, as one that is not there."""
     feed.landing.chmod(0)
     outcome = unprivileged("doctor", "--json")
-    state, seen, remedy = by_name(outcome.document["findings"])["landing directory"]
+    state, seen, remedy = by_name(outcome.document["examined"])["landing directory"]
     assert (outcome.status, state) == (1, "error")
     assert seen.endswith("cannot be read: Permission denied")
     assert remedy == "check its path and its permissions"
@@ -267,7 +267,7 @@ def test_a_landing_directory_that_is_closed(feed: Feed, unprivileged: Visitpay) 
 
 @pytest.fixture
 def role(feed: Feed) -> Iterator[str]:
-    """Give a role that may do all that a load does."""
+    """Yield a role that may do all that a load does."""
     name = f"doctor_{secrets.token_hex(6)}"
     feed.execute(
         f"CREATE ROLE {name}",
@@ -350,7 +350,7 @@ def test_a_directory_of_metrics_that_cannot_be_written(feed: Feed, unprivileged:
     folder = feed.landing.parent / "metrics"
     folder.mkdir(0o500)
     outcome = unprivileged("doctor", "--json", "--metrics-file", folder / "visitpay.prom")
-    state, seen, remedy = by_name(outcome.document["findings"])["metrics"]
+    state, seen, remedy = by_name(outcome.document["examined"])["metrics"]
     assert (outcome.status, state, seen) == (1, "error", f"no file can be written in {folder}")
     assert remedy == f"let the user of the load write to {folder}"
 
@@ -358,7 +358,7 @@ def test_a_directory_of_metrics_that_cannot_be_written(feed: Feed, unprivileged:
 @only_sqlite
 def test_a_narrow_terminal(feed: Feed) -> None:
     """What to do is folded where the terminal ends, between words."""
-    feed.deliver("Procedure", "20211201_223357", "x\tbandaid")
+    feed.deliver(Procedure, procedure_id="x")
     on_terminal(feed, 80, "load")
     _, lines = on_terminal(feed, 80, "doctor")
     assert max(map(len, lines)) <= 80

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tests.conftest import Feed, only_sqlite
+from tests.support.feed import Feed, only_sqlite
 
 STOPPED_AT = """
 import os, signal, sys

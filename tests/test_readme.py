@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from tests.conftest import Feed, Visitpay, only_sqlite
-from tests.databases import ROOT
-from tests.test_terminal import on_terminal
+from tests.support.command import Visitpay, on_terminal
+from tests.support.databases import ROOT
+from tests.support.feed import Feed, only_sqlite
 from visitpay.cli.app import app
 from visitpay.vocabulary import Reason
 
@@ -16,7 +16,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def block(name: str) -> list[str]:
-    """Give the lines of a block of demo output."""
+    """Return the lines of a block of demo output."""
     found = re.search(rf"<!-- demo: {name} -->\n```\n(.*?)```", README, re.DOTALL)
     assert found is not None
     return [line.rstrip() for line in found[1].splitlines()]
@@ -30,7 +30,7 @@ def without_ages(lines: list[str]) -> list[str]:
 
 @pytest.fixture
 def demo(feed: Feed, visitpay: Visitpay) -> Feed:
-    """Give the feed of `make demo`, made as the Makefile says."""
+    """Return the feed of `make demo`, made as the Makefile says."""
     shutil.rmtree(feed.landing)
     made = re.search(r"visitpay sample \S+ (.*)", MAKEFILE)
     assert made is not None
@@ -55,7 +55,7 @@ def test_the_demo_prints_what_the_readme_shows(demo: Feed, visitpay: Visitpay) -
 def test_the_threat_model_names_tests_that_are_there() -> None:
     """Whatever it promises is shown by a test of that name."""
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text()))
-    defined = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 40
     assert named == {name for name in named if f"def {name}(" in defined}
 

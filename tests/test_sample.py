@@ -20,7 +20,7 @@ DAYS = 3
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a clean feed of some days."""
+    """Return a clean feed of some days."""
     directory = tmp_path_factory.mktemp("clean")
     write_sample(directory, visits=1000, days=DAYS)
     return directory
@@ -28,7 +28,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a feed of some days of which ten rows in a hundred are damaged."""
+    """Return a feed of some days of which ten rows in a hundred are damaged."""
     directory = tmp_path_factory.mktemp("dirty")
     write_sample(directory, visits=4000, days=DAYS, dirt=10)
     return directory
@@ -48,12 +48,12 @@ def parsed(directory: Path, entity: str) -> list[tuple[pl.DataFrame, pl.DataFram
 
 
 def good(directory: Path, entity: str) -> list[pl.DataFrame]:
-    """Give the good rows of each day."""
+    """Return the good rows of each day."""
     return [rows for rows, _ in parsed(directory, entity)]
 
 
 def tables(directory: Path) -> dict[str, pl.DataFrame]:
-    """Give the rows as they stand after the last day, by type."""
+    """Return the rows as they stand after the last day, by type."""
     return {
         entity.__name__: pl.concat(good(directory, entity.__name__)).unique(
             key_column(entity).name, keep="last", maintain_order=True

@@ -11,9 +11,11 @@ from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
-from tests.conftest import Feed, Visitpay
+from tests.support.command import Visitpay
+from tests.support.feed import Feed
 from tools import generate_docs
 from visitpay.cli import documents
+from visitpay.models import Visit
 
 MOMENT = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 MONEY = re.compile(r"-?[0-9]+\.[0-9]{2}")
@@ -73,7 +75,7 @@ def disagreements(value: Any, hint: Any, where: str = "") -> list[str]:
 def test_keys(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     """Each command's document has its keys, no more and no less, after loads of a dirty feed."""
     visitpay("sample", feed.landing, "--visits", "200", "--dirt", "8")
-    feed.deliver_bytes("Visit", "20211209_223005", b"")
+    feed.deliver_bytes(Visit, b"", at="20211209_223005")
     (feed.landing / "my notes").touch()
     for command, document in COMMANDS:
         text = command.format(landing=feed.landing, folder=tmp_path)
@@ -114,7 +116,11 @@ def test_one_meaning() -> None:
         for key, hint in get_type_hints(part).items():
             present = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
             kinds.setdefault(key, set()).add(present[0] if isinstance(hint, UnionType) else hint)
-    assert {key for key, hints in kinds.items() if len(hints) > 1} == {"files", "balances", "rejects"}
+    assert {key for key, hints in kinds.items() if len(hints) > 1} == {
+        "files",
+        "balances",
+        "rejects",
+    }
 
 
 def test_pages() -> None:

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.conftest import Feed, Visitpay
+from tests.support.command import Visitpay
+from tests.support.feed import Feed
 
 HEAVY = ("alembic", "apprise", "jinja2", "polars", "prometheus_client", "vl_convert")
 REPORT = f"""
