@@ -10,6 +10,7 @@ from tests.support.command import Visitpay, on_terminal
 from tests.support.databases import rendered
 from tests.support.feed import Feed, only_postgresql, only_sqlite
 from visitpay import doctor
+from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_engine
 from visitpay.database.session import ExclusiveSession
 from visitpay.models import Procedure
@@ -131,7 +132,7 @@ def test_an_old_database(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.Mon
     assert version is not None
     shown = f"{name} {'.'.join(map(str, version))} answers, and its schema is at head"
     assert findings(visitpay)["database"] == ("ok", shown, "")
-    monkeypatch.setattr("visitpay.doctor.OLDEST", {name: (99, 1)})
+    monkeypatch.setattr(dialect_of(make_url(feed.url)), "OLDEST_VERSION", (99, 1))
     old = f"{shown}, but it is an old one"
     assert findings(visitpay)["database"] == ("warning", old, "use 99.1 or a newer one")
 

@@ -106,7 +106,7 @@ def test_mended_rows_load_and_close_their_rejects(
         kept = [each for each in text.splitlines() if not each.endswith(("\t12\t7", NO_KEY))]
         (feed.landing / path.name).write_text("\n".join(kept))
     outcome = visitpay("load", "--json")
-    assert [each["rejected"] for each in outcome.document["written"]] == [0, 0, 0]
+    assert [each["rejected"] for each in outcome.document["files"]] == [0, 0, 0]
     assert "unknown columns" not in outcome.err
     assert feed.descriptions() == {1: "bandaid", 2: "gauze", 3: "x y"}
     assert feed.keys(Transaction) == [100, 101, 102]
@@ -373,15 +373,16 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
     later = VISITS.replace("1201", "1202")
     assert (known["source"]["name"], known["line"]) == (later, 2)
     assert [each["name"] for each in known["deliveries"]] == [later, VISITS]
-    assert {tuple(each) for each in known["deliveries"]} == {("id", "name", "loaded_at")}
-    assert [(each["line_number"], each["reason"]) for each in known["rejects"]] == [
-        (3, "invalid_amount")
-    ]
+    assert {tuple(each) for each in known["deliveries"]} == {
+        ("id", "name", "file_datetime", "loaded_at")
+    }
+    assert [(each["line"], each["reason"]) for each in known["rejects"]] == [(3, "invalid_amount")]
     assert known["balance"] == {
         "visit_identifier": 10,
         "visit_balance": "20.25",
         "transactions": 1,
-        "total": "20.25",
+        "transactions_total": "20.25",
+        "differs": False,
     }
     told = visitpay("explain", "Visit", "10").out
     assert "20.25 is 20.25, the sum of 1 transaction\n" in told.replace(" \n", "\n")
@@ -437,14 +438,14 @@ def test_dismiss_by_what_they_are(
     deliver(feed)
     visitpay("load")
     listed = visitpay("rejects", "list", *options.split(), "--json").document["rejects"]
-    assert [each["line_number"] for each in listed] == lines
+    assert [each["line"] for each in listed] == lines
     dismiss = ("rejects", "dismiss", *options.split(), "--why", "test patients")
     dry = visitpay(*dismiss, "--dry-run")
     assert (dry.status, dry.out) == (0, f"dry run, nothing kept: rejects dismissed {len(lines)}\n")
     before = feed.rejects("open")
     document = visitpay(*dismiss, "--json").document
     ids = sorted(each["id"] for each in listed)
-    assert document == {"dismissed": ids, "total": len(ids), "dry_run": False}
+    assert document == {"format": 1, "dismissed": ids, "total": len(ids), "dry_run": False}
     assert len(feed.rejects("open")) == len(before) - len(ids)
     assert visitpay(*dismiss).out == "rejects dismissed 0\n"
 
