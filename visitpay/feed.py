@@ -142,6 +142,6 @@ def require_hospital(name: str) -> None:
         raise ConfigurationError(message)
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return the type and the time of a file's name, which fit a terminal; else the whole name."""
     return name.partition("_VisitPay_")[2].removesuffix(".txt") or name

@@ -19,7 +19,7 @@ from visitpay.database.dialects import dialect_of, sqlite
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.database.session import ExclusiveSession
 from visitpay.events import Event
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.ledger.runs import last_run
 from visitpay.models import LoadRun, Procedure, Transaction, Visit
 from visitpay.version import __version__
@@ -345,7 +345,7 @@ def test_files(
     visitpay("load")
     header, *rows = cells(visitpay("files", *options.split()).out.replace(CUT, ""))
     assert header == ["id", "file", *headers.split()]
-    assert [row[1] for row in rows] == [short(name) for name in names]
+    assert [row[1] for row in rows] == [short_name(name) for name in names]
     listed = visitpay("files", *options.split(), "--json").document["files"]
     assert [each["name"] for each in listed] == names
     assert [str(each["id"]) for each in listed] == [row[0] for row in rows]
@@ -665,7 +665,14 @@ def test_rejects_list(feed: Feed, visitpay: Visitpay, options: list[str], lines:
     assert [int(row[2]) for row in printed if row[2:3] and row[2].isdigit()] == lines
     if lines and lines[0] == 2:
         stands = ["open"] if "all" in options else []
-        first = [short(TRANSACTIONS), "2", "101", "missing_reference", *stands, "VisitIdentifier"]
+        first = [
+            short_name(TRANSACTIONS),
+            "2",
+            "101",
+            "missing_reference",
+            *stands,
+            "VisitIdentifier",
+        ]
         assert printed[0][1 : 1 + len(first)] == first
         assert listed[0]["raw"] == orphan
         assert 3 not in lines or strange.replace("\t", r"\t") in printed[1]
@@ -822,12 +829,12 @@ def test_check(feed: Feed, visitpay: Visitpay) -> None:
     assert outcome.status == 1
     assert cells(outcome.out) == [
         ["file", "rows", "rejected", "error"],
-        [short(PROCEDURES), "0", "0", *error.split()],
-        [short(VISITS), "1", "1"],
-        [short(TRANSACTIONS), "2", "0"],
+        [short_name(PROCEDURES), "0", "0", *error.split()],
+        [short_name(VISITS), "1", "1"],
+        [short_name(TRANSACTIONS), "2", "0"],
         ["the", "first", "rejects", "of", "each"],
         ["file", "line", "reason", "column"],
-        [short(VISITS), "2", "invalid_date", "AdmitDate"],
+        [short_name(VISITS), "2", "invalid_date", "AdmitDate"],
     ]
 
 
@@ -1155,7 +1162,7 @@ def test_harmful_names(
     assert outcome.status == 0
     printed = outcome.out + outcome.err
     assert all(letter == "\n" or letter.isprintable() for letter in printed)
-    assert (short(good.name) in printed) == (command != "status")
+    assert (short_name(good.name) in printed) == (command != "status")
 
 
 OPTIONS = {

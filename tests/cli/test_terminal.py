@@ -10,7 +10,7 @@ from tests.support.command import on_terminal, start
 from tests.support.databases import MakeDatabase
 from tests.support.feed import Feed, line, only_sqlite, row
 from visitpay.cli.console import show
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.models import Procedure, Visit
 from visitpay.sample import write_sample
 from visitpay.text import printable
@@ -50,7 +50,7 @@ def test_load_on_a_terminal(feed: Feed, columns: int) -> None:
     """On a terminal, also a narrow one, `load` shows progress in one line, warnings, a table."""
     deliver(feed)
     shown, lines = on_terminal(feed, columns, "load")
-    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", f"\x1b[2K{short(NAME)[:15]}"):
+    for part_of_bar in ("\x1b[?25l", "\x1b[?25h", f"\x1b[2K{short_name(NAME)[:15]}"):
         assert part_of_bar in shown
     assert ("━" in shown) == (columns >= 80)
     assert "\x1b[1A" not in shown.partition("\x1b[?25h")[0]  # up from a second line of it
@@ -210,8 +210,8 @@ def test_table(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_short() -> None:
     """A table names a file by what tells it apart, and any other name in full."""
-    assert short(NAME) == "Procedure_20211201_223357"
-    assert short("readme.md") == "readme.md"
+    assert short_name(NAME) == "Procedure_20211201_223357"
+    assert short_name("readme.md") == "readme.md"
 
 
 FORCED = [

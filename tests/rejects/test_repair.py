@@ -14,7 +14,7 @@ from tests.support.command import Visitpay
 from tests.support.feed import Feed, columns, header_line, line, only_sqlite, row
 from visitpay.database.engine import read_connection
 from visitpay.errors import ConfigurationError
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.models import Procedure, RejectedRow, Transaction, Visit
 from visitpay.private_files import write_private
 from visitpay.rejects.export import escape_formula
@@ -297,7 +297,7 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     assert f"{message}; ask for a better one, or load it with --approve\n" in log
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
-    name = short(path.name)
+    name = short_name(path.name)
     approved = visitpay("load", "--hold-above", "19.5%", "--approve", name, "--json").document
     assert (approved["files"][0]["status"], approved["files"][0]["rejected"]) == ("loaded", 2)
     assert len(feed.keys(Procedure)) == 9
@@ -386,7 +386,7 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
     }
     told = visitpay("explain", "Visit", "10").out
     assert "20.25 is 20.25, the sum of 1 transaction\n" in told.replace(" \n", "\n")
-    assert f"{short(later)}, line 2" in told
+    assert f"{short_name(later)}, line 2" in told
 
 
 def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> None:

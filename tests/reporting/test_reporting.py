@@ -19,7 +19,7 @@ from tests.support.feed import Feed, only_sqlite, row
 from tests.support.marked import MARK, deliver_marked
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.database.session import ExclusiveSession
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.models import (
     BalanceDifference,
     LoadFile,
@@ -228,7 +228,7 @@ def test_its_figures_are_the_database_s(feed: Feed, visitpay: Visitpay, browser:
     assert [row[1] for row in listed[:2]] == ["not recognised", "not recognised"]
     assert listed[2][:2] == ["Procedure_20211206_000000", "waiting"]
     assert [row[:4] for row in listed[3:]] == [
-        [short(file.name), file.status, f"{file.rows_read:,}", f"{file.rows_rejected:,}"]
+        [short_name(file.name), file.status, f"{file.rows_read:,}", f"{file.rows_rejected:,}"]
         for file in files
     ]
     sight.page.close()

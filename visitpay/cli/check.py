@@ -42,11 +42,15 @@ def check(
 
 def _show(checked: "Sequence[CheckedFile]", unrecognised: Mapping[str, str]) -> None:
     from visitpay.cli.console import show
-    from visitpay.feed import short
+    from visitpay.feed import short_name
 
-    files = [(short(file.file.name), file.rows_read, file.rejected, file.error) for file in checked]
+    files = [
+        (short_name(file.file.name), file.rows_read, file.rejected, file.error) for file in checked
+    ]
     show(("file", "rows", "rejected", "error"), files, nothing="no files to check")
-    examples = [(short(file.file.name), *example) for file in checked for example in file.examples]
+    examples = [
+        (short_name(file.file.name), *example) for file in checked for example in file.examples
+    ]
     show(("file", "line", "reason", "column"), examples, "the first rejects of each")
     # Quoted, since a name may end with a space.
     show(("not recognised", "why"), [(f'"{name}"', why) for name, why in unrecognised.items()])

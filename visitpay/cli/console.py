@@ -117,12 +117,12 @@ def outcomes(counts: "Counts") -> list[int | None]:
 
 def show_findings(findings: "Sequence[Finding]") -> None:
     """Print findings, if there are any."""
-    from visitpay.feed import short
+    from visitpay.feed import short_name
 
     rows = [
         (
             found.check,
-            f"{short(found.subject)}: {found.message}" if found.subject else found.message,
+            f"{short_name(found.subject)}: {found.message}" if found.subject else found.message,
         )
         for found in findings
     ]

@@ -53,23 +53,23 @@ def explain(
 
 def _show(found: "Explained") -> None:
     from visitpay.cli.console import show
-    from visitpay.feed import short
+    from visitpay.feed import short_name
     from visitpay.reporting.explain import DELIVERIES
 
     facts: list[tuple[str, object]] = list((found.row or {"": "not in its table"}).items())
     if found.source is not None:
-        facts.append(("came with", f"{short(found.source.name)}, line {found.line}"))
+        facts.append(("came with", f"{short_name(found.source.name)}, line {found.line}"))
     if found.withdrawn_by is not None:
         later = found.withdrawn_by
         when = minute(later.loaded_at)
-        facts.append(("taken out", f"a later {short(later.name)}, {when} UTC, lacks it"))
+        facts.append(("taken out", f"a later {short_name(later.name)}, {when} UTC, lacks it"))
     if found.balance is not None and found.balance.visit_balance is not None:
         facts.append(_balance_fact(found, found.balance))
     show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
     newest = found.deliveries[:_DELIVERIES_SHOWN]
     show(
         ("delivered by", "loaded"),
-        [(short(delivery.name), delivery.loaded_at) for delivery in newest],
+        [(short_name(delivery.name), delivery.loaded_at) for delivery in newest],
     )
     if earlier := len(found.deliveries) - len(newest):
         at_least = "at least " if len(found.deliveries) == DELIVERIES else ""
@@ -99,12 +99,12 @@ def _balance_fact(found: "Explained", balance: "Balance") -> tuple[str, str]:
 def _show_rejects(title: str, rejects: "Sequence[Reject]") -> None:
     """Print rejects so that they fit a terminal: what may be long stands last, and is folded."""
     from visitpay.cli.console import show
-    from visitpay.feed import short
+    from visitpay.feed import short_name
 
     rows = []
     for reject in rejects:
         what = " ".join(filter(None, (reject.reason, reject.column)))
         why = f" ({reject.why})" if reject.why else ""
-        where = (reject.id, short(reject.file), reject.line, reject.status)
+        where = (reject.id, short_name(reject.file), reject.line, reject.status)
         rows.append((*where, f"{what}{why}: {reject.raw}"))
     show(("id", "file", "line", "status", "reason: row"), rows, title)

@@ -81,13 +81,13 @@ def _still_failed(
 
 def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
     from visitpay.cli import console
-    from visitpay.feed import short
+    from visitpay.feed import short_name
     from visitpay.reporting.advice import ADVICE
 
     rows = [
         (
             entry.id,
-            short(entry.name),
+            short_name(entry.name),
             None if entry.status == FileStatus.LOADED else entry.state(failed),
             minute(entry.loaded_at or entry.tried_at),
             entry.counts.read,

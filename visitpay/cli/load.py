@@ -133,13 +133,13 @@ def tell_of_arguments(arguments: Sequence[str]) -> None:
 
 def _show(report: "RunReport") -> None:
     from visitpay.cli import console
-    from visitpay.feed import short
+    from visitpay.feed import short_name
     from visitpay.text import iso
 
     # What is usual is left blank, and a column that is blank is left out.
     rows = [
         (
-            short(file.file.name),
+            short_name(file.file.name),
             None if file.status == FileStatus.LOADED else file.status,
             file.counts.read,
             *console.outcomes(file.counts),

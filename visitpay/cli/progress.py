@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from visitpay.cli.console import err
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.text import counted
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Bar:
         self._bar.update(self._task, total=size_bytes, description=about, visible=True)
 
     def file(self, name: str) -> None:
-        self._bar.update(self._task, description=short(name))
+        self._bar.update(self._task, description=short_name(name))
 
     def advance(self, size_bytes: int) -> None:
         self._bar.update(self._task, advance=size_bytes)

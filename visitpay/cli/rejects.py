@@ -70,11 +70,11 @@ def _table(
     rejects: "Sequence[Reject]", hidden: "Collection[str]"
 ) -> tuple[list[str], list[list[object]]]:
     """Return the headers and the rows of a table of rejects, without the hidden columns."""
-    from visitpay.feed import short
+    from visitpay.feed import short_name
 
     columns: dict[str, Callable[[Reject], object]] = {
         "id": lambda reject: reject.id,
-        "file": lambda reject: short(reject.file),
+        "file": lambda reject: short_name(reject.file),
         "line": lambda reject: reject.line,
         "key": lambda reject: reject.key,
         "reason": lambda reject: reject.reason,

@@ -99,7 +99,7 @@ def _run(run: "Run", now: datetime, *, died: bool) -> str:
 
 
 def _files(names: Collection[str]) -> str:
-    from visitpay.feed import short
+    from visitpay.feed import short_name
 
-    listed = first(map(short, names), _FILES_NAMED, len(names))
+    listed = first(map(short_name, names), _FILES_NAMED, len(names))
     return f"{len(names):,}: {listed}" if names else "0"

@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
@@ -14,7 +15,7 @@ from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import ENTITIES
 from visitpay.text import printable
 
-_LOAD_ORDER = {entity.__name__: index for index, entity in enumerate(ENTITIES)}
+_ENTITY_ORDER = {entity.__name__: index for index, entity in enumerate(ENTITIES)}
 
 
 def scan(
@@ -50,13 +51,16 @@ def scan(
         path = printable(str(directory))
         message = f"the landing directory {path} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from error
-    files.sort(key=lambda file: (_LOAD_ORDER[file.entity], file.file_datetime, file.name))
     return Landing(
-        files=tuple(files),
+        files=tuple(sorted(files, key=_load_order)),
         unrecognised=dict(sorted(unrecognised.items())),
         near_misses=tuple(sorted(near_misses)),
         recently_changed=frozenset(file.name for file in files if now - file.changed_at < settle),
     )
+
+
+def _load_order(file: LandedFile) -> tuple[int, datetime, str]:
+    return _ENTITY_ORDER[file.entity], file.file_datetime, file.name
 
 
 def _landed_file(

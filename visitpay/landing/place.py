@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from visitpay.feed import normalize_name, short
+from visitpay.feed import normalize_name, short_name
 from visitpay.text import first, printable
 
 _NAMES_TO_DESCRIBE = 10
@@ -42,7 +42,7 @@ class LandedFile(NamedTuple):
     def names(self) -> frozenset[str]:
         """The names by which people call it: whole or short, in its own Unicode form or in NFC."""
         known = (self.name, normalize_name(self.name))
-        return frozenset({*known, *map(short, known)})
+        return frozenset({*known, *map(short_name, known)})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from sqlalchemy import Connection, Row, func, select
 
-from visitpay.feed import short
+from visitpay.feed import short_name
 from visitpay.ledger.files import count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.quality.balances import comparisons
@@ -197,7 +197,7 @@ def page(shown: Report) -> str:
         "moment": _moment,
         "number": _number,
         "printable": printable,
-        "short": short,
+        "short": short_name,
         "counted": counted,
         "breakable": _breakable,
     }
