@@ -69,15 +69,15 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _drop_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Drop the end mark of DOS, and blank lines after it; text after it makes it a character."""
-    held = b""
+    pending = b""
     for block in blocks:
-        text = held + block
+        text = pending + block
         end = text[-_MAX_BYTES_AFTER_END_MARK:]
         mark = end.find(_END_MARK, len(end.rstrip(b"\x1a \r\n")))
         start = len(text) if mark < 0 else len(text) - len(end) + mark
         if start:
             yield text[:start]
-        held = text[start:]
+        pending = text[start:]
 
 
 def _cut_after_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -91,32 +91,33 @@ def _cut_after_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     tail = b""
     for block in chain(blocks, [None]):
         text = tail + (block if block is not None else b"\n" if tail else b"")
-        held = b""
+        cr = b""
         if text.endswith(b"\r"):  # its LF may be in the next block
-            text, held = text[:-1], b"\r"
+            text, cr = text[:-1], b"\r"
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         end = text.rfind(b"\n") + 1
         if end:
             yield text[:end]
-        tail = text[end : end + MAX_LINE_BYTES + 1] + held
+        tail = text[end : end + MAX_LINE_BYTES + 1] + cr
 
 
 def keep_together(blocks: Iterator[bytes], delimiter: str) -> Iterator[bytes]:
     r"""Move the ends of blocks so that the pieces of a row or of a quoted cell stay together.
 
     A block ends between two lines with delimiters, and where no quoted cell may be open. Such a
-    place is looked for near the block's end (MAX_MULTILINE_CELL_BYTES); without one, the end stays.
+    place is looked for near the block's end (MAX_MULTILINE_CELL_BYTES). Without one, a long block
+    ends as it did, and a short one is joined to the next.
 
         in:  b'1,a\n2,b\n', b'3,"c\n4,d\n', b'e"\n5,f\n'
         out: b'1,a\n', b'2,b\n', b'3,"c\n4,d\ne"\n5,f\n'
     """
     cutter = _BlockCutter(delimiter)
-    held = b""
+    pending = b""
     for block, following in pairwise(chain(blocks, [b""])):
-        text = held + block
+        text = pending + block
         end = cutter.safe_end(text) if following else len(text)
-        held = text[end:]
+        pending = text[end:]
         if end:
             yield text[:end]
 

@@ -85,19 +85,19 @@ class ClosingLines:
 
     def remove_from(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield blocks of whole lines without the lines that close the file."""
-        held = previous = b""
+        pending = previous = b""
         for block in blocks:
-            text = held + block
+            text = pending + block
             lines = _closing_lines(text, self._layout.delimiter)
             start = lines[0].start if lines else len(text)
             previous = _last_line(text[:start]) or previous
-            held = text[start:]
+            pending = text[start:]
             if start:
                 yield text[:start]
-        lines = _closing_lines(held, self._layout.delimiter)
-        end = self._find_start(lines, _decode(previous)) if lines else len(held)
+        lines = _closing_lines(pending, self._layout.delimiter)
+        end = self._find_start(lines, _decode(previous)) if lines else len(pending)
         if end:
-            yield held[:end]
+            yield pending[:end]
 
     def require_row_count(self, rows_read: int) -> None:
         """Raise FileError if there is a trailer, and it says another count of rows."""

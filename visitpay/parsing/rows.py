@@ -144,7 +144,7 @@ def _converted(
         columns.append(values.alias(column.name))
         if column.kind.reason is not None:
             faults.append(Fault(column.kind.reason, column.header, invalid))
-        if not column.nullable:
+        if not column.nullable and values.null_count():
             missing = values.is_null() & ~invalid
             faults.append(Fault(Reason.MISSING_VALUE, column.header, missing))
     return pl.DataFrame(columns), [fault for fault in faults if fault.mask.any()]

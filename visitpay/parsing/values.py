@@ -1,7 +1,7 @@
 """What a cell may hold: whole numbers, dates, amounts and text, a whole column at a time.
 
-Each kind has a vectorised rule for the usual form and, where the feed writes the same value in
-several ways, an exact one for the other cells, called once for each distinct cell.
+Each kind has a vectorised rule for the usual form (`parse_column`) and, where the feed writes the
+same value in several ways, a rule for one cell (`parse_cell`), called once for each distinct cell.
 """
 
 import re
@@ -42,7 +42,7 @@ class ColumnKind:
     """How the cells of a column become values."""
 
     reason: Reason | None
-    """Why a row with such a cell is rejected; None where every cell has a value."""
+    """Why a row with such a cell is rejected; None where every cell is valid."""
     dtype: pl.DataType
     parse_column: Callable[[pl.Series], pl.Series]
     """The values of trimmed cells in the usual form; null for all others."""
@@ -92,6 +92,9 @@ def convert(cells: pl.Series, kind: ColumnKind) -> tuple[pl.Series, pl.Series]:
     in whole cents (10^-scale of their column).
     """
     values = kind.parse_column(cells)
+    # Most columns have no nulls; masks of them take a fifth of a small file's time (measured).
+    if not values.null_count():
+        return values, no_rows_mask(values)
     invalid = values.is_null() & cells.is_not_null()
     if not invalid.any():
         return values, invalid
