@@ -420,7 +420,8 @@ def test_a_password_file(
 def test_without_the_extra(feed: Feed) -> None:
     """Where psycopg is missing, one line says which extra to install."""
     program = (
-        "import sys; sys.modules['psycopg'] = None; from visitpay.cli import main; main(['load'])"
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from visitpay.cli.app import main; main(['load'])"
     )
     settings = os.environ | {"VISITPAY_DATABASE_URL": feed.url}
     done = subprocess.run(

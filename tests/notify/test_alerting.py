@@ -561,7 +561,7 @@ def test_a_bug(
         message = "CANARY"
         raise LookupError(message)
 
-    monkeypatch.setattr("visitpay.landing.local.scan", fail)
+    monkeypatch.setattr("visitpay.loading.run.scan", fail)
     assert visitpay("load").status == 3
     ((_, (line,)),) = webhook.messages()
     assert line.startswith("unforeseen: LookupError at visitpay.")
@@ -822,7 +822,7 @@ def test_unset_settings_cost_nothing(feed: Feed) -> None:
     """A load without channels, switch and metrics imports nothing for them."""
     deliver_bad_day(feed)
     script = (
-        "import sys; from visitpay.cli import main\n"
+        "import sys; from visitpay.cli.app import main\n"
         "try: main(sys.argv[1:])\n"
         "finally: print(*{'apprise', 'prometheus_client', 'http.client'} & set(sys.modules))"
     )

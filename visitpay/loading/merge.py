@@ -37,7 +37,7 @@ class MergeResult:
     accepted: pl.DataFrame
     """The `key` and `source_line` of rows that are no orphans: the last of each key, sorted."""
     orphans: pl.DataFrame
-    """The rows whose reference is missing, as rejects (parser.REJECT_SCHEMA)."""
+    """The rows whose reference is missing, as rejects (`parsing.rows.REJECT_SCHEMA`)."""
     conflicting: int
     """Rows that a later row of their key replaced with other values."""
 

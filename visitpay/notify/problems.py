@@ -124,7 +124,7 @@ def find(
     """Return what needs a person: files, names, days, and rows of runs that rejected too many.
 
     Rows that a run was told to tolerate are not included; those of a run that was killed are. For
-    `expect` see `quality.findings`.
+    `expect` see `quality.checks.findings`.
     """
     failed = [
         CurrentProblem(

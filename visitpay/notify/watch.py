@@ -41,7 +41,7 @@ class LoadWatch:
         last_alert: "LastAlert | None" = None,
         expect: str | None = None,
     ) -> None:
-        """Set up what is given; for `expect` see `quality.findings`.
+        """Set up what is given; for `expect` see `quality.checks.findings`.
 
         Without `last_alert`, each load that cannot run sends an alert.
         """

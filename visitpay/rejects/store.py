@@ -66,7 +66,7 @@ _NEWER_KEYLESS = select(RejectedRow.id, RejectedRow.raw).where(
 def add(
     connection: Connection, delivery: Delivery, rejects: pl.DataFrame, superseded: pl.Series
 ) -> None:
-    """Put the rejects of a batch (parser.REJECT_SCHEMA) aside; the mask marks those superseded."""
+    """Add the rejects of a batch (`parsing.rows.REJECT_SCHEMA`); the mask says which are closed."""
     now = pl.lit(datetime.now(UTC))
     insert_rows(
         connection,

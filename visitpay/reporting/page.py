@@ -197,7 +197,7 @@ def page(shown: Report) -> str:
         "moment": _moment,
         "number": _number,
         "printable": printable,
-        "short": short_name,
+        "short_name": short_name,
         "counted": counted,
         "breakable": _breakable,
     }
