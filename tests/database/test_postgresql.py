@@ -24,7 +24,7 @@ from visitpay.database.dialects.postgresql import migration_preamble
 from visitpay.database.engine import make_engine, make_migration_engine, read_connection
 from visitpay.database.session import ExclusiveSession
 from visitpay.ledger.files import Counts
-from visitpay.loading import merge as intake
+from visitpay.loading import consume
 from visitpay.loading.merge import merge_batch
 from visitpay.loading.run import load
 from visitpay.models import ENTITIES, LoadFile, LoadRun, Procedure, RejectedRow, Transaction, Visit
@@ -278,7 +278,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
         return take_in(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake, "merge_batch", meddled)
+        patch.setattr(consume, "merge_batch", meddled)
         outcome = visitpay("load", sample)
     server.start()
     assert outcome.status == 3

@@ -349,7 +349,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize(
-    "where", ["visitpay.loading.merge.merge_batch", "visitpay.parsing.parser.Parser.batches"]
+    "where", ["visitpay.loading.consume.merge_batch", "visitpay.parsing.parser.Parser.batches"]
 )
 def test_whatever_one_file_causes(
     feed: Feed,
