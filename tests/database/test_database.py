@@ -86,8 +86,11 @@ def test_reading_while_writing(feed: Feed) -> None:
 def held(feed: Feed) -> Iterator[subprocess.Popen[str]]:
     """Have another process hold the database until its input ends."""
     program = (
-        "import sys; from visitpay.database import make_engine; from visitpay.hold import Hold\n"
-        "with Hold(make_engine(sys.argv[1]), 0): print('held', flush=True); sys.stdin.read()"
+        "import sys\n"
+        "from visitpay.database.engine import make_engine\n"
+        "from visitpay.database.session import ExclusiveSession\n"
+        "with ExclusiveSession(make_engine(sys.argv[1]), 0):\n"
+        "    print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, feed.url],
@@ -137,8 +140,8 @@ def test_permissions(tmp_path: Path) -> None:
     program = """
 import os, sys
 from sqlalchemy import text
-from visitpay.dialects import sqlite
-from visitpay.database import make_engine, make_migration_engine
+from visitpay.database.dialects import sqlite
+from visitpay.database.engine import make_engine, make_migration_engine
 os.umask(0)
 url = f"sqlite:///{sys.argv[1]}/visitpay.db"
 with make_migration_engine(url).connect() as connection:

@@ -260,9 +260,9 @@ def test_a_developer_adds_a_column(tmp_path: Path, postgres: Postgres) -> None:
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "alembic.ini", tmp_path)
     model = tmp_path / "visitpay" / "models.py"
-    old = "    insurance_identifier: Mapped[Number | None]\n"
+    old = "    insurance_identifier: Mapped[int | None]\n"
     assert old in model.read_text()
-    model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[Words | None]\n"))
+    model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[str | None]\n"))
     landing = tmp_path / "landing"
     landing.mkdir()
     bin_folder = Path(sys.executable).parent
