@@ -2,8 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, MetaData, Table
 
-from visitpay.models import ENTITIES
-from visitpay.parsing.columns import file_columns
+from visitpay.models import ENTITIES, SOURCE_COLUMNS
 
 METADATA = MetaData()
 """The rivals' tables: visitpay's, but for the columns that say where a row came from."""
@@ -22,6 +21,7 @@ for _entity in ENTITIES:
                 nullable=column.nullable,
                 index=column.index,
             )
-            for column in file_columns(_entity)
+            for column in _entity.__table__.columns
+            if column.name not in SOURCE_COLUMNS
         ),
     )

@@ -25,7 +25,6 @@ def check(
 
     Example: visitpay check /srv/landing
     """
-    from visitpay.cli import to_json
     from visitpay.landing.local import scan
     from visitpay.loading import validate
 
@@ -33,6 +32,8 @@ def check(
     checked = list(validate.check(landed))
     bad = any(file.error or file.rejected for file in checked)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.check(checked, landed.unrecognised, attention=bad)))
     else:
         _show(checked, landed.unrecognised)

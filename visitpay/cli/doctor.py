@@ -24,7 +24,7 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay doctor /srv/landing
     """
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.cli.logs import start_log
     from visitpay.doctor import State, examine
 
@@ -33,6 +33,8 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
     settings = (database_url, landing, hospital, notify.alert_urls, notify.ping_url, metrics_file)
     examined = list(examine(*settings, pass_over=pass_over or (), send=send))
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.doctor(examined)))
     else:
         console.show(("", "", ""), [(each.state, each.name, each.seen) for each in examined])

@@ -34,7 +34,7 @@ def explain(
 
     Example: visitpay explain visit 321000004
     """
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.database.engine import read_connection
     from visitpay.models import entity_named
     from visitpay.reporting.explain import explain as explain_key
@@ -42,6 +42,8 @@ def explain(
     with read_connection(database_url) as connection:
         found = explain_key(connection, entity_named(entity), key)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.explain(found)))
     elif found.known:
         _show(found)

@@ -42,7 +42,6 @@ def files(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay files --status failed
     """
-    from visitpay.cli import to_json
     from visitpay.database.engine import read_connection
     from visitpay.ledger.files import count_entries, list_entries
 
@@ -51,6 +50,8 @@ def files(  # noqa: PLR0913 - each is an option of the command
         total = count_entries(connection, entity=entity, status=status)
         failed = _still_failed(connection, entries, landing, hospital, pass_over or ())
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.files(entries, failed, total)))
     else:
         _show(entries, failed, total)

@@ -56,7 +56,6 @@ def load(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
-    from visitpay.cli import to_json
     from visitpay.cli.logs import start_log
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
@@ -81,6 +80,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
             engine = make_engine(database_url)
             report = load_landing(engine, landing, hospital, wanted, progress, watch.after_load)
         if as_json:
+            from visitpay.cli import to_json
+
             typer.echo(to_json.dumps(to_json.load(report)))
         elif sys.stdout.isatty():
             _show(report)

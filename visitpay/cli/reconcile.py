@@ -40,7 +40,7 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay reconcile --expect weekdays
     """
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.cli.logs import start_log
     from visitpay.database.engine import make_engine, read_connection
     from visitpay.quality import checks
@@ -55,6 +55,8 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
             visits = checks.visits(connection, now, limit, ignore or ()) if raw else []
     total = sum(finding.count for finding in findings if not finding.subject)  # they count visits
     if as_json:
+        from visitpay.cli import to_json
+
         whole = to_json.reconcile_raw(compared, findings, visits, total)
         typer.echo(to_json.dumps(whole if raw else to_json.reconcile(compared, findings)))
     else:

@@ -46,7 +46,7 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects list --reason missing_reference
     """
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.database.engine import read_connection
     from visitpay.rejects.queries import RejectFilter, count_by_reason
     from visitpay.rejects.queries import list_rejects as select_rejects
@@ -57,6 +57,8 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
         rejects = select_rejects(connection, wanted, limit)
         reasons = count_by_reason(connection, wanted)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.rejects(rejects, reasons, raw=raw)))
         return
     total = sum(reasons.values())
@@ -119,7 +121,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects export mended --reason invalid_date
     """
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.rejects.export import export_for_mending, export_response
@@ -137,6 +139,8 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
             0 if response else count_by_reason(connection, wanted).get(Reason.LINE_TOO_LONG, 0)
         )
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.exported(written)))
     else:
         files = [(file.path, file.rows) for file in written]
@@ -177,7 +181,6 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects dismiss 12 13 --why "test patients"
     """
-    from visitpay.cli import to_json
     from visitpay.database.engine import make_engine
     from visitpay.database.session import ExclusiveSession
     from visitpay.rejects.queries import RejectFilter, dismiss, reject_ids
@@ -204,6 +207,8 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
             trial.enter_context(session.dry_run())
         session.transact(dismiss_wanted)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.dismissed(dismissed, dry_run=dry_run)))
     else:
         kept = "dry run, nothing kept: " if dry_run else ""
@@ -221,7 +226,6 @@ def retry_rejects(
 
     Example: visitpay rejects retry
     """
-    from visitpay.cli import to_json
     from visitpay.cli.logs import start_log
     from visitpay.database.engine import make_engine
     from visitpay.loading.run import retry
@@ -230,6 +234,8 @@ def retry_rejects(
     with stoppable():
         resolved, still_open = retry(make_engine(database_url), wait)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.retried(resolved, still_open)))
     else:
         typer.echo(f"rejects resolved {resolved:,}, open {still_open:,}")

@@ -34,7 +34,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
     Example: visitpay report /srv/landing --output report.html
     """
     pages = _pages()
-    from visitpay.cli import console, to_json
+    from visitpay.cli import console
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.private_files import write_private
@@ -48,6 +48,8 @@ def report(  # noqa: PLR0913 - each is an option of the command
     with write_private(output, over=pages.BEGIN) as file:
         file.write(page)
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.report(feed, output)))
     else:
         console.line(output)

@@ -38,7 +38,6 @@ def status(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay status /srv/landing
     """
-    from visitpay.cli import to_json
     from visitpay.database.engine import read_connection
     from visitpay.landing.local import scan
     from visitpay.reporting.status import feed_status
@@ -48,6 +47,8 @@ def status(  # noqa: PLR0913 - each is an option of the command
     with read_connection(database_url) as connection:
         feed = feed_status(connection, landed, now, expect, ignore or ())
     if as_json:
+        from visitpay.cli import to_json
+
         typer.echo(to_json.dumps(to_json.status(feed)))
     else:
         _show(feed, landed, now)
