@@ -367,9 +367,9 @@ def test_good_rows(entity: type[Entity], line: bytes, values: Row) -> None:
 @pytest.mark.parametrize("start", ["x^", "x\x01", "x\u0680"])
 def test_magic_numbers(start: str) -> None:
     """A first line that starts like compressed data is a line like any other."""
-    line = f"{start},a"
-    data = b"\n".join([HEADER[Procedure], line.encode(), LAST[Procedure][0]])
-    reject = (2, None, "invalid_integer", "ProcedureId", line)
+    row = procedure(start, "a")
+    data = b"\n".join([HEADER[Procedure], row, LAST[Procedure][0]])
+    reject = (2, None, "invalid_integer", "ProcedureId", row.decode())
     assert parsed(data) == (around(Procedure, last=3)[1:], [reject])
 
 
@@ -599,8 +599,9 @@ MENDED = ("RejectReason", "RejectColumn", "RejectFile", "RejectLine")
 @pytest.mark.parametrize("delimiter", ["\t", ",", "|", ";"])
 def test_mended_files(names: tuple[str, ...], delimiter: str, *, mended: bool) -> None:
     """A file holds mended rows if all that an export puts ahead is there, in its order."""
-    header = delimiter.join([*names, "ProcedureId", "ProcedureDescription"])
-    data = f"{header}\n{delimiter.join('x' * len(names))}{delimiter}5{delimiter}five\n".encode()
+    header = delimiter.join([*names, header_line(Procedure, delimiter)])
+    row = delimiter.join([*"x" * len(names), line(Procedure, delimiter)])
+    data = f"{header}\n{row}\n".encode()
     layout = Parser(io.BytesIO(data), Procedure).layout
     assert layout.is_resubmission is mended
     assert Layout.of(Procedure, layout.header).is_resubmission is mended
@@ -656,17 +657,15 @@ LINE_ENDS = {
 def test_line_ends_and_encodings(text: str, lines: tuple[int, ...], encoding: str) -> None:
     """Line ends of any kind count once, blank lines are passed over, wherever blocks end."""
     marked = text if encoding.startswith("utf-8") else f"\ufeff{text}"
-    for short, whole in (("H", HEADER[Procedure].decode()), ("A", "1,one"), ("Z", "9,é")):
-        marked = marked.replace(short, whole)
-    data = marked.replace("5", "5,\U0001f9e8").encode(encoding)
-    first, middle, last = lines
+    good = {"A": (1, "one"), "5": (5, "\U0001f9e8"), "Z": (9, "é")}
+    whole = {short: procedure(*values).decode() for short, values in good.items()}
+    data = "".join(({"H": HEADER[Procedure].decode()} | whole).get(each, each) for each in marked)
     rows = [
-        (first, "1,one", 1, "one"),
-        (middle, "5,\U0001f9e8", 5, "\U0001f9e8"),
-        (last, "9,é", 9, "é"),
+        (number, whole[short], *read(Procedure, *values))
+        for number, (short, values) in zip(lines, good.items(), strict=True)
     ]
     for block_bytes in (1, 2, 3, 4, 7, 30, BLOCK_BYTES):
-        assert parsed(data, block_bytes=block_bytes) == (rows, [])
+        assert parsed(data.encode(encoding), block_bytes=block_bytes) == (rows, [])
 
 
 @pytest.mark.parametrize("block_bytes", [5, BLOCK_BYTES])
