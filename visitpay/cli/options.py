@@ -194,6 +194,12 @@ PutAsideSince = Annotated[
     typer.Option(parser=as_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
 ]
 
+RejectIds = Annotated[
+    list[int] | None,
+    typer.Argument(
+        metavar="[ID]...", min=1, max=(1 << 63) - 1, help="As `rejects list` shows them."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 Expected = Annotated[

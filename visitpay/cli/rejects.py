@@ -1,7 +1,8 @@
 """The commands for rejected rows."""
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,6 @@ from visitpay.vocabulary import DEFAULT_URL, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-
-    from sqlalchemy import Connection
 
     from visitpay.rejects.queries import Reject
 
@@ -152,15 +151,7 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
 @rejects_app.command("dismiss")
 def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
-    ids: Annotated[
-        list[int] | None,
-        typer.Argument(
-            metavar="[ID]...",
-            min=1,
-            max=(1 << 63) - 1,
-            help="As `rejects list` shows them.",
-        ),
-    ] = None,
+    ids: options.RejectIds = None,
     *,
     why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
     database_url: options.DatabaseUrl = DEFAULT_URL,
@@ -183,29 +174,16 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.database.engine import make_engine
     from visitpay.database.session import ExclusiveSession
-    from visitpay.rejects.queries import RejectFilter, dismiss, reject_ids
+    from visitpay.rejects.queries import RejectFilter, dismiss
 
-    if not why.strip():
-        message = "say why"
-        raise typer.BadParameter(message, param_hint="--why")
     wanted = RejectFilter(file, entity, reason, key, since=since)
-    if bool(ids) == (wanted != RejectFilter()):
-        message = "give IDs, or say which by --file, --entity, --reason, --key or --since"
-        raise typer.BadParameter(message, param_hint="ID")
-    dismissed: list[int] = []
-
-    def dismiss_wanted(connection: "Connection") -> None:
-        dismissed[:] = ids or reject_ids(connection, wanted)
-        dismiss(connection, dismissed, why)
-
+    _require_choice(by_ids=bool(ids), by_filter=wanted != RejectFilter(), why=why)
     with (
         stoppable(),
         ExclusiveSession(make_engine(database_url), wait) as session,
-        ExitStack() as trial,
+        session.dry_run() if dry_run else nullcontext(),
     ):
-        if dry_run:
-            trial.enter_context(session.dry_run())
-        session.transact(dismiss_wanted)
+        dismissed = session.transact(partial(dismiss, chosen=ids or wanted, why=why))
     if as_json:
         from visitpay.cli import to_json
 
@@ -213,6 +191,16 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     else:
         kept = "dry run, nothing kept: " if dry_run else ""
         typer.echo(f"{kept}rejects dismissed {len(dismissed):,}")
+
+
+def _require_choice(*, by_ids: bool, by_filter: bool, why: str) -> None:
+    """Raise BadParameter unless the rejects are chosen in one way, and there is a reason why."""
+    if not why.strip():
+        message = "say why"
+        raise typer.BadParameter(message, param_hint="--why")
+    if by_ids == by_filter:
+        message = "give IDs, or say which by --file, --entity, --reason, --key or --since"
+        raise typer.BadParameter(message, param_hint="ID")
 
 
 @rejects_app.command("retry")

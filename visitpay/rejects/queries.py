@@ -202,18 +202,23 @@ def files_with_orphans(connection: Connection) -> list[OrphanedFile]:
     return [OrphanedFile._make(file) for file in files]
 
 
-def dismiss(connection: Connection, ids: Sequence[int], why: str) -> None:
-    """Close open rejects that nobody will mend, and record why.
+def dismiss(
+    connection: Connection, chosen: Sequence[int] | RejectFilter, why: str
+) -> Sequence[int]:
+    """Close open rejects that nobody will mend, record why, and return their ids.
 
-    Raises ConfigurationError, with nothing changed, when an id is not that of an open reject.
+    They are chosen by ids or by a filter. Raises ConfigurationError, with nothing changed, when an
+    id is not that of an open reject.
     """
+    ids = reject_ids(connection, chosen) if isinstance(chosen, RejectFilter) else chosen
     if not ids:
-        return
-    chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
-    are_open = select(RejectedRow.id).where(chosen, RejectedRow.status == RejectStatus.OPEN)
+        return ids
+    are_chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
+    are_open = select(RejectedRow.id).where(are_chosen, RejectedRow.status == RejectStatus.OPEN)
     if others := sorted(set(ids).difference(connection.scalars(are_open))):
         named = first(map(str, others), _IDS_TO_NAME, len(others))
         message = f"no open rejects: {named}; nothing was dismissed"
         raise ConfigurationError(message)
     closing = {"status": RejectStatus.DISMISSED, "closed_at": datetime.now(UTC), "why": why}
-    connection.execute(update(RejectedRow).where(chosen).values(closing))
+    connection.execute(update(RejectedRow).where(are_chosen).values(closing))
+    return ids
