@@ -8,15 +8,7 @@ from sqlalchemy import func, select
 from tests.support.feed import Feed, cells_of, columns, header_line, line
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import read_connection
-from visitpay.models import (
-    ENTITIES,
-    Entity,
-    LoadFile,
-    Procedure,
-    RejectedRow,
-    Transaction,
-    Visit,
-)
+from visitpay.models import ENTITIES, Entity, LoadFile, Procedure, RejectedRow, Transaction, Visit
 
 KEYS = st.integers(1, 4)
 ODD_CELL = st.sampled_from(["", "x", "NULL"])

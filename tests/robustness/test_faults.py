@@ -479,7 +479,7 @@ def test_a_run_that_ends_unforeseen(
     feed.deliver(Procedure)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "visitpay.loading.run.files_with_orphans", raising(ZeroDivisionError("SECRET"))
+            "visitpay.loading.orphans.files_with_orphans", raising(ZeroDivisionError("SECRET"))
         )
         outcome = visitpay("load", "-v")
     assert outcome.status == 3

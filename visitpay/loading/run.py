@@ -1,8 +1,8 @@
 """The run: plan, one transaction a file, and another try for rows that miss a reference."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from traceback import clear_frames
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.session import ExclusiveSession
@@ -21,7 +21,6 @@ from visitpay.errors import (
     HeldError,
     RefusedError,
     VisitPayError,
-    safe_description,
 )
 from visitpay.events import RUN_ID, Event
 from visitpay.feed import normalize_name
@@ -32,6 +31,8 @@ from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versi
 from visitpay.ledger.history import checkpoint
 from visitpay.ledger.plan import Plan, make_plan, require_one_hospital
 from visitpay.ledger.runs import close_run, interrupt_runs, open_run
+from visitpay.loading import orphans
+from visitpay.loading.faults import as_file_error
 from visitpay.loading.types import (
     CHANGED,
     HELD_ADVICE,
@@ -43,7 +44,7 @@ from visitpay.loading.types import (
     Tolerance,
     total_counts,
 )
-from visitpay.rejects.queries import OrphanedFile, count_open, files_with_orphans
+from visitpay.rejects.queries import count_open
 from visitpay.text import counted, first, printable
 from visitpay.vocabulary import FileStatus, RunStatus
 
@@ -88,7 +89,7 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
     Raises DatabaseError as `load` does.
     """
     with ExclusiveSession(engine, wait_seconds) as session:
-        return _retry_orphans(session), session.transact(count_open)
+        return orphans.retry_all(session), session.transact(count_open)
 
 
 def needs_attention(
@@ -162,7 +163,7 @@ class _Run:
                     extra=Event.FILE_REDELIVERED.extra,
                 )
             self._files.append(self._load_file(run_id, file))
-        resolved = _retry_orphans(self._session)
+        resolved = orphans.retry_all(self._session)
         report = self._session.transact(
             partial(self._close, landing=landing, run_id=run_id, resolved=resolved)
         )
@@ -296,62 +297,6 @@ def _open(files: list[LandedFile], connection: Connection) -> tuple[int, Plan]:
     plan = make_plan(connection, files)
     record_versions(connection, plan.touched)
     return run_id, plan
-
-
-def _retry_orphans(session: ExclusiveSession) -> int:
-    """Retry the rows that miss a reference, a transaction a delivery; count the resolved."""
-    total = 0
-    for orphaned in session.transact(files_with_orphans):
-        resolved = _retry_orphaned_file(session, orphaned)
-        if resolved:
-            rows = counted(resolved, "row found what it refers to", "rows found what they refer to")
-            logger.info("%s: %s", orphaned.name, rows, extra=Event.ROWS_RESOLVED.extra)
-        total += resolved
-    return total
-
-
-def _retry_orphaned_file(session: ExclusiveSession, orphaned: OrphanedFile) -> int:
-    # Imported here for the same reason as `consume`.
-    from visitpay.loading.merge import retry_orphans
-
-    try:
-        with as_file_error():
-            return session.transact(partial(retry_orphans, orphaned=orphaned))
-    except FileError as error:
-        logger.warning(
-            "%s: its rejected rows cannot be tried again: %s",
-            orphaned.name,
-            error,
-            extra=Event.ROWS_LOST_THEIR_LAYOUT.extra,
-        )
-        return 0
-
-
-@contextmanager
-def as_file_error() -> Iterator[None]:
-    """Raise whatever one file can cause as a FileError, so that the other files are loaded.
-
-    Even a BaseException: polars panics with one. What ends a run is raised as it is: an error of
-    visitpay, such as a database that cannot be used, a signal, and a misuse of SQLAlchemy.
-    """
-    try:
-        yield
-    except RefusedError as error:
-        _log_traceback(error)
-        message = f"the database refuses it: {error.what}; nothing of it was loaded"
-        raise FileError(message) from error
-    except (VisitPayError, KeyboardInterrupt, SystemExit, GeneratorExit, InvalidRequestError):
-        raise
-    except BaseException as error:
-        _log_traceback(error)
-        what = safe_description(error)
-        message = f"cannot be loaded: {what}; nothing of it was, please report this"
-        raise FileError(message) from error
-
-
-def _log_traceback(error: BaseException) -> None:
-    logger.debug("traceback", exc_info=error, extra=Event.FILE_FAILED.extra)
-    clear_frames(error.__traceback__)  # they would keep the rows of a batch
 
 
 def _log_loaded(file: LandedFile, counts: Counts) -> None:

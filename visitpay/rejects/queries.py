@@ -6,13 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from visitpay.database.writes import keys_as_table
 from visitpay.errors import ConfigurationError
