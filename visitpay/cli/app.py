@@ -83,14 +83,14 @@ def _say_on_stderr(text: str) -> None:
         console.say(text, console.err)
 
 
-def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
+def _usage(arguments: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
     """Return what an argument's error says, in short and in full.
 
     A URL whose password has a space is two arguments where it is not in quotes; neither is told.
     """
     message, said = error.format_message(), StringIO()
     error.show(said)
-    if any("://" in each for each in given) and "unexpected extra argument" in message:
+    if any("://" in argument for argument in arguments) and "unexpected extra argument" in message:
         message = "unexpected extra arguments; put the URL into quotes"
         return message, f"Error: {message}"
     return message, said.getvalue().rstrip()
@@ -98,37 +98,37 @@ def _usage(given: Sequence[str], error: typer.BadParameter) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit status: 0, or that of the error that ended it."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app(args=given, prog_name="visitpay", standalone_mode=False) or 0
+        status = app(args=arguments, prog_name="visitpay", standalone_mode=False) or 0
     except _UsageError as error:
-        message, said = _usage(given, error)
-        _tell_json(given, "failed", message)
+        message, said = _usage(arguments, error)
+        _tell_json(arguments, "failed", message)
         _say_on_stderr(said)
-        tell_of_arguments(given)
+        tell_of_arguments(arguments)
         sys.exit(ConfigurationError.exit_status)
     except SystemExit as leaving:  # typer's, which says 1
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
         sys.exit(OutputError.exit_status if is_lost else leaving.code)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
-        sys.exit(_ended_by(given, error))
+        sys.exit(_ended_by(arguments, error))
     if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C
-        sys.exit(_ended_by(given, KeyboardInterrupt()))
+        sys.exit(_ended_by(arguments, KeyboardInterrupt()))
     sys.exit(status)
 
 
-def _ended_by(given: Sequence[str], error: BaseException) -> int:
+def _ended_by(arguments: Sequence[str], error: BaseException) -> int:
     """Say what ended the command, in a line of words and in JSON; return its exit status."""
     told = to_visitpay_error(error)
     if not isinstance(told, OutputError):
         how = "interrupted" if isinstance(told, StoppedError) else "failed"
-        _tell_json(given, how, str(told))
+        _tell_json(arguments, how, str(told))
     _log_failure(told, error)
     return told.exit_status
 
 
-def _tell_json(given: Sequence[str], status: str, error: str) -> None:
-    if "--json" in given:
+def _tell_json(arguments: Sequence[str], status: str, error: str) -> None:
+    if "--json" in arguments:
         from visitpay.cli import to_json
 
         with suppress(OSError):

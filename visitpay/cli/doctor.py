@@ -37,8 +37,8 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
 
         typer.echo(to_json.dumps(to_json.doctor(examined)))
     else:
-        console.show(("", "", ""), [(each.state, each.name, each.seen) for each in examined])
-        remedies = [(f"{each.name}:", each.remedy) for each in examined if each.remedy]
+        console.show(("", "", ""), [(thing.state, thing.name, thing.seen) for thing in examined])
+        remedies = [(f"{thing.name}:", thing.remedy) for thing in examined if thing.remedy]
         console.show(("", ""), remedies)
-    if any(each.state is State.ERROR for each in examined):
+    if any(thing.state is State.ERROR for thing in examined):
         raise typer.Exit(options.ATTENTION_STATUS)

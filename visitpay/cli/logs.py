@@ -48,11 +48,11 @@ class _Handler(logging.Handler):
 
 def _traced(error: BaseException) -> str:
     """Write tracebacks, without the texts of errors that are not ours: they may hold a cell."""
-    told: list[str] = []
-    each: BaseException | None = error
-    while each is not None:
-        text = f": {each}" if isinstance(each, VisitPayError) else ""
-        places = "".join(format_tb(each.__traceback__))
-        told.append(f"Traceback (most recent call last):\n{places}{type(each).__name__}{text}")
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    return "\n".join(reversed(told))
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = f": {cause}" if isinstance(cause, VisitPayError) else ""
+        places = "".join(format_tb(cause.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{places}{type(cause).__name__}{text}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join(reversed(parts))

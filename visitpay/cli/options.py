@@ -121,7 +121,7 @@ def as_number(given: float) -> float:
 
 def as_globs(globs: list[str] | None) -> list[str]:
     """Return patterns of names, given with commas between them; in the environment also spaces."""
-    return [each.strip() for some in globs or () for each in some.split(",") if each.strip()]
+    return [glob.strip() for listed in globs or () for glob in listed.split(",") if glob.strip()]
 
 
 def state_directory() -> Path | None:

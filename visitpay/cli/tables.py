@@ -73,9 +73,9 @@ def _lines(columns: Sequence[Column], width: int) -> Iterator[_Line]:
         if line.columns and column.width > room and not is_foldable:
             yield line
             line, room = _Line(_INDENT, []), width - _INDENT
-        given = min(column.width, room)
-        line.columns.append((column, given))
-        room -= given + 1
+        width_of_column = min(column.width, room)
+        line.columns.append((column, width_of_column))
+        room -= width_of_column + 1
     yield line
 
 

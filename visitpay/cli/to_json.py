@@ -52,7 +52,7 @@ def load(report: "RunReport") -> documents.LoadDocument:
         "status": report.status,
         "dry_run": report.dry_run,
         "checkpoint": report.checkpoint,
-        "files": [file(each) for each in report.files],
+        "files": [file(loaded) for loaded in report.files],
         "files_waiting": list(report.files_waiting),
         "unrecognised": list(report.unrecognised),
         "rejects_open": report.rejects_open,
@@ -210,7 +210,7 @@ def _raw_reject(row: "Reject") -> documents.RawReject:
 def exported(written: "Iterable[ExportedFile]") -> documents.ExportDocument:
     """Return the document of exported rejects."""
     rows: list[documents.WrittenFile] = [
-        {"path": str(each.path), "rows": each.rows} for each in written
+        {"path": str(export.path), "rows": export.rows} for export in written
     ]
     return {"format": FORMAT, "written": rows}
 
@@ -316,14 +316,14 @@ def check(
     """Return the document of files that were read without a database."""
     rows: list[documents.CheckedFile] = [
         {
-            "name": each.file.name,
-            "entity": each.file.entity,
-            "rows_read": each.rows_read,
-            "rejected": each.rejected,
-            "reasons": dict(each.reasons),
-            "error": each.error,
+            "name": result.file.name,
+            "entity": result.file.entity,
+            "rows_read": result.rows_read,
+            "rejected": result.rejected,
+            "reasons": dict(result.reasons),
+            "error": result.error,
         }
-        for each in checked
+        for result in checked
     ]
     return {
         "format": FORMAT,
@@ -336,12 +336,17 @@ def check(
 
 def doctor(examined: "Sequence[Examined]") -> documents.DoctorDocument:
     """Return the document of all that the doctor looked at."""
-    states = {each.state for each in examined}
+    states = {thing.state for thing in examined}
     return {
         "format": FORMAT,
         "status": next(state for state in ("error", "warning", "ok") if state in states),
         "examined": [
-            {"name": each.name, "status": each.state, "message": each.seen, "remedy": each.remedy}
-            for each in examined
+            {
+                "name": thing.name,
+                "status": thing.state,
+                "message": thing.seen,
+                "remedy": thing.remedy,
+            }
+            for thing in examined
         ],
     }

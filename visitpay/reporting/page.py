@@ -158,8 +158,8 @@ def _load_times(connection: Connection) -> Chart:
 
 def _differences(connection: Connection) -> Chart:
     values = {
-        (second(each.compared_at), "visits"): each.different
-        for each in reversed(comparisons(connection, DAYS))
+        (second(comparison.compared_at), "visits"): comparison.different
+        for comparison in reversed(comparisons(connection, DAYS))
     }
     places = [place for place, _ in values]
     values = {place: visits for place, visits in values.items() if visits}
