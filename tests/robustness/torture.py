@@ -28,24 +28,24 @@ HEAD = """\
 # Robustness
 
 `make torture` did all of this on {day}, in {minutes} minutes on two cores, and wrote this page.
-`make test` does a share of it every time. Who may want to do harm, and what is promised, stands in
-[threat-model.md](threat-model.md).
+`make test` does a part of it every time. [threat-model.md](threat-model.md) says who may want to do
+harm, and what is promised.
 """
 
 DAMAGE = """\
 ## Damaged files
 
-A clean file of 200 rows, tabs or commas between its cells, is damaged in one place, loaded into an
-SQLite database, and the tables are compared with those of the clean file. The kinds of damage
-follow the Pollock benchmark (VLDB 2023, doi 10.14778/3594512.3594518). {chosen}
+A clean file has 200 rows, with tabs or commas between its cells. It is damaged in one place and
+loaded into an SQLite database. Then the tables are compared with those of the clean file. The kinds
+of damage follow the Pollock benchmark (VLDB 2023, doi 10.14778/3594512.3594518). {chosen}
 
-- *other rows*: of the rows that the damage did not touch, the share that was loaded as it is in
-  the clean file. A line of one cell beside a row may be the end of that row, cut off by a line end;
-  where the two make a good row, both are put aside, and a person is asked.
-- *hit rows*: those it touched; they were loaded as they are in the clean file, or put aside.
-- *as sent*: texts that hold what the damage put into them, such as a stray quote: nothing but a
-  person knows that it does not belong there.
-- *corrupt*: files of which a value was loaded that nobody sent.
+- *other rows*: the share of the undamaged rows that was loaded as it is in the clean file. A line
+  of one cell beside a row may be the end of that row, cut off by a line end. Where the two make a
+  good row, both are rejected, and a person is asked.
+- *hit rows*: the damaged rows; each was loaded as it is in the clean file, or rejected.
+- *as sent*: texts that hold what the damage put into them, such as a stray quote. Only a person can
+  know that it does not belong there.
+- *corrupt*: files from which a value was loaded that nobody sent.
 - A header is refused with what is wrong with it, or the whole file is loaded as it should be.
 """
 
@@ -184,18 +184,18 @@ def written(
     names = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
     summary = [
         ("loads killed with `kill -9`", kills.kills),
-        ("of which the next load ended as if nothing had happened", kills.survived),
-        ("looks at the database meanwhile", kills.looks),
-        ("looks that saw a part of a file, or were refused", len(kills.wrong)),
+        ("killed loads after which the next load ended as if nothing had happened", kills.survived),
+        ("reads of the database meanwhile", kills.looks),
+        ("reads that saw a part of a file, or were refused", len(kills.wrong)),
         ("files damaged", total.files),
-        ("rows in them, each accounted for", total.rows),
+        ("rows in these files, each accounted for", total.rows),
         ("rows lost", total.missing),
         (
-            "files of which a value was loaded that nobody sent (silent corruption)",
+            "files from which a value was loaded that nobody sent (silent corruption)",
             len(total.corrupt),
         ),
         ("damaged headers neither refused nor harmless", len(total.unnamed)),
-        ("random files on which the parser and a plain one agree", compared),
+        ("random files that the parser and a second, plain parser read alike", compared),
         ("tests of full disks, signals, locks, permissions, broken databases, privacy", told),
     ]
     scenes = [
@@ -216,13 +216,13 @@ def written(
         for kind, each in sorted({**polluted, "**all**": total}.items())
     ]
     hit = "hit rows | of them loaded"
-    chosen = f"Of every kind, type and delimiter, up to {FILES_A_KIND} places were chosen."
+    chosen = f"Up to {FILES_A_KIND} places were chosen for each kind of damage, type and delimiter."
     return "\n".join(
         [
             HEAD.format(day=datetime.now(UTC).date(), minutes=round(seconds / 60)),
             table("what | figure", summary),
             "## Killed loads\n",
-            table("what was killed | kills | survived | looks | wrong", scenes),
+            table("what was killed | kills | survived | reads | wrong", scenes),
             DAMAGE.format(chosen=chosen),
             table(f"damage | files | refused | other rows | {hit} | as sent | corrupt", kinds),
         ]
