@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from tests.robustness import reference
 from tests.support.feed import columns, header_line, line, with_defaults
 from visitpay.errors import FileError
 from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
@@ -422,6 +423,24 @@ def test_line_limit(letter: str, block_bytes: int) -> None:
     for beyond in (b"x", letter.encode() * MIB, b",", b'"\xff\0'):
         data = between(Procedure, full + beyond)
         assert parsed(data, block_bytes=block_bytes) == (around(Procedure), [reject])
+
+
+@pytest.mark.parametrize("end", [b'7,soft"', b'soft",'], ids=["a good row", "no row"])
+@pytest.mark.parametrize("where", ["first", "between", "last"])
+def test_a_line_that_is_too_long_is_no_piece_of_a_cell(where: str, end: bytes) -> None:
+    """What was kept of it says nothing of quotes, so it stays too long, and its neighbours rows."""
+    long = {
+        "first": b'5,"' + b"x" * MIB + b"\n" + end,
+        "between": b'4,"four\n' + b"x" * MIB + b"x\n" + end,
+        "last": b'4,"four\nx' + b"x" * MIB + b'"',
+    }[where]
+    file = between(Procedure, long)
+    _, rejects = parsed(file)
+    assert [reason for _, _, reason, _, _ in rejects].count("line_too_long") == 1
+    expected = reference.read("Procedure", file)[1]
+    assert {(line, reason) for line, _, reason, _, _ in rejects} == {
+        (line, reason) for line, _, reason, _ in expected
+    }
 
 
 def test_short_line_of_long_escapes() -> None:

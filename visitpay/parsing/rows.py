@@ -79,7 +79,9 @@ def parse(
         return Batch(_sorted(rows, layout), NO_REJECTS, ragged, len(rows))
     if adjacent:
         bad = reduce(or_, (fault.mask for fault in faults))
-        pieces = multiline_cells_mask(rows["raw"], bad, layout.delimiter)
+        # Only the start of a line that is too long was kept: it neither opens nor closes a cell.
+        is_cut = cells["line_too_long"]
+        pieces = multiline_cells_mask(rows["raw"].set(is_cut, ""), bad & ~is_cut, layout.delimiter)
         faults.append(Fault(Reason.MALFORMED, None, pieces))
     judged = rows.with_columns(_verdict(faults))
     is_good = pl.col("reason").is_null()
