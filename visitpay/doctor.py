@@ -151,7 +151,7 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         # The first requires the schema to be at head, the second requires foreign keys.
         with read_connection(url), translate_errors(engine.url), engine.connect() as connection:
             version = connection.dialect.server_version_info or ()
-            lacking = dialect.lacking_encoding(connection)
+            lacking = dialect.incomplete_encoding(connection)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
         return

@@ -3,6 +3,9 @@
 from signal import Signals
 from traceback import walk_tb
 
+ATTENTION_STATUS = 1
+"""The exit status of a command that did its work and found something that needs a person."""
+
 
 class VisitPayError(Exception):
     """Something stopped visitpay; the message says what, and what to do next."""
@@ -70,7 +73,7 @@ class FileError(VisitPayError):
 
 
 class HeldError(FileError):
-    """A person must approve or replace a file; nothing of it is kept."""
+    """A person must approve or replace a file, or its time must come; nothing of it is kept."""
 
 
 class FileChangedError(VisitPayError):

@@ -122,7 +122,7 @@ def letters_and_digits(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def parse_time(digits: str) -> datetime:
+def parse_name_time(digits: str) -> datetime:
     """Return the time in a name (UTC); raises ValueError, which says what is wrong with it."""
     # strptime takes five times as long, half of a scan of many files.
     date = int(digits[:4]), int(digits[4:6]), int(digits[6:8])

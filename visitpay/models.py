@@ -1,7 +1,8 @@
 """The tables: Procedure, Visit and Transaction, and what the loader records of its own work.
 
-Types, nullability, keys and header names are defined here and nowhere else; the parser, the
-upserts, the quarantine and the migrations follow them.
+Types, nullability and keys are defined here and nowhere else, and so are the names that headers
+are made from (`parsing.columns.file_header`). The parser, the upserts, the quarantine and the
+migrations follow them.
 """
 
 from datetime import UTC, date, datetime

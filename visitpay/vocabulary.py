@@ -1,4 +1,4 @@
-"""The words of the books, the commands and the messages; it imports nothing of visitpay."""
+"""The words of the ledger, the commands and the messages; it imports nothing of visitpay."""
 
 from enum import StrEnum
 
@@ -31,7 +31,7 @@ class FileStatus(StrEnum):
     LOADED = "loaded"
     FAILED = "failed"
     HELD = "held"
-    """Nothing of it was loaded: a person must approve or replace it."""
+    """Nothing of it was loaded: a person must approve or replace it, or its time must come."""
 
 
 class RejectStatus(StrEnum):
@@ -47,7 +47,10 @@ class RejectStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a row is rejected. A row has one reason: the first of these that applies."""
+    """Why a row is rejected. A row has one reason: the first of these that applies.
+
+    None may go or be renamed: the quarantine and old exports hold them. At most 32 letters.
+    """
 
     MALFORMED = "malformed"
     INVALID_ENCODING = "invalid_encoding"

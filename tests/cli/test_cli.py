@@ -761,7 +761,7 @@ def test_reconcile(feed: Feed, visitpay: Visitpay) -> None:
         "new 0, changed 0, cleared 0 since the last time",
         "check finding",
         f"balance_differs {message}",
-        "--raw shows the visits, the newest first",
+        "--raw shows the visits",
     ]
     assert cells(visitpay("reconcile", "--raw", "--limit", "1").out) == [
         *printed[:-1],

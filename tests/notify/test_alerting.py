@@ -103,7 +103,7 @@ GONE = CurrentProblem(ROWS_REJECTED, "Visit", 0, "Visit: no rejected row is open
         ([known()], [found(4)], [Change(Transition.BETTER, found(4), 7)]),
         ([known()], [], [Change(Transition.OVER, GONE, 7)]),
         ([known(5, None)], [found()], [Change(Transition.NEW, found(), 7)]),
-        ([known(5, None)], [], [Change(Transition.FORGOTTEN, GONE, 7)]),
+        ([known(5, None)], [], [Change(Transition.NEVER_TOLD, GONE, 7)]),
         (
             [RecordedProblem(8, FILE_FAILED, "Visit", 1, MOMENT)],
             [found()],

@@ -97,7 +97,10 @@ def _usage(arguments: Sequence[str], error: typer.BadParameter) -> tuple[str, st
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and leave with its exit status: 0, or that of the error that ended it."""
+    """Run the command and leave with its exit status.
+
+    That is 0, ATTENTION_STATUS where the command says so, or that of the error that ended it.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(args=arguments, prog_name="visitpay", standalone_mode=False) or 0
@@ -111,13 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
         sys.exit(OutputError.exit_status if is_lost else leaving.code)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
-        sys.exit(_ended_by(arguments, error))
+        sys.exit(_report_error(arguments, error))
     if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C
-        sys.exit(_ended_by(arguments, KeyboardInterrupt()))
+        sys.exit(_report_error(arguments, KeyboardInterrupt()))
     sys.exit(status)
 
 
-def _ended_by(arguments: Sequence[str], error: BaseException) -> int:
+def _report_error(arguments: Sequence[str], error: BaseException) -> int:
     """Say what ended the command, in a line of words and in JSON; return its exit status."""
     told = to_visitpay_error(error)
     if not isinstance(told, OutputError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from visitpay.cli import options
+from visitpay.errors import ATTENTION_STATUS
 
 if TYPE_CHECKING:
     from visitpay.loading.validate import CheckedFile
@@ -38,7 +39,7 @@ def check(
     else:
         _show(checked, landed.unrecognised)
     if bad:
-        raise typer.Exit(options.ATTENTION_STATUS)
+        raise typer.Exit(ATTENTION_STATUS)
 
 
 def _show(checked: "Sequence[CheckedFile]", unrecognised: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from visitpay.cli import options
+from visitpay.errors import ATTENTION_STATUS
 from visitpay.vocabulary import DEFAULT_URL
 
 
@@ -41,4 +42,4 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
         remedies = [(f"{thing.name}:", thing.remedy) for thing in examined if thing.remedy]
         console.show(("", ""), remedies)
     if any(thing.state is State.ERROR for thing in examined):
-        raise typer.Exit(options.ATTENTION_STATUS)
+        raise typer.Exit(ATTENTION_STATUS)

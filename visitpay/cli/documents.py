@@ -46,7 +46,7 @@ class LedgerFile(File):
     ]
     size_bytes: Annotated[int, "its size"]
     sha256: Annotated[str | None, "the hash of its content; null if it was not loaded"]
-    header: Annotated[str | None, "its first line"]
+    header: Annotated[str | None, "its first line, up to its last column"]
     is_resubmission: Annotated[bool, "whether it holds mended rejects"]
     trailer_rows: Annotated[int | None, "the rows that its trailer says there are"]
     conflicting: Annotated[int, "superseded rows whose values differ from the later row's"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visitpay.cli import options
+from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import counted, minute
 from visitpay.vocabulary import DEFAULT_URL, RecordType
 
@@ -50,7 +51,7 @@ def explain(
     else:
         console.say(f"nothing is known of {entity.lower()} {key}")
     if not found.known:
-        raise typer.Exit(options.ATTENTION_STATUS)
+        raise typer.Exit(ATTENTION_STATUS)
 
 
 def _show(found: "Explained") -> None:

@@ -11,7 +11,7 @@ import typer
 
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import ConfigurationError, to_visitpay_error
+from visitpay.errors import ATTENTION_STATUS, ConfigurationError, to_visitpay_error
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
@@ -86,7 +86,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         elif sys.stdout.isatty():
             _show(report)
         if report.status == RunStatus.ATTENTION:
-            raise typer.Exit(options.ATTENTION_STATUS)
+            raise typer.Exit(ATTENTION_STATUS)
 
 
 def _watch(

@@ -16,8 +16,6 @@ from visitpay.vocabulary import RecordType, RejectStatus
 if TYPE_CHECKING:
     from visitpay.loading.types import Tolerance
 
-ATTENTION_STATUS = 1
-
 ALL_PERCENT = 100
 
 PERCENT = ("%", "percent")
@@ -274,7 +272,7 @@ HoldAbove = Annotated[
 ]
 Approved = Annotated[
     list[str] | None,
-    typer.Option("--approve", metavar="NAME", help="Load this file, whatever is rejected of it."),
+    typer.Option("--approve", metavar="NAME", help="Load this file; do not hold it."),
 ]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")]

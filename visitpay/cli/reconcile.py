@@ -7,6 +7,7 @@ import typer
 
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
+from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL
 
@@ -64,7 +65,7 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
         headers = ("check", "visit", "balance", "transactions", "since")
         console.show(headers, visits, total=total)
     if findings:
-        raise typer.Exit(options.ATTENTION_STATUS)
+        raise typer.Exit(ATTENTION_STATUS)
 
 
 def _show(compared: "Reconciliation", findings: "Sequence[Finding]", *, raw: bool) -> None:
@@ -83,4 +84,4 @@ def _show(compared: "Reconciliation", findings: "Sequence[Finding]", *, raw: boo
     say("new {:,}, changed {:,}, cleared {:,} since the last time".format(*changes))
     show_findings(findings)
     if not (raw or all(finding.subject for finding in findings)):
-        say("--raw shows the visits, the newest first")
+        say("--raw shows the visits")

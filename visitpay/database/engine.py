@@ -99,7 +99,7 @@ def translate_errors(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         dialect = dialect_of(url)
         what, remedy = dialect.describe_error(error)
-        if dialect.is_of_data(error):
+        if dialect.is_refused_value(error):
             raise RefusedError(what, remedy).with_traceback(error.__traceback__) from None
         message = (
             f"the database cannot be used: {what}; "

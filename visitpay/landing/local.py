@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.feed import NEAR_MISS, FileNames, parse_time, require_hospital
+from visitpay.feed import NEAR_MISS, FileNames, parse_name_time, require_hospital
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import ENTITIES
 from visitpay.text import printable
@@ -71,7 +71,7 @@ def _landed_file(
     if match is None or not entry.is_file(follow_symlinks=False):
         return _describe_type(entry) or names.describe_fault(entry.name)
     try:
-        file_datetime = parse_time(match["bracketed"] or match["bare"])
+        file_datetime = parse_name_time(match["bracketed"] or match["bare"])
     except ValueError as error:
         return str(error)
     file = LandedFile(directory, entry.name, names.hospital, match["entity"], file_datetime, 0, "")

@@ -112,12 +112,12 @@ def merge_rows(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -
     stale, fresh = _partition(rows, is_stale(connection, delivery, rows[key]))
     orphans = NO_REJECTS
     try:
-        counts, conflicting = _write_last(connection, delivery, fresh)
+        counts, conflicting = _upsert_last_of_each_key(connection, delivery, fresh)
     except OrphanError:
         missing = _missing_references(connection, delivery.entity, fresh)
         orphans = _orphans_as_rejects(fresh.with_columns(column_name=missing), key)
         fresh = fresh.filter(missing.is_null())
-        counts, conflicting = _write_last(connection, delivery, fresh)
+        counts, conflicting = _upsert_last_of_each_key(connection, delivery, fresh)
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
     accepted = pl.DataFrame({"key": both[key], "source_line": both["source_line"]})
@@ -157,7 +157,7 @@ def _count_conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
     return int(reduce(or_, (earlier[name].ne_missing(later[name]) for name in names)).sum())
 
 
-def _write_last(
+def _upsert_last_of_each_key(
     connection: Connection, delivery: Delivery, rows: pl.DataFrame
 ) -> tuple[Counts, int]:
     """Upsert the last row of each key; raises OrphanError with nothing written.

@@ -67,7 +67,7 @@ class Options:
     hold_above: float = 100
     """A file is held if more than this percentage of its rows is rejected."""
     approved: frozenset[str] = frozenset()
-    """Names of files, whole or short, that are loaded however many rows are rejected."""
+    """Names of files, whole or short, that are loaded and never held."""
     pass_over: tuple[str, ...] = ()
     """Shell patterns of names to ignore (`feed.FileNames`)."""
     settle: float = 0

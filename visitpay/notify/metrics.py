@@ -56,7 +56,9 @@ def database_metrics(connection: Connection, files: Iterable[LandedFile]) -> lis
         for outcome, count in zip(_OUTCOMES, counts, strict=True):
             rows.add_metric((entity, outcome), int(count))
     by_status = GaugeMetricFamily(
-        "visitpay_files", "Files loaded ever, and files that failed and wait.", labels=("status",)
+        "visitpay_files",
+        "Files loaded ever, and files that failed or are held, and wait.",
+        labels=("status",),
     )
     by_status.add_metric((FileStatus.LOADED,), connection.scalar(_LOADED) or 0)
     by_status.add_metric((FileStatus.FAILED,), len(failed_files(connection, files)))

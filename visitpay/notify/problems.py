@@ -99,7 +99,7 @@ class Transition(StrEnum):
     WORSE = "worse"
     OVER = "over"
     BETTER = "better"
-    FORGOTTEN = "forgotten"
+    NEVER_TOLD = "never told"
     """Over before anyone was told."""
 
     @property
@@ -187,7 +187,7 @@ def decide(recorded: Iterable[RecordedProblem], found: Iterable[CurrentProblem])
             changes.append(Change(transition, problem, old.id))
     for old in before.values():
         message = f"{old.subject}: {_OVER[old.name]}"
-        transition = Transition.OVER if old.told_at else Transition.FORGOTTEN
+        transition = Transition.OVER if old.told_at else Transition.NEVER_TOLD
         changes.append(
             Change(transition, CurrentProblem(old.name, old.subject, 0, message), old.id)
         )
@@ -217,7 +217,7 @@ def record(
 
     A second call changes nothing: a retry is safe if the first was committed unnoticed.
     """
-    even_untold = {Transition.NEW, Transition.BETTER, Transition.FORGOTTEN}
+    even_untold = {Transition.NEW, Transition.BETTER, Transition.NEVER_TOLD}
     for change in changes_of(connection, landed, now, expect):
         if told or change.transition in even_untold:
             _record(connection, change, now, now if told else None)
@@ -228,7 +228,7 @@ def _record(
 ) -> None:
     problem = change.problem
     values: dict[str, object]
-    if change.transition in {Transition.OVER, Transition.FORGOTTEN}:
+    if change.transition in {Transition.OVER, Transition.NEVER_TOLD}:
         values = {"closed_at": now}
     elif change.transition is Transition.BETTER:
         values = {"size": problem.size}

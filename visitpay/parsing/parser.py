@@ -70,9 +70,9 @@ class Parser:
         return self._date_order.is_day_first
 
     def batches(self) -> Generator[Batch]:
-        """Yield the rows, some thousands at a time, in the file's order.
+        """Yield the rows, a block of lines at a time, in the file's order.
 
-        Raises FileError at the end when the file's trailer says another count of rows.
+        Raises FileError at the end if the file's trailer has another row count.
         """
         line_number, rows_read = 2, 0
         closing = ClosingLines(self.layout, self._is_row)

@@ -92,10 +92,10 @@ def parse(
 
 def parse_again(lines: pl.DataFrame, layout: Layout) -> Batch:
     """Return the rows and rejects of single lines (LINE_SCHEMA), which need not be adjacent."""
-    return parse(known_lines(lines), layout, adjacent=False)
+    return parse(lines_without_faults(lines), layout, adjacent=False)
 
 
-def known_lines(lines: pl.DataFrame) -> pl.DataFrame:
+def lines_without_faults(lines: pl.DataFrame) -> pl.DataFrame:
     """Return lines (LINE_SCHEMA) as `split` takes them; encoding and length are not in question."""
     none = pl.lit(value=False)
     return lines.select("source_line", "raw", invalid_encoding=none, line_too_long=none)

@@ -40,7 +40,7 @@ def _split_ragged(lines: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     splitter = LineSplitter(layout)
     cut = [splitter.cut(line) for line in lines["raw"]]
     rows = [
-        splitter.key_alone(line) if cells is None else cells
+        splitter.key_of_malformed(line) if cells is None else cells
         for cells, line in zip(cut, lines["raw"], strict=True)
     ]
     schema = dict.fromkeys((column.name for column in layout.columns), pl.String())
@@ -62,13 +62,13 @@ class LineSplitter:
     def cut(self, line: str) -> list[str] | None:
         """Return the cells of the model's columns, or None when the line is malformed."""
         cells = line.split(self._delimiter)
-        if not self.fits(cells):
+        if not self.has_all_cells(cells):
             cells = csv_cells(line, self._delimiter, self._width)
-            if not self.fits(cells):
+            if not self.has_all_cells(cells):
                 return None
         return [cells[position] for position in self._positions]
 
-    def fits(self, cells: list[str]) -> bool:
+    def has_all_cells(self, cells: list[str]) -> bool:
         """Whether all cells of a line are there, and nothing but empty ones beyond."""
         delimiter, width = self._delimiter, self._width
         beyond = delimiter.join(cells[width:])
@@ -78,7 +78,7 @@ class LineSplitter:
         count = len(cells) + sum(cell.count(delimiter) for cell in cells[width:])
         return count >= self._layout.cell_count or bool(cells[width - 1].strip(" "))
 
-    def key_alone(self, line: str) -> list[str | None]:
+    def key_of_malformed(self, line: str) -> list[str | None]:
         """Return the key's cell of a malformed line, and None for the other columns.
 
         With it a good row of the same key can supersede the line. There is none in a line with too

@@ -1,7 +1,8 @@
 """What a cell may hold: whole numbers, dates, amounts and text, a whole column at a time.
 
-Each kind has a vectorised rule for the usual form (`parse_column`) and, where the feed writes the
-same value in several ways, a rule for one cell (`parse_cell`), called once for each distinct cell.
+Most kinds have a vectorised rule for the usual form (`parse_column`). Where the feed writes the
+same value in several ways, there is a rule for one cell (`parse_cell`), called once for each
+distinct cell; of dates this is the only rule.
 """
 
 import re
@@ -153,6 +154,7 @@ def _integer(_type: object) -> ColumnKind:
 
 def _date(_type: object) -> ColumnKind:
     def parse_column(cells: pl.Series) -> pl.Series:
+        # No usual form: every date goes to `parse_date`.
         return pl.Series([None], dtype=pl.Date).new_from_index(0, len(cells))
 
     return ColumnKind(Reason.INVALID_DATE, pl.Date(), parse_column, parse_date)

@@ -32,16 +32,16 @@ LONG_PAST = timedelta(days=30)
 RECENT = timedelta(days=14)
 """For how long a delivery, or a day without one, is reported."""
 
-SET_APART = timedelta(hours=6)
+SET_GAP = timedelta(hours=6)
 """A longer time between two files separates two exports of the hospital."""
-AGAIN = timedelta(minutes=30)
-"""So does a longer time between two files of one type; an export may have several of a type."""
+SAME_TYPE_GAP = timedelta(minutes=30)
+"""So does a file of a type that comes later than this after the first of its type."""
 
-HISTORY = 8
+MAX_HISTORY = 8
 """The number of earlier deliveries to compare with."""
-ENOUGH = 4
+MIN_HISTORY = 4
 """The number of earlier deliveries that is needed to say what is usual."""
-NOISE = 10
+MIN_DIFFERENCE = 10
 """A difference of so many rows is not reported."""
 
 
@@ -120,8 +120,8 @@ class _Feed:
     def sets(self) -> Iterator["_FileSet"]:
         """Yield the sets of files that belong together, loaded or waiting, by file time.
 
-        A set begins after SET_APART, or if a type comes again that came more than AGAIN before. The
-        files of one export may pass midnight, and there may be several of a type.
+        A set begins after SET_GAP, or if a type comes again that came more than SAME_TYPE_GAP
+        before. The files of one export may pass midnight, and there may be several of a type.
         """
         files = [(file.file_datetime, file.entity, True) for file in self.on_time]
         files += ((file.file_datetime, file.entity, False) for file in self.waiting)
@@ -146,8 +146,8 @@ class _FileSet:
         self.loaded: set[str] = set()
 
     def may_hold(self, file_datetime: datetime, entity: str) -> bool:
-        is_again = file_datetime - self.came.get(entity, file_datetime) > AGAIN
-        return not is_again and file_datetime - self.end <= SET_APART
+        is_again = file_datetime - self.came.get(entity, file_datetime) > SAME_TYPE_GAP
+        return not is_again and file_datetime - self.end <= SET_GAP
 
     def add(self, file_datetime: datetime, entity: str, *, is_loaded: bool) -> None:
         self.end = file_datetime
@@ -166,7 +166,7 @@ def _type_missing(feed: _Feed) -> _Observations:
     counts: Counter[tuple[date, str]] = Counter()
     for files in feed.sets():
         day, missing = files.begin.date(), [name for name in types if name not in files.loaded]
-        is_over = feed.now - files.end > SET_APART
+        is_over = feed.now - files.end > SET_GAP
         if len(missing) == 1 and missing[0] not in files.came and is_over and feed.is_recent(day):
             counts[day, missing[0]] += 1
     for (day, entity), count in counts.items():
@@ -239,12 +239,12 @@ def _content_repeated(feed: _Feed) -> _Observations:
 def _unusual_rows(feed: _Feed) -> _Observations:
     """Find files with far more or fewer rows than earlier ones of the same type and weekday."""
     histories: defaultdict[tuple[str, int], deque[int]]
-    histories = defaultdict(partial(deque, maxlen=HISTORY))
+    histories = defaultdict(partial(deque, maxlen=MAX_HISTORY))
     for file in feed.on_time:
         history = histories[file.entity, file.day.weekday()]
-        if len(history) >= ENOUGH and feed.is_recent(file.day):
+        if len(history) >= MIN_HISTORY and feed.is_recent(file.day):
             usual = median(history)
-            if abs(file.rows_read - usual) > usual / 2 + NOISE:
+            if abs(file.rows_read - usual) > usual / 2 + MIN_DIFFERENCE:
                 message = f"{counted(file.rows_read, 'row')}, {usual:,.0f} are usual"
                 yield file.name, file.rows_read, message
         history.append(file.rows_read)
@@ -253,14 +253,14 @@ def _unusual_rows(feed: _Feed) -> _Observations:
 def _reject_share(feed: _Feed) -> _Observations:
     """Find types whose newest delivery has more rejects than the earlier ones."""
     histories: defaultdict[str, deque[Delivered]]
-    histories = defaultdict(partial(deque, maxlen=HISTORY + 1))
+    histories = defaultdict(partial(deque, maxlen=MAX_HISTORY + 1))
     for file in feed.on_time:
         histories[file.entity].append(file)
     for *history, newest in histories.values():
-        if len(history) < ENOUGH:
+        if len(history) < MIN_HISTORY:
             continue
         usual = median(file.reject_share for file in history)
-        if newest.rows_rejected > 2 * usual * newest.rows_read + NOISE:
+        if newest.rows_rejected > 2 * usual * newest.rows_read + MIN_DIFFERENCE:
             message = f"{newest.reject_share:.1%} rejected, {usual:.1%} are usual"
             yield newest.name, newest.rows_rejected, message
 
@@ -367,8 +367,9 @@ class OddVisit(NamedTuple):
 def visits(
     connection: Connection, now: datetime, limit: int, ignore: Collection[str] = ()
 ) -> list[OddVisit]:
-    """Return at most `limit` visits that each check of visits finds, the newest first.
+    """Return at most `limit` visits that each check of visits finds.
 
+    Those whose balance differs come first, the newest difference first, then others by identifier.
     `ignore` names CHECKS that are not made.
     """
     unknown = (null().label("transactions_total"), null().label("found_at"))

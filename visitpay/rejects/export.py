@@ -124,7 +124,7 @@ def _rows_to_mend(
 def _read_rejects(
     connection: Connection, source: RejectSource, wanted: RejectFilter
 ) -> Iterator[tuple[pl.DataFrame, Layout]]:
-    """Yield a delivery's rejects, as `parser.split` takes them, and their layout.
+    """Yield a delivery's rejects, as `parsing.split.split` takes them, and their layout.
 
     They have the `file` and `line` where the row was rejected first. Of a row that was mended
     before, the cells that an export put before it are removed.
@@ -214,7 +214,7 @@ def _rows_as_sent(
 
 
 def _trailer_line(source: RejectSource) -> str:
-    counts = (source.rows_read, source.rows_read - source.rows_out, source.rows_out)
+    counts = (source.rows_read, source.rows_read - source.rows_left_out, source.rows_left_out)
     return "\t".join(map(str, (TRAILER, source.name, *counts)))
 
 
@@ -228,7 +228,7 @@ def _failure_lines(
     lines = []
     for file in files:
         entry = failed.get(file.name)
-        if entry and wanted.takes(file, entry.tried_at) and not _is_export(file):
+        if entry and wanted.includes_file(file, entry.tried_at) and not _is_export(file):
             lines.append(f"{entry.status.upper()}\t{file.name}\t{entry.error}")
     return lines
 

@@ -60,7 +60,7 @@ class RejectFilter:
             conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
         return conditions
 
-    def takes(self, file: LandedFile, tried_at: datetime) -> bool:
+    def includes_file(self, file: LandedFile, tried_at: datetime) -> bool:
         """Whether a file that was tried at that time is wanted, whatever its rows."""
         return (
             (self.file or "").lower() in file.name.lower()
@@ -134,7 +134,7 @@ class RejectSource(NamedTuple):
     header: str
     is_resubmission: bool
     rows_read: int
-    rows_out: int
+    rows_left_out: int
     """Its rows that are in no table (NOT_IN_TABLES)."""
 
 

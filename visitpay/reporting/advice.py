@@ -67,7 +67,7 @@ ADVICE: Mapping[str, Advice] = {
         "visitpay status --json",
     ),
     "type_missing": Advice(
-        "On a day that is over files of two types came, and none of the third.",
+        "Files of two types came together, and none of the third type within six hours.",
         "Ask the hospital for the file.",
         "visitpay files",
     ),

@@ -17,7 +17,7 @@ from visitpay.models import DeliveredKeys, Entity, LoadFile, RejectedRow, Transa
 from visitpay.parsing.columns import file_columns, key_column
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.quoting import trim_cells
-from visitpay.parsing.rows import known_lines
+from visitpay.parsing.rows import lines_without_faults
 from visitpay.parsing.split import split
 from visitpay.parsing.values import convert, kind_of
 from visitpay.rejects.queries import NOT_IN_TABLES, Reject, RejectFilter, list_rejects
@@ -186,7 +186,7 @@ def _of_visit(candidates: Sequence[Row[int, str, str | None]], visit: int) -> It
     for (header,), lines_of_layout in rows.group_by("header"):
         with suppress(FileError):  # then the file's rows cannot be taken apart any more
             layout = Layout.of(Transaction, str(header))
-            lines = split(known_lines(lines_of_layout), layout)
+            lines = split(lines_without_faults(lines_of_layout), layout)
             visits, _ = convert(trim_cells(lines[column.name]), kind_of(column))
             found.update(lines["source_line"].filter(visits == visit))
             in_pieces = lines.filter("malformed")

@@ -70,7 +70,7 @@ class Dialect(Protocol):
     def migration_preamble(self) -> tuple[str, ...]:
         """Return the statements to run at the start of a migration."""
 
-    def lacking_encoding(self, connection: Connection) -> str:
+    def incomplete_encoding(self, connection: Connection) -> str:
         """Return the database's encoding if it lacks some characters, else an empty string."""
 
     def foreign_key_violations(self, connection: Connection) -> set[str]:
@@ -104,7 +104,7 @@ class Dialect(Protocol):
     def is_foreign_key_violation(self, error: DBAPIError) -> bool:
         """Whether a foreign key failed."""
 
-    def is_of_data(self, error: DBAPIError) -> bool:
+    def is_refused_value(self, error: DBAPIError) -> bool:
         """Whether the database refused a value, rather than the connection or the statement."""
 
     def is_transient(self, error: DBAPIError) -> bool:

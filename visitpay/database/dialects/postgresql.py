@@ -175,7 +175,7 @@ def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) 
         raise DatabaseError(message)
 
 
-def lacking_encoding(connection: Connection) -> str:
+def incomplete_encoding(connection: Connection) -> str:
     """Return the database's encoding if it lacks some characters, else an empty string."""
     encoding = str(connection.scalar(select(func.current_setting("server_encoding"))))
     return "" if encoding == "UTF8" else encoding
@@ -312,7 +312,7 @@ def is_foreign_key_violation(error: DBAPIError) -> bool:
     return _sqlstate(error) == "23503"
 
 
-def is_of_data(error: DBAPIError) -> bool:
+def is_refused_value(error: DBAPIError) -> bool:
     """Whether the server, a constraint or psycopg refused a value."""
     return _sqlstate(error).startswith(_OF_DATA) or (
         isinstance(error, DataError) and not _sqlstate(error)

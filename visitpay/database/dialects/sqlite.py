@@ -148,7 +148,7 @@ def migration_preamble() -> tuple[str, ...]:
     return ()
 
 
-def lacking_encoding(_connection: Connection) -> str:
+def incomplete_encoding(_connection: Connection) -> str:
     """Return an empty string: each of SQLite's encodings has every character."""
     return ""
 
@@ -352,7 +352,7 @@ def is_foreign_key_violation(error: DBAPIError) -> bool:
     return code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
-def is_of_data(error: DBAPIError) -> bool:
+def is_refused_value(error: DBAPIError) -> bool:
     """Whether SQLite, a constraint or a trigger refused a value."""
     return isinstance(error, DataError | IntegrityError)
 
