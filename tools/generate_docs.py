@@ -23,12 +23,18 @@ _INTRODUCTION = f"""\
 
 <!-- Made by `make docs` from visitpay/cli/documents.py: do not edit. -->
 
-With `--json` a command prints one document on standard output; everything else goes to standard
-error. A key means the same in every document. Each has `format`, now {FORMAT}: it rises when a key
-goes or changes its meaning, and stays when a key is added.
+With `--json` each command but `sample` prints one document on standard output. Everything else goes
+to standard error. A command that is stopped before it began prints no document.
 
-Times are texts in UTC such as `2021-12-01T22:33:57Z`. Money is text such as `"10.00"`, so that no
-cent is lost. A list that holds data of patients is marked so; the others hold names and counts.
+Each thing has the same key in every document. Only general words say more: `status`, `error`,
+`files` and `total` are those of the thing that they stand in. The order of keys means nothing.
+`format` is {FORMAT}. This number rises when a key is removed or changes its meaning. A new key does
+not change it.
+
+Times are text in UTC such as `2021-12-01T22:33:57Z`, dates are text such as `2021-12-31`. Money is
+text such as `"10.00"`, so that no cent is lost. Identifiers are numbers of up to 64 bits: tools
+that read numbers as doubles (jq 1.6) change those above 2^53. Documents and parts that hold data of
+patients say so; the others hold names and counts.
 """
 
 _PLAIN = {int: "number", str: "text", bool: "true or false", datetime: "time", Decimal: "money"}

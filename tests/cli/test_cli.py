@@ -92,6 +92,8 @@ def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
         ],
         "files_waiting": [],
         "unrecognised": ["readme.md"],
+        "why_unrecognised": {"readme.md": ""},
+        "near_misses": [],
         "rejects_open": 1,
         "rejects_resolved": 0,
     }

@@ -39,7 +39,6 @@ def imported(feed: Feed, *arguments: str) -> list[str]:
 def test_no_polars(feed: Feed, visitpay: Visitpay, command: str) -> None:
     """Neither polars nor what is optional is imported where there is no row to read."""
     visitpay("sample", feed.landing, "--visits", "20")
-    (feed.landing / "HospitalABC_VisitPay_Visit_20211209_223005.txt").touch()
     visitpay("load")
     assert imported(feed, *command.split()) == ["sqlalchemy"]
 

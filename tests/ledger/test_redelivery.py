@@ -365,6 +365,28 @@ def test_conflicting_rows_of_several_batches(feed: Feed) -> None:
         assert connection.scalars(select(LoadFile.rows_conflicting)).all() == [1]
 
 
+def test_two_exports_of_one_name(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """Two exports made before either is loaded bear one name; the second withdraws no row."""
+    feed.deliver(
+        Procedure,
+        row(procedure_id="x", procedure_description="cast"),
+        row(procedure_id=2, procedure_description=""),
+    )
+    visitpay("load")
+    first, second = (
+        exported(visitpay, tmp_path / reason, "--reason", reason)
+        for reason in ("invalid_integer", "missing_value")
+    )
+    assert first.name == second.name
+    mend(feed, first, ("\tx\t", "\t1\t"))
+    visitpay("load")
+    mend(feed, second, ("\t2\t", "\t2\tburn"))
+    visitpay("load")
+    assert feed.keys(Procedure) == [1, 2]
+    for key in ("1", "2"):
+        assert visitpay("explain", "procedure", key, "--json").document["withdrawn_by"] is None
+
+
 def test_rows_withdrawn(feed: Feed, visitpay: Visitpay) -> None:
     """A redelivery without keys of the former is told of, the rows stay, and `explain` says so."""
     name = feed.deliver(

@@ -35,7 +35,7 @@ def check(
     if as_json:
         from visitpay.cli import to_json
 
-        typer.echo(to_json.dumps(to_json.check(checked, landed.unrecognised, attention=bad)))
+        typer.echo(to_json.dumps(to_json.check(checked, landed, attention=bad)))
     else:
         _show(checked, landed.unrecognised)
     if bad:

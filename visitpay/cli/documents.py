@@ -18,8 +18,10 @@ class RowCounts(TypedDict):
     inserted: Annotated[int, "rows with a new key"]
     updated: Annotated[int, "rows that changed the values of their key"]
     unchanged: Annotated[int, "rows with the values that were there"]
-    stale: Annotated[int, "rows of which a newer delivery had brought the key; not written"]
-    superseded: Annotated[int, "rows that a later line of the file with the same key replaced"]
+    stale: Annotated[
+        int, "rows not written, because a newer delivery had already brought their key"
+    ]
+    superseded: Annotated[int, "rows replaced by a later line of the same file with the same key"]
     rejected: Annotated[int, "rows in the quarantine"]
 
 
@@ -35,22 +37,27 @@ class File(RowCounts):
 class LedgerFile(File):
     """An entry of the ledger: one delivery of one file."""
 
+    status: Annotated[str, "loaded, failed or held"]
     id: Annotated[int, "its number in the ledger"]
-    run_id: Annotated[int, "the run that loaded it, or tried it last"]
+    run_id: Annotated[int, "the run that loaded it or tried it last"]
     hospital: Annotated[str, "the name that its name begins with"]
     file_datetime: Annotated[datetime, "the time in its name"]
     loaded_at: Annotated[datetime | None, "when it was loaded"]
-    tried_at: Annotated[datetime, "when the run that loaded it, or tried it last, began"]
+    tried_at: Annotated[datetime, "start of the run that loaded it or tried it last"]
     is_past: Annotated[
         bool, "whether it failed, or was held, and its file is gone or has changed since"
     ]
     size_bytes: Annotated[int, "its size"]
     sha256: Annotated[str | None, "the hash of its content; null if it was not loaded"]
-    header: Annotated[str | None, "its first line, up to its last column"]
+    header: Annotated[
+        str | None, "its first line, up to its last column; null if it was not loaded"
+    ]
     is_resubmission: Annotated[bool, "whether it holds mended rejects"]
     trailer_rows: Annotated[int | None, "the rows that its trailer says there are"]
     conflicting: Annotated[int, "superseded rows whose values differ from the later row's"]
-    withdrawn: Annotated[int, "keys that its former delivery brought and that it does not bring"]
+    withdrawn: Annotated[
+        int, "keys that earlier deliveries of this name had and that are missing here"
+    ]
 
 
 class CheckedFile(TypedDict):
@@ -59,9 +66,9 @@ class CheckedFile(TypedDict):
     name: Annotated[str, "its name"]
     entity: Annotated[str, "Procedure, Visit or Transaction"]
     rows_read: Annotated[int, "rows that are not blank"]
-    rejected: Annotated[int, "rows that would be rejected"]
+    rejected: Annotated[int, "rows that would be rejected, without those that miss a reference"]
     reasons: Annotated[dict[str, int], "rejected rows by reason"]
-    error: Annotated[str | None, "why it would not be loaded"]
+    error: Annotated[str | None, "why it cannot be used, as far as no database is needed to tell"]
 
 
 class LastRun(RowCounts):
@@ -69,14 +76,16 @@ class LastRun(RowCounts):
 
     run_id: Annotated[int, "its number"]
     status: Annotated[str, "running, ok, attention or interrupted"]
-    died: Annotated[bool, "whether it is `running` in the ledger, though no load is alive"]
+    died: Annotated[bool, "true if the ledger still says `running` but no load is running"]
     started_at: Annotated[datetime, "when it began"]
     finished_at: Annotated[datetime | None, "when it ended; null while it runs, or if unknown"]
     version: Annotated[str, "the version of visitpay"]
     host: Annotated[str, "the machine that it ran on"]
-    loaded: Annotated[int, "files that it loaded"]
+    loaded: Annotated[int, "files that it loaded; known once it ends, as are the other counts"]
     failed: Annotated[int, "files that failed"]
-    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+    rejects_resolved: Annotated[
+        int, "rejects that were loaded, because the row that they refer to has come"
+    ]
 
 
 class LoadedType(TypedDict):
@@ -143,7 +152,9 @@ class RawReject(RejectRow):
     """A row of the quarantine with what it holds: data of a patient."""
 
     key: Annotated[int | None, "its identifier, if it could be read"]
-    raw: Annotated[str, "the line as it came"]
+    raw: Annotated[
+        str, "the line as it came; bytes that are no text are written `\\xff`, long lines cut"
+    ]
 
 
 class DeliveryDocument(TypedDict):
@@ -178,7 +189,7 @@ class ExaminedRow(TypedDict):
     name: Annotated[str, "what was looked at"]
     status: Annotated[str, "ok, warning or error"]
     message: Annotated[str, "what was seen"]
-    remedy: Annotated[str, "what to do; empty where it is ok"]
+    remedy: Annotated[str, "what to do; empty where it is ok, or where the message says it"]
 
 
 class Document(TypedDict):
@@ -200,28 +211,46 @@ class LoadDocument(Document):
     run_id: Annotated[int | None, "the number of the run; null with --dry-run"]
     status: Annotated[str, "ok or attention"]
     dry_run: Annotated[bool, "whether nothing was kept"]
-    checkpoint: Annotated[datetime | None, "the newest time in the names of loaded files"]
+    checkpoint: Annotated[
+        datetime | None, "the newest time in the names of loaded files, without mended rejects"
+    ]
     files: Annotated[list[File], "what became of each file"]
-    files_waiting: Annotated[list[str], "names of files that changed just now (--settle)"]
+    files_waiting: Annotated[
+        list[str], "names of files left for the next run: they changed just now (--settle)"
+    ]
     unrecognised: Annotated[list[str], "names that are not the feed's"]
+    why_unrecognised: Annotated[
+        dict[str, str], "the reason for each of them; empty if there is no special one"
+    ]
+    near_misses: Annotated[list[str], "those of them that are nearly right: a person must look"]
     rejects_open: Annotated[int, "rejects that are open, of all runs"]
-    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+    rejects_resolved: Annotated[
+        int, "rejects that were loaded, because the row that they refer to has come"
+    ]
 
 
 class StatusDocument(Document):
     """`visitpay status`."""
 
     status: Annotated[str, "ok or attention"]
-    summary: Annotated[str, "the same in one line of words"]
-    checkpoint: Annotated[datetime | None, "the newest time in the names of loaded files"]
-    fed_until: Annotated[datetime | None, "the same, without files dated in the future"]
+    summary: Annotated[str, "the verdict in `status`, as one sentence for people"]
+    checkpoint: Annotated[
+        datetime | None, "the newest time in the names of loaded files, without mended rejects"
+    ]
+    fed_until: Annotated[
+        datetime | None, "like `checkpoint`, but files dated in the future do not count"
+    ]
     last_run: Annotated[LastRun | None, "the last run"]
-    files_waiting: Annotated[list[str], "names of files that no run has tried as they are"]
+    files_waiting: Annotated[
+        list[str], "names of files that are new, or changed since a run last tried them"
+    ]
     files_failed: Annotated[list[str], "names of files that failed, or are held"]
     files_held: Annotated[list[str], "those of them that are held"]
     files_changing: Annotated[list[str], "names of files that changed in every run for a day"]
     unrecognised: Annotated[list[str], "names that are not the feed's"]
-    why_unrecognised: Annotated[dict[str, str], "the reason for each of them; empty if obvious"]
+    why_unrecognised: Annotated[
+        dict[str, str], "the reason for each of them; empty if there is no special one"
+    ]
     near_misses: Annotated[list[str], "those of them that are nearly right: a person must look"]
     rejects_open: Annotated[int, "rejects that are open"]
     entities: Annotated[list[LoadedType], "what was loaded, by entity"]
@@ -237,9 +266,9 @@ class FilesDocument(Document):
 
 
 class RejectsDocument(Document):
-    """`visitpay rejects list`."""
+    """`visitpay rejects list`; with `--raw`: data of patients."""
 
-    rejects: Annotated[list[RejectRow] | list[RawReject], "rejected rows, the oldest first"]
+    rejects: Annotated[list[RejectRow] | list[RawReject], "rejected rows, by delivery and line"]
     reasons: Annotated[dict[str, int], "how many there are in all, by reason"]
     total: Annotated[int, "how many there are in all"]
 
@@ -253,7 +282,7 @@ class ExportDocument(Document):
 class DismissDocument(Document):
     """`visitpay rejects dismiss`."""
 
-    dismissed: Annotated[list[int], "ids of the rejects"]
+    dismissed: Annotated[list[int], "ids of the rejects, also with dry_run"]
     total: Annotated[int, "how many"]
     dry_run: Annotated[bool, "whether nothing was kept"]
 
@@ -261,7 +290,9 @@ class DismissDocument(Document):
 class RetryDocument(Document):
     """`visitpay rejects retry`."""
 
-    rejects_resolved: Annotated[int, "rejects that found the row that they refer to"]
+    rejects_resolved: Annotated[
+        int, "rejects that were loaded, because the row that they refer to has come"
+    ]
     rejects_open: Annotated[int, "rejects that are open"]
 
 
@@ -271,14 +302,17 @@ class ExplainDocument(Document):
     row: Annotated[dict[str, object] | None, "the row in its table, by column"]
     source: Annotated[DeliveryDocument | None, "the delivery that last changed the row"]
     line: Annotated[int | None, "its line there; the header is line 1"]
-    deliveries: Annotated[list[DeliveryDocument], "deliveries that brought it, newest first"]
-    withdrawn_by: Annotated[
-        DeliveryDocument | None, "a later delivery of the newest one's name that lacks it"
+    deliveries: Annotated[
+        list[DeliveryDocument], "deliveries that brought it, the newest first, at most 20"
     ]
-    rejects: Annotated[list[RawReject], "rejected rows with this identifier, the oldest first"]
+    withdrawn_by: Annotated[
+        DeliveryDocument | None, "a later delivery of the same file name that lacks this row"
+    ]
+    rejects: Annotated[list[RawReject], "rejected rows with this identifier, the oldest 20"]
+    rejects_total: Annotated[int, "how many there are in all"]
     balance: Annotated[BalanceDocument | None, "the balance of its visit"]
     rejected_transactions: Annotated[
-        list[RawReject], "rejected transactions of the visit that are in no table"
+        list[RawReject], "rejected transactions of the visit that are in no table, at most 20"
     ]
     rejected_transactions_total: Annotated[int, "how many there are in all"]
 
@@ -294,7 +328,9 @@ class ReconcileDocument(Document):
 class RawReconcileDocument(ReconcileDocument):
     """`visitpay reconcile --raw`: data of patients."""
 
-    visits: Annotated[list[OddVisitRow], "visits that the checks found"]
+    visits: Annotated[
+        list[OddVisitRow], "visits that the checks found, at most --limit of each check"
+    ]
     total: Annotated[int, "how many there are in all"]
 
 
@@ -302,7 +338,7 @@ class ReportDocument(Document):
     """`visitpay report`."""
 
     status: Annotated[str, "ok or attention"]
-    summary: Annotated[str, "the same in one line of words"]
+    summary: Annotated[str, "the verdict in `status`, as one sentence for people"]
     path: Annotated[str, "where the page was written"]
 
 
@@ -312,7 +348,10 @@ class CheckDocument(Document):
     status: Annotated[str, "ok or attention"]
     files: Annotated[list[CheckedFile], "what each file would bring"]
     unrecognised: Annotated[list[str], "names that are not the feed's"]
-    why_unrecognised: Annotated[dict[str, str], "the reason for each of them; empty if obvious"]
+    why_unrecognised: Annotated[
+        dict[str, str], "the reason for each of them; empty if there is no special one"
+    ]
+    near_misses: Annotated[list[str], "those of them that are nearly right: a person must look"]
 
 
 class DoctorDocument(Document):

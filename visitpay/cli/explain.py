@@ -78,6 +78,8 @@ def _show(found: "Explained") -> None:
         at_least = "at least " if len(found.deliveries) == DELIVERIES else ""
         typer.echo(f"and {at_least}{counted(earlier, 'earlier one')}")
     _show_rejects("rejected", found.rejects)
+    if more := found.rejects_total - len(found.rejects):
+        typer.echo(f"and {more:,} more")
     _show_rejects("rejected transactions of the visit", found.rejected_transactions)
     if more := found.rejected_transactions_total - len(found.rejected_transactions):
         typer.echo(f"and {more:,} more")

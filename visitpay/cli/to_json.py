@@ -13,6 +13,7 @@ from visitpay.vocabulary import RunStatus
 
 if TYPE_CHECKING:
     from visitpay.doctor import Examined
+    from visitpay.landing.place import Landing
     from visitpay.ledger.files import Counts, Entry
     from visitpay.ledger.runs import Run
     from visitpay.loading.types import FileReport, RunReport
@@ -55,6 +56,8 @@ def load(report: "RunReport") -> documents.LoadDocument:
         "files": [file(loaded) for loaded in report.files],
         "files_waiting": list(report.files_waiting),
         "unrecognised": list(report.unrecognised),
+        "why_unrecognised": dict(report.unrecognised),
+        "near_misses": list(report.near_misses),
         "rejects_open": report.rejects_open,
         "rejects_resolved": report.rejects_resolved,
     }
@@ -235,6 +238,7 @@ def explain(found: "Explained") -> documents.ExplainDocument:
         "deliveries": list(map(_delivery, found.deliveries)),
         "withdrawn_by": found.withdrawn_by and _delivery(found.withdrawn_by),
         "rejects": list(map(_raw_reject, found.rejects)),
+        "rejects_total": found.rejects_total,
         "balance": _balance(found.balance) if found.balance else None,
         "rejected_transactions": list(map(_raw_reject, found.rejected_transactions)),
         "rejected_transactions_total": found.rejected_transactions_total,
@@ -311,7 +315,7 @@ def report(feed: "FeedStatus", path: Path) -> documents.ReportDocument:
 
 
 def check(
-    checked: "Iterable[CheckedFile]", unrecognised: Mapping[str, str], *, attention: bool
+    checked: "Iterable[CheckedFile]", landed: "Landing", *, attention: bool
 ) -> documents.CheckDocument:
     """Return the document of files that were read without a database."""
     rows: list[documents.CheckedFile] = [
@@ -329,8 +333,9 @@ def check(
         "format": FORMAT,
         "status": verdict(attention=attention),
         "files": rows,
-        "unrecognised": list(unrecognised),
-        "why_unrecognised": dict(unrecognised),
+        "unrecognised": list(landed.unrecognised),
+        "why_unrecognised": dict(landed.unrecognised),
+        "near_misses": list(landed.near_misses),
     }
 
 

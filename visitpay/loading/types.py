@@ -1,6 +1,6 @@
 """What a run is given, and what it returns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -100,7 +100,10 @@ class RunReport:
     files: tuple[FileReport, ...]
     files_waiting: tuple[str, ...]
     """Names of files left for the next run because they changed a moment ago."""
-    unrecognised: tuple[str, ...]
+    unrecognised: Mapping[str, str]
+    """Names that are not the feed's, each with the reason."""
+    near_misses: tuple[str, ...]
+    """The unrecognised names that are nearly the feed's."""
     rejects_open: int
     rejects_resolved: int
     dry_run: bool

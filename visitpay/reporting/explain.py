@@ -20,7 +20,13 @@ from visitpay.parsing.quoting import trim_cells
 from visitpay.parsing.rows import lines_without_faults
 from visitpay.parsing.split import split
 from visitpay.parsing.values import convert, kind_of
-from visitpay.rejects.queries import NOT_IN_TABLES, Reject, RejectFilter, list_rejects
+from visitpay.rejects.queries import (
+    NOT_IN_TABLES,
+    Reject,
+    RejectFilter,
+    count_by_reason,
+    list_rejects,
+)
 from visitpay.rejects.store import ROWS_AT_ONCE
 from visitpay.vocabulary import FileStatus
 
@@ -77,6 +83,8 @@ class Explained:
     """
     rejects: Sequence[Reject]
     """Its rejected rows, the oldest first, at most REJECTS."""
+    rejects_total: int
+    """How many there are."""
     balance: Balance | None
     rejected_transactions: Sequence[Reject]
     """Rejected transactions of a visit that are in no table: its balance may lack them."""
@@ -109,6 +117,7 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
         deliveries=deliveries,
         withdrawn_by=_withdrawn_by(connection, key, deliveries[0]) if deliveries else None,
         rejects=list_rejects(connection, of_key, REJECTS),
+        rejects_total=sum(count_by_reason(connection, of_key).values()),
         balance=_balance(connection, found.get("visit_identifier") if found else None),
         rejected_transactions=list_rejects(connection, of_visit, REJECTS),
         rejected_transactions_total=len(missing),
@@ -144,6 +153,8 @@ def _withdrawn_by(connection: Connection, key: int, newest: DeliveryRow) -> Deli
         select(*_DELIVERY)
         .where(LoadFile.name == newest.name, LoadFile.status == FileStatus.LOADED)
         .where(LoadFile.id > newest.id, LoadFile.id.not_in(rejected))
+        # Two exports may have one name: one holds other mended rows, and withdraws none.
+        .where(LoadFile.is_resubmission.is_(False))
         .order_by(LoadFile.id.desc())
         .limit(1)
     )
