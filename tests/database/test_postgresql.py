@@ -13,7 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, func, make_url, select, text
+from sqlalchemy import Connection, ExceptionContext, event, func, make_url, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex
 
 from tests.support.command import Outcome, Visitpay, start
@@ -256,6 +257,39 @@ def test_a_load_outlives_a_restart_of_the_server(
     assert "trying again in 0.5 s" in told
     assert process.returncode == 1
     assert state(Feed(sample, feed.url)) == undisturbed
+
+
+def test_a_server_that_goes_away_right_after_a_violation(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that a row has no parent, and is gone: the file is loaded again, whole."""
+    monkeypatch.setattr(hold, "PAUSES", (0.01,))
+    feed.deliver(Procedure)
+    feed.deliver(Visit)
+    feed.deliver(
+        Transaction,
+        row(transaction_identifier=1),
+        row(transaction_identifier=2, visit_identifier=99),
+    )
+    engine = make_engine(feed.url)
+    violations = count(1)
+
+    def lose(context: ExceptionContext) -> None:
+        if isinstance(context.sqlalchemy_exception, IntegrityError) and next(violations) == 1:
+            assert context.connection is not None
+            backend: psycopg.Connection[Any]
+            backend = context.connection.connection.driver_connection  # type: ignore[assignment]
+            with other(feed) as someone:
+                pid = (backend.info.backend_pid,)
+                someone.execute("SELECT pg_terminate_backend(%s, 10000)", pid)
+            context.is_disconnect = True
+
+    event.listen(engine, "handle_error", lose)
+    report = load(engine, feed.landing, "HospitalABC")
+    assert next(violations) == 4  # the file, the file again, its orphan at the end
+    assert [file.status for file in report.files] == ["loaded"] * 3
+    assert (report.counts.inserted, report.rejects_open) == (3, 1)
+    assert feed.keys(Transaction) == [1]
 
 
 @pytest.mark.parametrize("batch", [1, 5, 9])

@@ -103,7 +103,7 @@ class ExclusiveSession:
                     return self._once(attempt)
                 except DBAPIError as error:
                     dialect = dialect_of(self._engine.url)
-                    if not dialect.is_transient(error):
+                    if not (error.connection_invalidated or dialect.is_transient(error)):
                         raise
                     what = dialect.describe_error(error).what
                     logger.warning(

@@ -35,7 +35,8 @@ def upsert(
         constants = {"source_file_id": source_file_id}
         return dialect.upsert(connection, entity.__table__, rows, constants)
     except IntegrityError as error:
-        if not dialect.is_foreign_key_violation(error):
+        # The server may go away right after it said so: then nothing can be asked of it.
+        if error.connection_invalidated or not dialect.is_foreign_key_violation(error):
             raise
         # Its frames refer to the error, and to the rows: a cycle that only the collector frees.
         clear_frames(error.__traceback__)
