@@ -50,19 +50,19 @@ def server(own: tuple[Server, Postgres]) -> Server:
 
 
 @pytest.fixture
-def postgres(own: tuple[Server, Postgres]) -> Postgres:
+def own_postgres(own: tuple[Server, Postgres]) -> Postgres:
     """Return what makes databases on it."""
     return own[1]
 
 
 @pytest.fixture
-def feed(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
+def feed(tmp_path: Path, own_postgres: Postgres) -> Iterator[Feed]:
     """Yield an empty landing directory and an empty, migrated database on that server."""
     landing = tmp_path / "landing"
     landing.mkdir()
-    url = postgres.create(postgres.template)
+    url = own_postgres.create(own_postgres.template)
     yield Feed(landing, rendered(url))
-    postgres.drop(url)
+    own_postgres.drop(url)
 
 
 def visits(*guarantors: int) -> list[dict[str, object]]:
@@ -373,17 +373,17 @@ def test_trouble_in_the_middle(feed: Feed, visitpay: Visitpay, how: str, message
 
 
 @pytest.fixture
-def guarded(server: Server, postgres: Postgres) -> Iterator[str]:
+def guarded(server: Server, own_postgres: Postgres) -> Iterator[str]:
     """Have the server ask one role for a password; give the role's name."""
     access = server.data / "pg_hba.conf"
     before = access.read_text()
     access.write_text(f"host all guarded 127.0.0.1/32 scram-sha-256\n{before}")
-    postgres.execute("CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right'")
+    own_postgres.execute("CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right'")
     server.reload()
     yield "guarded"
     access.write_text(before)
     server.reload()
-    postgres.execute("DROP ROLE guarded")
+    own_postgres.execute("DROP ROLE guarded")
 
 
 @pytest.mark.usefixtures("guarded")
@@ -473,9 +473,9 @@ def test_another_driver(visitpay: Visitpay) -> None:
     assert outcome == Outcome(2, "", f"visitpay: {message}\n")
 
 
-def test_deploys_at_once(postgres: Postgres, feed: Feed) -> None:
+def test_deploys_at_once(own_postgres: Postgres, feed: Feed) -> None:
     """Of several migrations at once one does it, the others wait, and all succeed."""
-    url = postgres.create()
+    url = own_postgres.create()
     settings = os.environ | {"VISITPAY_DATABASE_URL": rendered(url)}
     command = [sys.executable, "-m", "alembic.config", "upgrade", "head"]
     deploys = [
@@ -486,7 +486,7 @@ def test_deploys_at_once(postgres: Postgres, feed: Feed) -> None:
     assert [deploy.returncode for deploy in deploys] == [0] * 4, told
     assert sum("Running upgrade" in each for each in told) == 1
     assert Feed(feed.landing, rendered(url)).dump() == feed.dump()
-    postgres.drop(url)
+    own_postgres.drop(url)
 
 
 def test_a_migration_waits_a_while(feed: Feed) -> None:
@@ -565,7 +565,7 @@ def test_text_arrives_as_it_stands(feed: Feed, visitpay: Visitpay) -> None:
 
 
 def test_the_documented_way(
-    server: Server, postgres: Postgres, feed: Feed, tmp_path: Path, visitpay: Visitpay
+    server: Server, own_postgres: Postgres, feed: Feed, tmp_path: Path, visitpay: Visitpay
 ) -> None:
     """The commands of docs/postgres.md, run as they stand, end in a load by a role without DDL."""
     blocks = re.findall(
@@ -615,7 +615,7 @@ def test_the_documented_way(
     assert re.search("^rejects open +2 *$", done.stdout, re.MULTILINE)
     assert "CREATE TABLE visits" in (tmp_path / "upgrade.sql").read_text()
     password = "loader-secret"  # noqa: S105 - as the document has it
-    url = postgres.url.set(username="visitpay_loader", password=password, database="visitpay")
+    url = own_postgres.url.set(username="visitpay_loader", password=password, database="visitpay")
     refused = "permission denied|must be owner"
     with psycopg.connect(rendered(url.set(drivername="postgresql")), autocommit=True) as loader:
         for statement in (
@@ -638,9 +638,9 @@ def test_the_documented_way(
     assert (outcome.status, outcome.document["rejects_resolved"]) == (0, 1)
     access.write_text(before)
     server.reload()
-    postgres.drop(url)
+    own_postgres.drop(url)
     for role in ("visitpay_owner", "visitpay_loader"):
-        postgres.execute(f"DROP ROLE {role}")
+        own_postgres.execute(f"DROP ROLE {role}")
 
 
 ODD = ["DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Tokyo'", "IntervalStyle = 'iso_8601'"]
@@ -650,7 +650,7 @@ ODD += ["bytea_output = 'escape'", "standard_conforming_strings = off", "client_
 @pytest.mark.parametrize("by", ["database", "role", "environment", "url"])
 def test_settings_of_others(
     feed: Feed,
-    postgres: Postgres,
+    own_postgres: Postgres,
     visitpay: Visitpay,
     monkeypatch: pytest.MonkeyPatch,
     by: str,
@@ -673,10 +673,10 @@ def test_settings_of_others(
         name = str(url.database)
         if by == "role":
             name = "odd"
-            postgres.execute("CREATE ROLE odd SUPERUSER LOGIN")
+            own_postgres.execute("CREATE ROLE odd SUPERUSER LOGIN")
             url = url.set(username=name)
         for each in ODD:
-            postgres.execute(f"ALTER {by} {name} SET {each}")
+            own_postgres.execute(f"ALTER {by} {name} SET {each}")
     feed.url = rendered(url)
     monkeypatch.setenv("VISITPAY_DATABASE_URL", feed.url)
     feed.deliver(
@@ -698,8 +698,8 @@ def test_settings_of_others(
         shown = [connection.scalar(text(f"SHOW {name}")) for name in ("DateStyle", "TimeZone")]
     assert shown == ["ISO, MDY", "UTC"]
     if by == "role":
-        postgres.execute(f"REASSIGN OWNED BY odd TO {postgres.url.username}")
-        postgres.execute("DROP ROLE odd")
+        own_postgres.execute(f"REASSIGN OWNED BY odd TO {own_postgres.url.username}")
+        own_postgres.execute("DROP ROLE odd")
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
@@ -728,17 +728,17 @@ def test_a_session_without_foreign_keys(feed: Feed, visitpay: Visitpay) -> None:
 
 
 @pytest.fixture
-def latin(tmp_path: Path, postgres: Postgres) -> Iterator[Feed]:
+def latin(tmp_path: Path, own_postgres: Postgres) -> Iterator[Feed]:
     """Yield a landing directory and a database in the encoding LATIN1."""
-    url = postgres.url.set(database="latin")
-    postgres.execute(
+    url = own_postgres.url.set(database="latin")
+    own_postgres.execute(
         "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
     )
     migrate(rendered(url))
     landing = tmp_path / "latin"
     landing.mkdir()
     yield Feed(landing, rendered(url))
-    postgres.drop(url)
+    own_postgres.drop(url)
 
 
 def test_an_encoding_that_lacks_characters(
