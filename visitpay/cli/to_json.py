@@ -1,7 +1,7 @@
 """Writes the JSON documents (`documents`): one function a document."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ def error(status: str, message: str) -> documents.ErrorDocument:
     return {"format": FORMAT, "status": status, "error": message}
 
 
-def verdict(*, attention: bool) -> RunStatus:
+def _verdict(*, attention: bool) -> RunStatus:
     """Return `attention` if something needs a person, else `ok`."""
     return RunStatus.ATTENTION if attention else RunStatus.OK
 
@@ -53,7 +53,7 @@ def load(report: "RunReport") -> documents.LoadDocument:
         "status": report.status,
         "dry_run": report.dry_run,
         "checkpoint": report.checkpoint,
-        "files": [file(loaded) for loaded in report.files],
+        "files": [_file(loaded) for loaded in report.files],
         "files_waiting": list(report.files_waiting),
         "unrecognised": list(report.unrecognised),
         "why_unrecognised": dict(report.unrecognised),
@@ -63,7 +63,7 @@ def load(report: "RunReport") -> documents.LoadDocument:
     }
 
 
-def file(report: "FileReport") -> documents.File:
+def _file(report: "FileReport") -> documents.File:
     """Return what a run says of a file."""
     return {
         "name": report.file.name,
@@ -90,7 +90,7 @@ def status(feed: "FeedStatus") -> documents.StatusDocument:
     """Return the document of the feed's status."""
     return {
         "format": FORMAT,
-        "status": verdict(attention=feed.needs_person),
+        "status": _verdict(attention=feed.needs_person),
         "summary": feed.summary,
         "checkpoint": feed.checkpoint,
         "fed_until": feed.fed_until,
@@ -145,12 +145,13 @@ def _finding(finding: "Finding") -> documents.FindingRow:
     }
 
 
-def files(entries: "Sequence[Entry]", failed: Iterable[str], total: int) -> documents.FilesDocument:
+def files(
+    entries: "Sequence[Entry]", failed: Collection[str], total: int
+) -> documents.FilesDocument:
     """Return the document of the ledger; `failed` as `Entry.is_past` takes it."""
-    still_failed = set(failed)
     return {
         "format": FORMAT,
-        "files": [_entry(entry, is_past=entry.is_past(still_failed)) for entry in entries],
+        "files": [_entry(entry, is_past=entry.is_past(failed)) for entry in entries],
         "total": total,
     }
 
@@ -271,7 +272,7 @@ def reconcile(
     rows = list(map(_finding, findings))
     return {
         "format": FORMAT,
-        "status": verdict(attention=bool(rows)),
+        "status": _verdict(attention=bool(rows)),
         "balances": {
             **_compared(compared),
             "visit_balance": compared.visit_balance,
@@ -308,7 +309,7 @@ def report(feed: "FeedStatus", path: Path) -> documents.ReportDocument:
     """Return the document of a page that was written."""
     return {
         "format": FORMAT,
-        "status": verdict(attention=feed.needs_person),
+        "status": _verdict(attention=feed.needs_person),
         "summary": feed.summary,
         "path": str(path),
     }
@@ -331,7 +332,7 @@ def check(
     ]
     return {
         "format": FORMAT,
-        "status": verdict(attention=attention),
+        "status": _verdict(attention=attention),
         "files": rows,
         "unrecognised": list(landed.unrecognised),
         "why_unrecognised": dict(landed.unrecognised),

@@ -92,13 +92,16 @@ def parse(
 
 def parse_again(lines: pl.DataFrame, layout: Layout) -> Batch:
     """Return the rows and rejects of single lines (LINE_SCHEMA), which need not be adjacent."""
-    return parse(lines_without_faults(lines), layout, adjacent=False)
+    return parse(lines_without_faults(lines.select("source_line", "raw")), layout, adjacent=False)
 
 
 def lines_without_faults(lines: pl.DataFrame) -> pl.DataFrame:
-    """Return lines (LINE_SCHEMA) as `split` takes them; encoding and length are not in question."""
+    """Return lines (LINE_SCHEMA, and what else they have) as `split` takes them.
+
+    Their encoding and length are not in question.
+    """
     none = pl.lit(value=False)
-    return lines.select("source_line", "raw", invalid_encoding=none, line_too_long=none)
+    return lines.with_columns(invalid_encoding=none, line_too_long=none)
 
 
 def as_rejects(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from visitpay.parsing.blocks import whole_lines
 from visitpay.parsing.columns import file_columns, file_header
 from visitpay.parsing.layout import Layout, is_export
 from visitpay.parsing.parser import HEADER_CHECK_BYTES
-from visitpay.parsing.rows import LINE_SCHEMA, parse_again
+from visitpay.parsing.rows import LINE_SCHEMA, lines_without_faults, parse_again
 from visitpay.parsing.split import split
 from visitpay.private_files import write_private
 from visitpay.rejects.citations import citation_pattern, cited_line
@@ -139,13 +139,10 @@ def _read_rejects(
         file = pl.coalesce(cited.field("file"), file)
         line = pl.coalesce(cited.field("line"), line)
         raw = raw.str.replace(pattern, "")
-    none = pl.lit(value=False)
     is_blank = pl.col("raw").str.strip_chars(" ") == ""
     is_too_long = pl.col("reason") == Reason.LINE_TOO_LONG
     for rejects in read_rows(connection, source.file_id, wanted.conditions):
-        rows = rejects.with_columns(
-            file=file, line=line, raw=raw, invalid_encoding=none, line_too_long=none
-        )
+        rows = lines_without_faults(rejects.with_columns(file=file, line=line, raw=raw))
         yield rows.filter(~is_too_long & ~is_blank), layout
 
 
