@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateIndex
 from tests.support.command import Outcome, Visitpay, start
 from tests.support.databases import ROOT, Postgres, Server, migrate, rendered, running
 from tests.support.feed import Feed, header_line, line, row
-from visitpay.database import session as hold
+from visitpay.database import session
 from visitpay.database.dialects.postgresql import migration_preamble
 from visitpay.database.engine import make_engine, make_migration_engine, read_connection
 from visitpay.database.session import ExclusiveSession
@@ -263,7 +263,7 @@ def test_a_server_that_goes_away_right_after_a_violation(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says that a row has no parent, and is gone: the file is loaded again, whole."""
-    monkeypatch.setattr(hold, "PAUSES", (0.01,))
+    monkeypatch.setattr(session, "PAUSES", (0.01,))
     feed.deliver(Procedure)
     feed.deliver(Visit)
     feed.deliver(
@@ -303,7 +303,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
     batch: int,
 ) -> None:
     """A server that stays away stops the load with 3; the next ends as if nothing had happened."""
-    monkeypatch.setattr(hold, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(session, "PAUSES", (0.01, 0.01))
     take_in, batches = merge_batch, count(1)
 
     def meddled(*arguments: Any) -> tuple[Counts, int]:

@@ -21,8 +21,7 @@ from visitpay.database.session import ExclusiveSession
 from visitpay.errors import FileChangedError
 from visitpay.ledger.changing import FILE_CHANGING
 from visitpay.models import Problem, Procedure, Transaction, Visit
-from visitpay.notify import channels
-from visitpay.notify import heartbeat as pinging
+from visitpay.notify import channels, heartbeat
 from visitpay.notify.problems import (
     FILE_FAILED,
     ROWS_REJECTED,
@@ -316,7 +315,7 @@ def test_silence(
     monkeypatch.setenv("VISITPAY_ALERT_URLS", listener.webhook)
     monkeypatch.setenv("VISITPAY_PING_URL", f"http://{listener.address}/")
     monkeypatch.setattr(channels, "SECONDS", 0.2)
-    monkeypatch.setattr(pinging, "SECONDS", 0.2)
+    monkeypatch.setattr(heartbeat, "SECONDS", 0.2)
     listener.is_silent = True
     deliver_bad_day(feed)
     outcome = visitpay("load")

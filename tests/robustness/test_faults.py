@@ -27,7 +27,7 @@ from tests.support.feed import Feed, only_sqlite, row
 from visitpay.database.dialects import sqlite
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.errors import DatabaseError
-from visitpay.loading import merge as intake
+from visitpay.loading import merge
 from visitpay.loading.merge import retry_orphans
 from visitpay.loading.run import load
 from visitpay.models import LoadFile, LoadRun, Procedure, Transaction, Visit
@@ -413,7 +413,7 @@ def test_orphans_that_cannot_be_tried_again(
             raise OverflowError("SECRET")  # noqa: EM101
         return heal(*arguments, **named)
 
-    monkeypatch.setattr(intake, "retry_orphans", first_fails)
+    monkeypatch.setattr(merge, "retry_orphans", first_fails)
     outcome = visitpay("load", "--json")
     assert (outcome.status, outcome.document["rejects_resolved"]) == (0, 1)
     assert "Transaction_20211201_223133.txt: its rejected rows cannot be tried again" in outcome.err

@@ -25,7 +25,7 @@ from visitpay.ledger.changing import CHANGING_LIMIT, FILE_CHANGING, ChangingFile
 from visitpay.ledger.files import failed_files
 from visitpay.loading.types import HELD_ADVICE
 from visitpay.models import LoadFile, LoadRun, Problem, RejectedRow
-from visitpay.quality import checks as quality
+from visitpay.quality import checks
 from visitpay.text import counted, minute, printable
 from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 
@@ -167,8 +167,8 @@ def _missing(
 ) -> Iterator[CurrentProblem]:
     if expect is None:
         return
-    others = quality.CHECKS.keys() - {FEED_MISSING}
-    for finding in quality.findings(connection, now, expect, others, landed.files):
+    others = checks.CHECKS.keys() - {FEED_MISSING}
+    for finding in checks.findings(connection, now, expect, others, landed.files):
         message = f"{finding.subject}: {finding.message}; see whether the hospital sent its feed"
         yield CurrentProblem(FEED_MISSING, finding.subject, finding.count, message)
 
