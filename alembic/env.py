@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_migration_engine, parse_url, translate_errors
 from visitpay.errors import DatabaseError, VisitPayError, to_visitpay_error
-from visitpay.models import Base, UTCDateTime
+from visitpay.migrations import authoring
 from visitpay.vocabulary import DEFAULT_URL
 
 try:
@@ -19,22 +19,9 @@ except VisitPayError as error:
     raise CommandError(str(error)) from None
 
 
-def render_item(kind: str, thing: object, _context: object) -> str | bool:
-    """Render `UTCDateTime` as SQLAlchemy's own type: revisions must not depend on visitpay."""
-    if kind == "type" and isinstance(thing, UTCDateTime):
-        return "sa.DateTime(timezone=True)"
-    return False
-
-
 def configure(**options: object) -> None:
     """Configure Alembic, for a connection or for SQL scripts."""
-    context.configure(
-        target_metadata=Base.metadata,
-        render_as_batch=True,
-        render_item=render_item,
-        transactional_ddl=True,
-        **options,
-    )
+    context.configure(**authoring.OPTIONS, transactional_ddl=True, **options)
 
 
 def migrate(connection: Connection) -> None:

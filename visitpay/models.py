@@ -204,6 +204,8 @@ class LoadFile(RowCounts, Base):
     version: Mapped[str]
     """Size, times and inode of the file; if they differ, the hash decides. Empty if unknown."""
     header: Mapped[str | None]
+    columns_unknown: Mapped[str | None]
+    """Headers of columns that no entity had when it was loaded, as a JSON list; NULL if none."""
     is_resubmission: Mapped[bool] = mapped_column(default=False)
     """Whether its rows are exported rejects: such a file does not move the checkpoint."""
     trailer_rows: Mapped[int | None]
@@ -310,6 +312,17 @@ class Problem(Base):
     told_at: Mapped[datetime | None]
     """When people were last told; NULL as long as no message got through."""
     closed_at: Mapped[datetime | None]
+
+
+class SchemaRevision(Base):
+    """A revision of the schema that was applied: older code asks whether it may go on."""
+
+    __tablename__ = "schema_revisions"
+
+    revision: Mapped[Code] = mapped_column(primary_key=True)
+    is_additive: Mapped[bool]
+    """Whether code that does not know the revision can load as before."""
+    applied_at: Mapped[datetime]
 
 
 ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)

@@ -1,0 +1,1 @@
+"""Migrations: running them, and what is asked of whoever writes one."""
