@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture pictures docs lint format bench bench-quick
+.PHONY: demo test walkthrough torture pictures docs lint format bench bench-quick
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -47,6 +47,10 @@ bench: .venv/bench
 # Takes ten minutes, and writes docs/robustness.md.
 torture: .venv/done
 	$(BIN)/python -m tests.robustness.torture $(ARGS)
+
+# A column is added to a copy of the checkout, and deployed on databases that hold data.
+walkthrough: .venv/done
+	$(BIN)/python -m tools.walkthrough
 
 # Writes the README's pictures; needs chromium.
 pictures: .venv/done
