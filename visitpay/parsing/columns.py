@@ -138,8 +138,8 @@ def model_columns(entity: type[Entity]) -> tuple[ModelColumn, ...]:
     for column in columns:
         for name in column.names:
             if name in seen:
-                of_other = f"names its header {name}, which is one of {seen[name]}"
-                raise _unusable(entity.__table__.columns[column.name], of_other)
+                fault = f"has the name {name} in files, which {seen[name]} has already"
+                raise _unusable(entity.__table__.columns[column.name], fault)
             seen[name] = column.name
     return columns
 
