@@ -151,7 +151,7 @@ def test_a_header_that_was_accepted_before(header: str, line: str, cells: dict[s
 
 def test_a_header_without_the_key_is_none() -> None:
     """Nobody can say which row it is."""
-    with pytest.raises(FileError, match="lacks the columns StayId; "):
+    with pytest.raises(FileError, match="lacks the columns StayId; it was loaded before: give"):
         Layout.of(Stay, "BeganOn,Ward")
 
 

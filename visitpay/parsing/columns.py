@@ -10,6 +10,7 @@ Beside type and nullability, a column of the model may say in `mapped_column(inf
 
 A column without `optional` and `since` may be lacking, too, where it did not exist when the file
 was made: in files that were loaded before, and in exports of rejects. The key may never be lacking.
+Only a column that is not in the header is absent: an empty cell is NULL, whatever the default.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -156,6 +156,8 @@ def _described(column: ModelColumn) -> str:
 
 def _remedy(entity: type[Entity], header: str, rows: Sequence[str], file_date: date | None) -> str:
     """Return what may be wrong with a line that is not a header of the entity, and what to do."""
+    if file_date is None:
+        return "it was loaded before: give the column its header of then as an alias in the model"
     for line_number, row in enumerate(rows, 2):
         if any(not _missing(entity, _names(row, each), file_date) for each in DELIMITERS):
             return f"line {line_number} has them all: take away what stands before it"
