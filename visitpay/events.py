@@ -18,6 +18,7 @@ class Event(StrEnum):
     FILE_HELD = "file_held"
     FILE_CHANGED = "file_changed"
     FILES_WAITING = "files_waiting"
+    FILES_GONE = "files_gone"
     FILE_EMPTY = "file_empty"
     FILE_REDELIVERED = "file_redelivered"
     CONTENT_REPEATED = "content_repeated"

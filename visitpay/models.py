@@ -104,6 +104,9 @@ class Entity(Base):
 
     __abstract__ = True
 
+    __ignored_headers__: ClassVar[tuple[str, ...]] = ()
+    """Headers that the hospital sends and nobody wants: no warning and no finding tells of them."""
+
     source_file_id: Mapped[int] = mapped_column(Identifier, sort_order=1)
     """The delivery that last changed the row: `load_files.id`.
 

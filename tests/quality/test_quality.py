@@ -314,6 +314,7 @@ def test_names() -> None:
         "file_in_future",
         "file_in_past",
         "content_repeated",
+        "columns_unknown",
         "rows_withdrawn",
         "conflicting_rows",
         "unusual_rows",

@@ -52,6 +52,9 @@ class LedgerFile(File):
     header: Annotated[
         str | None, "its first line, up to its last column; null if it was not loaded"
     ]
+    columns_unknown: Annotated[
+        list[str], "names of its columns that the model did not have when it was loaded"
+    ]
     is_resubmission: Annotated[bool, "whether it holds mended rejects"]
     trailer_rows: Annotated[int | None, "the rows that its trailer says there are"]
     conflicting: Annotated[int, "superseded rows whose values differ from the later row's"]
@@ -101,7 +104,7 @@ class FindingRow(TypedDict):
 
     check: Annotated[str, "which check found it"]
     subject: Annotated[str, "the file or the day; empty where all visits were looked at"]
-    count: Annotated[int, "rows, visits or days"]
+    count: Annotated[int, "rows, files, visits or days"]
     message: Annotated[str, "what it is"]
 
 
@@ -215,6 +218,9 @@ class LoadDocument(Document):
         datetime | None, "the newest time in the names of loaded files, without mended rejects"
     ]
     files: Annotated[list[File], "what became of each file"]
+    files_again: Annotated[
+        list[str], "names of the loaded files that were loaded before (--again, --again-since)"
+    ]
     files_waiting: Annotated[
         list[str], "names of files left for the next run: they changed just now (--settle)"
     ]

@@ -274,6 +274,16 @@ Approved = Annotated[
     list[str] | None,
     typer.Option("--approve", metavar="NAME", help="Load this file; do not hold it."),
 ]
+AgainNames = Annotated[
+    list[str] | None,
+    typer.Option("--again", metavar="NAME", help="Load this file once more; it was loaded before."),
+]
+AgainSince = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=as_moment, metavar="TIME", help="So all files with no older time in their name."
+    ),
+]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")]
 Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]

@@ -20,6 +20,7 @@ from visitpay.landing.place import LandedFile
 from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
 from visitpay.models import ENTITIES, LoadRun, Visit
 from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
+from visitpay.quality.columns import RECENT, find_unknown
 from visitpay.text import counted
 from visitpay.vocabulary import RecordType
 
@@ -28,9 +29,6 @@ EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 
 LONG_PAST = timedelta(days=30)
 """A file that is older than the newest of its type by more than this is not just late."""
-
-RECENT = timedelta(days=14)
-"""For how long a delivery, or a day without one, is reported."""
 
 SET_GAP = timedelta(hours=6)
 """A longer time between two files separates two exports of the hospital."""
@@ -53,7 +51,7 @@ class Finding:
     subject: str
     """The name of a file, or a day; empty if the check is about all visits."""
     count: int
-    """A number of rows, visits or days."""
+    """A number of rows, files, visits or days."""
     message: str
     """What was found, in a few words."""
 
@@ -236,6 +234,12 @@ def _content_repeated(feed: _Feed) -> _Observations:
             yield file.name, file.rows_read, f"the same content as {before.name}"
 
 
+def _columns_unknown(feed: _Feed) -> _Observations:
+    """Find columns that files brought and the model lacks, once for all files that have them."""
+    for found in find_unknown(feed.connection):
+        yield found.first_file, found.files, found.message
+
+
 def _unusual_rows(feed: _Feed) -> _Observations:
     """Find files with far more or fewer rows than earlier ones of the same type and weekday."""
     histories: defaultdict[tuple[str, int], deque[int]]
@@ -318,6 +322,7 @@ CHECKS: Mapping[str, Callable[[_Feed], _Observations]] = {
     "file_in_future": _file_in_future,
     "file_in_past": _file_in_past,
     "content_repeated": _content_repeated,
+    "columns_unknown": _columns_unknown,
     "rows_withdrawn": _rows_withdrawn,
     "conflicting_rows": _conflicting_rows,
     "unusual_rows": _unusual_rows,

@@ -93,6 +93,14 @@ ADVICE: Mapping[str, Advice] = {
         "Ask the hospital for the file that was meant; it comes under the same name.",
         "visitpay files",
     ),
+    "columns_unknown": Advice(
+        "The hospital sends columns that visitpay does not know, or did not know yet when it loaded"
+        " the files. Their values were left out; all other columns were loaded.",
+        "Where they are wanted, add them to the model, migrate the database, and load the files"
+        " again with the command that the finding then names. Where not, name them in"
+        " `__ignored_headers__` of the entity.",
+        "visitpay files --json",
+    ),
     "rows_withdrawn": Advice(
         "A file came again without rows that it had brought before. They stay in the tables.",
         "Ask the hospital whether the rows are void, or the new file is cut off.",
@@ -135,3 +143,17 @@ ADVICE: Mapping[str, Advice] = {
     ),
 }
 """By reason (`Reason`), by finding (`quality.CHECKS`), and by state of a file."""
+
+_UNKNOWN = Advice(
+    "A newer version of visitpay has recorded this; the version here does not know it.",
+    "See the documentation of that version.",
+    "visitpay status --json",
+)
+
+
+def advice_for(name: str) -> Advice:
+    """Return the advice on a reason, finding or state of a file.
+
+    What a newer version put into the database has a general one.
+    """
+    return ADVICE.get(name, _UNKNOWN)
