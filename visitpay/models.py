@@ -337,7 +337,15 @@ class SchemaRevision(Base):
     applied_at: Mapped[datetime]
 
 
-ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
+def _parents_above(table: Table) -> int:
+    """Return how many tables stand above a table, each the parent of the next."""
+    parents = {key.column.table for key in table.foreign_keys} - {table}
+    return max((1 + _parents_above(parent) for parent in parents), default=0)
+
+
+ENTITIES: tuple[type[Entity], ...] = tuple(
+    sorted(Entity.__subclasses__(), key=lambda entity: _parents_above(entity.__table__))
+)
 """All entities, in the order in which they are loaded: parents before children."""
 
 

@@ -6,14 +6,6 @@ DEFAULT_URL = "sqlite:///visitpay.db"
 """The database that is used when none is named."""
 
 
-class RecordType(StrEnum):
-    """What the rows of a file are: the names of the entities."""
-
-    PROCEDURE = "Procedure"
-    VISIT = "Visit"
-    TRANSACTION = "Transaction"
-
-
 class RunStatus(StrEnum):
     """How a run of `visitpay load` stands."""
 
