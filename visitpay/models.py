@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from visitpay.errors import ConfigurationError
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """A time in UTC: refuses naive datetimes, and restores the time zone, which SQLite drops."""
@@ -350,5 +352,9 @@ ENTITIES: tuple[type[Entity], ...] = tuple(
 
 
 def entity_named(name: str) -> type[Entity]:
-    """Return the entity class of a name as it is in file names and in the ledger."""
-    return next(entity for entity in ENTITIES if entity.__name__ == name)
+    """Return the entity of a name, in any letter case; raises ConfigurationError for no entity."""
+    named = {entity.__name__.lower(): entity for entity in ENTITIES}
+    if entity := named.get(name.lower()):
+        return entity
+    message = f"{name!r} is none of {', '.join(entity.__name__ for entity in ENTITIES)}"
+    raise ConfigurationError(message)

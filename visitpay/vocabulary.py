@@ -5,6 +5,12 @@ from enum import StrEnum
 DEFAULT_URL = "sqlite:///visitpay.db"
 """The database that is used when none is named."""
 
+DEFAULT_LANDING = "landing"
+"""The landing directory that is read when none is named."""
+
+DEFAULT_HOSPITAL = "HospitalABC"
+"""The hospital whose files are read when none is named."""
+
 
 class RunStatus(StrEnum):
     """How a run of `visitpay load` stands."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
 from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import counted, minute
@@ -42,12 +43,8 @@ def explain(
     Example: visitpay explain visit 321000004
     """
     from visitpay.cli import console
-    from visitpay.database.engine import read_connection
-    from visitpay.models import entity_named
-    from visitpay.reporting.explain import explain as explain_key
 
-    with read_connection(database_url) as connection:
-        found = explain_key(connection, entity_named(entity), key)
+    found = api.explain(entity, key, database_url=database_url)
     if as_json:
         from visitpay.cli import to_json
 

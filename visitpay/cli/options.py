@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import vocabulary
+from visitpay.errors import ConfigurationError
 from visitpay.vocabulary import RejectStatus
 
 if TYPE_CHECKING:
@@ -82,11 +84,12 @@ def as_entity(entity: str | None) -> str | None:
     """Return the name of an entity, given in any letter case; raises BadParameter if it is none."""
     if entity is None:
         return None
-    from visitpay.models import ENTITIES  # as `--help` must not
+    from visitpay.models import entity_named
 
-    names = {each.__name__.lower(): each.__name__ for each in ENTITIES}
-    _require_one_of(names.values(), names.get(entity.lower(), entity))
-    return names[entity.lower()]
+    try:
+        return entity_named(entity).__name__
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def complete_entity(incomplete: str) -> list[str]:
@@ -311,8 +314,8 @@ Wait = Annotated[
     ),
 ]
 
-DEFAULT_LANDING = Path("landing")
+DEFAULT_LANDING = Path(vocabulary.DEFAULT_LANDING)
 
 DEFAULT_REPORT = Path("report.html")
 
-DEFAULT_HOSPITAL = "HospitalABC"
+DEFAULT_HOSPITAL = vocabulary.DEFAULT_HOSPITAL
