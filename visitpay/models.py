@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from visitpay.errors import ConfigurationError
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """A time in UTC: refuses naive datetimes, and restores the time zone, which SQLite drops."""
@@ -126,7 +128,9 @@ class Procedure(Entity):
     __tablename__ = "procedures"
 
     procedure_id: Mapped[BusinessKey]
+    """The hospital's number of the procedure."""
     procedure_description: Mapped[str]
+    """What is done, in the hospital's words."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="procedure")
 
@@ -137,11 +141,17 @@ class Visit(Entity):
     __tablename__ = "visits"
 
     visit_identifier: Mapped[BusinessKey]
+    """The hospital's number of the visit."""
     guarantor_identifier: Mapped[int]
+    """The hospital's number of the person who answers for the bill."""
     admit_date: Mapped[date]
+    """The day on which the patient was admitted."""
     discharge_date: Mapped[date | None]
+    """The day on which the patient was discharged; NULL if that is not known yet."""
     visit_balance: Mapped[Money | None]
+    """What is owed for the visit according to the hospital, in dollars; NULL if it does not say."""
     insurance_identifier: Mapped[int | None]
+    """The hospital's number of the insurance that pays; NULL if there is none."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="visit")
 
@@ -152,11 +162,15 @@ class Transaction(Entity):
     __tablename__ = "transactions"
 
     transaction_identifier: Mapped[BusinessKey]
+    """The hospital's number of the transaction."""
     visit_identifier: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("visits.visit_identifier"), index=True
     )
+    """The visit on whose bill it stands."""
     procedure_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("procedures.procedure_id"))
+    """The procedure that it is for."""
     amount: Mapped[Money]
+    """What it adds to the balance of the visit, in dollars; below zero where it takes off."""
 
     visit: Mapped[Visit] = relationship(back_populates="transactions")
     procedure: Mapped[Procedure] = relationship(back_populates="transactions")
@@ -328,10 +342,22 @@ class SchemaRevision(Base):
     applied_at: Mapped[datetime]
 
 
-ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
+def _parents_above(table: Table) -> int:
+    """Return how many tables stand above a table, each the parent of the next."""
+    parents = {key.column.table for key in table.foreign_keys} - {table}
+    return max((1 + _parents_above(parent) for parent in parents), default=0)
+
+
+ENTITIES: tuple[type[Entity], ...] = tuple(
+    sorted(Entity.__subclasses__(), key=lambda entity: _parents_above(entity.__table__))
+)
 """All entities, in the order in which they are loaded: parents before children."""
 
 
 def entity_named(name: str) -> type[Entity]:
-    """Return the entity class of a name as it is in file names and in the ledger."""
-    return next(entity for entity in ENTITIES if entity.__name__ == name)
+    """Return the entity of a name, in any letter case; raises ConfigurationError for no entity."""
+    named = {entity.__name__.lower(): entity for entity in ENTITIES}
+    if entity := named.get(name.lower()):
+        return entity
+    message = f"{name!r} is none of {', '.join(entity.__name__ for entity in ENTITIES)}"
+    raise ConfigurationError(message)

@@ -5,13 +5,11 @@ from enum import StrEnum
 DEFAULT_URL = "sqlite:///visitpay.db"
 """The database that is used when none is named."""
 
+DEFAULT_LANDING = "landing"
+"""The landing directory that is read when none is named."""
 
-class RecordType(StrEnum):
-    """What the rows of a file are: the names of the entities."""
-
-    PROCEDURE = "Procedure"
-    VISIT = "Visit"
-    TRANSACTION = "Transaction"
+DEFAULT_HOSPITAL = "HospitalABC"
+"""The hospital whose files are read when none is named."""
 
 
 class RunStatus(StrEnum):

@@ -299,7 +299,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     first, *lines = visitpay("status").out.splitlines()
     assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
-        "type_missing 2021-12-01: no Transaction file was loaded, though both others",
+        "type_missing 2021-12-01: no Transaction file was loaded, though others were",
         "discharge_before_admission 1 visit ends before it begins",
         "visit_without_transactions 1 visit has no transactions",
     ]

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.support.feed import Feed, columns, row
+from tests.support.feed import Feed, columns, only_sqlite, row
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.landing.local import scan
 from visitpay.loading.types import Options
@@ -60,13 +60,13 @@ def test_nothing(feed: Feed, expect: str | None) -> None:
 
 
 def test_type_missing(feed: Feed) -> None:
-    """A type is missing on a day that is over when both others came, and not for ever."""
+    """A type is missing on a day that is over when others came, and not for ever."""
     deliver_day(feed, MONDAY)
     deliver(feed, Procedure, after(1))
     for entity in (Procedure, Transaction):
         deliver(feed, entity, after(2))
     assert found(feed, after(2)) == []
-    message = "no Visit file was loaded, though both others"
+    message = "no Visit file was loaded, though others were"
     missing = [Finding("type_missing", "2021-11-03", 1, message)]
     assert found(feed, after(3)) == missing
     deliver_day(feed, after(16))
@@ -135,6 +135,28 @@ def test_files_that_belong_together(feed: Feed, files: tuple[str, ...], days: li
     assert [each.subject for each in told] == days
 
 
+@pytest.mark.parametrize(
+    ("sent", "days"),
+    [
+        (["VT"] * 6, [0, 1, 2, 3]),
+        ([*["PVT"] * 5, "VT"], [5]),
+        ([*["PVT"] * 5, *["VT"] * 7], [5, 6, 7, 8]),
+        ([*["PVT", *["PV"] * 6] * 4, "PV", "PV"], [28]),
+        ([*["PVT"] * 5, "V"], []),
+    ],
+    ids=["never came", "not today", "comes no more", "weekly", "one file sent once more"],
+)
+@only_sqlite
+def test_which_types_are_usual(feed: Feed, sent: list[str], days: list[int]) -> None:
+    """What comes with the others is learnt from the sets before, first from any weekday."""
+    for day, types in enumerate(sent):
+        for entity in ENTITIES:
+            if entity.__name__[0] in types:
+                deliver(feed, entity, after(day))
+    told = [each for each in found(feed, after(len(sent))) if each.check == "type_missing"]
+    assert [each.subject for each in told] == [f"{after(day)}" for day in days]
+
+
 def test_a_set_is_judged_once_it_is_over(feed: Feed) -> None:
     """While more of it may come nothing is said of it."""
     deliver_at(feed, "Visit 20211101_080000", "Transaction 20211101_080100")
@@ -177,7 +199,7 @@ def test_files_of_the_future(feed: Feed) -> None:
     feed.load(Options(approved=frozenset({name})))
     message = "dated in the future; until then its rows are the newest"
     assert found(feed, after(3), "daily") == [
-        Finding("type_missing", "2021-11-02", 1, "no Visit file was loaded, though both others"),
+        Finding("type_missing", "2021-11-02", 1, "no Visit file was loaded, though others were"),
         Finding("feed_missing", "2021-11-03", 1, "nothing came on 1 day, to 2021-11-03"),
         Finding("file_in_future", name, 1, message),
     ]
