@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture pictures docs lint format bench bench-quick
+.PHONY: demo test torture pictures docs lint format bench bench-quick revision freeze
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -39,6 +39,16 @@ format: .venv/done
 .venv/bench: .venv/done
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	touch $@
+
+# Writes alembic/versions/NNNN_....py from the models: make revision M="visits know their physician".
+# Where it would lose data or stop a load, it says what to do instead.
+revision: .venv/done
+	@$(BIN)/python -m tools.revise "$$M"
+
+# Writes tests/database/frozen/NNNN.*.sql: a database as this code leaves it, for the tests of all
+# revisions to come. Run it before a release.
+freeze: .venv/done
+	$(BIN)/python -m tools.freeze
 
 # Takes half an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
 bench: .venv/bench

@@ -29,11 +29,11 @@ from sqlalchemy import (
 )
 
 from tests.support.command import Visitpay
-from tests.support.databases import ROOT, Postgres, alembic_config, rendered
-from tests.support.feed import Feed, header_line, line, only_sqlite, row
+from tests.support.databases import ROOT, alembic_config, rendered
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay.database.engine import make_engine, make_migration_engine
 from visitpay.database.revision import revisions
-from visitpay.models import ENTITIES, Base, Procedure, Transaction, Visit
+from visitpay.models import ENTITIES, Base, Transaction
 from visitpay.parsing.columns import file_columns, file_header
 
 ER_DIAGRAM = """
@@ -287,47 +287,6 @@ def test_constraints_have_names(feed: Feed) -> None:
     modelled = [each for table in Base.metadata.tables.values() for each in table.constraints]
     assert len(names) == len([each for each in modelled if isinstance(each, kinds)])
     assert all(re.match("(pk|fk|uq|ck)_", name) for name in names)
-
-
-def test_a_developer_adds_a_column(tmp_path: Path, postgres: Postgres) -> None:
-    """One edit of the model and one revision, generated on SQLite, and a load fills the column."""
-    for name in ("visitpay", "alembic"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "alembic.ini", tmp_path)
-    model = tmp_path / "visitpay" / "models.py"
-    old = "    insurance_identifier: Mapped[int | None]\n"
-    assert old in model.read_text()
-    model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[str | None]\n"))
-    landing = tmp_path / "landing"
-    landing.mkdir()
-    bin_folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PYTHONPATH": str(tmp_path),
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-    }
-
-    def run(feed: Feed, *command: str) -> None:
-        environment["VISITPAY_DATABASE_URL"] = feed.url
-        python = (sys.executable, "-m", *command)
-        done = subprocess.run(
-            python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-
-    feed = Feed(landing, f"sqlite:///{tmp_path}/visitpay.db")
-    run(feed, "alembic.config", "upgrade", "head")
-    run(feed, "alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
-    feed.deliver_lines(Visit, line(Visit) + "\tnorth", header=header_line(Visit) + "\tWard")
-    server = postgres.create()
-    for each in (feed, Feed(landing, rendered(server))):
-        run(each, "alembic.config", "upgrade", "head")
-        run(each, "visitpay", "load", str(landing))
-        with make_migration_engine(each.url).connect() as connection:
-            assert connection.scalars(text("SELECT ward FROM visits")).all() == ["north"]
-        run(each, "alembic.config", "downgrade", "-1")
-        run(each, "alembic.config", "upgrade", "head")
-        run(each, "alembic.config", "check")
-    postgres.drop(server)
 
 
 BROKEN = {
