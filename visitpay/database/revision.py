@@ -35,7 +35,8 @@ def revisions() -> tuple[set[str], set[str]]:
         {
             revision
             for script in scripts
-            for revision in re.findall(rf"^{name} = ['\"](.+)['\"]$", script, re.MULTILINE)
+            for value in re.findall(rf"^{name} = (.+)$", script, re.MULTILINE)
+            for revision in re.findall(r"['\"](.+?)['\"]", value)  # of a merge, several
         }
         for name in ("revision", "down_revision")
     )
