@@ -20,17 +20,13 @@ OF_THE_CHECKOUT = (".ci/", ".pre-commit-config.yaml")
 TYPED = "import visitpay, pathlib; pathlib.Path(visitpay.__file__).with_name('py.typed').stat()"
 
 
-class IncompleteError(Exception):
-    """What was built lacks something."""
-
-
 def main(dist: Path) -> None:
-    """Try what lies in a folder; raises IncompleteError, or CalledProcessError."""
+    """Try what lies in a folder; ends the process with 1 where something is lacking."""
     (wheel,), (source,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     if lacking := set(tracked()) - set(packed(source)):
-        raise IncompleteError(f"{source.name} lacks {', '.join(sorted(lacking))}")
+        sys.exit(f"{source.name} lacks {', '.join(sorted(lacking))}")
     if copied := [str(each) for each in files("visitpay") or () if "versions" in each.parts]:
-        raise IncompleteError(f"the editable install holds copies: {', '.join(copied)}")
+        sys.exit(f"the editable install holds copies: {', '.join(copied)}")
     for package in (wheel, source):
         with tempfile.TemporaryDirectory(prefix="visitpay-") as folder:
             use(install(package, dist / "constraints.txt", Path(folder)), Path(folder))
@@ -78,7 +74,7 @@ def use(programs: Path, folder: Path) -> None:
     status = json.loads(run("visitpay", "status", "landing", "--json"))
     loaded = sum(entity["loaded"] for entity in status["entities"])
     if (loaded, status["files_waiting"]) != (6, []):
-        raise IncompleteError(f"{loaded} files are loaded, {status['files_waiting']} wait")
+        sys.exit(f"{loaded} files are loaded, {status['files_waiting']} wait")
 
 
 if __name__ == "__main__":
