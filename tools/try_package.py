@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from importlib.metadata import files
 from pathlib import Path
+from subprocess import PIPE
 
 ROOT = Path(__file__).parents[1]
 OF_THE_CHECKOUT = (".ci/", ".pre-commit-config.yaml")
@@ -52,8 +53,9 @@ def install(package: Path, constraints: Path, folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     programs = folder / "venv" / "bin"
     command = [programs / "pip", "install", "--quiet", "--disable-pip-version-check", package]
+    # The environment, unlike an option, is minded by the build of the source distribution, too.
     pinned = os.environ | {"PIP_CONSTRAINT": str(constraints.resolve())}
-    subprocess.run(command, env=pinned, check=True)
+    subprocess.run([str(each) for each in command], env=pinned, check=True)
     return programs
 
 
@@ -62,10 +64,9 @@ def use(programs: Path, folder: Path) -> None:
     database = {"VISITPAY_DATABASE_URL": f"sqlite:///{folder}/visitpay.db"}
 
     def run(program: str, *arguments: object) -> str:
-        command = [programs / program, *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=folder, env=database, capture_output=True, text=True, check=True
-        ).stdout
+        command = [str(programs / program), *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, env=database, stdout=PIPE, text=True, check=True)
+        return str(done.stdout)
 
     run("python", "-c", TYPED)
     run("visitpay", "sample", "landing", "--visits", 50, "--days", 2)
