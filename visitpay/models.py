@@ -123,7 +123,9 @@ class Procedure(Entity):
     __tablename__ = "procedures"
 
     procedure_id: Mapped[BusinessKey]
+    """The hospital's number of the procedure."""
     procedure_description: Mapped[str]
+    """What is done, in the hospital's words."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="procedure")
 
@@ -134,11 +136,17 @@ class Visit(Entity):
     __tablename__ = "visits"
 
     visit_identifier: Mapped[BusinessKey]
+    """The hospital's number of the visit."""
     guarantor_identifier: Mapped[int]
+    """The hospital's number of the person who answers for the bill."""
     admit_date: Mapped[date]
+    """The day on which the patient was admitted."""
     discharge_date: Mapped[date | None]
+    """The day on which the patient was discharged; NULL if that is not known yet."""
     visit_balance: Mapped[Money | None]
+    """What is owed for the visit according to the hospital, in dollars; NULL if it does not say."""
     insurance_identifier: Mapped[int | None]
+    """The hospital's number of the insurance that pays; NULL if there is none."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="visit")
 
@@ -149,11 +157,15 @@ class Transaction(Entity):
     __tablename__ = "transactions"
 
     transaction_identifier: Mapped[BusinessKey]
+    """The hospital's number of the transaction."""
     visit_identifier: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("visits.visit_identifier"), index=True
     )
+    """The visit on whose bill it stands."""
     procedure_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("procedures.procedure_id"))
+    """The procedure that it is for."""
     amount: Mapped[Money]
+    """What it adds to the balance of the visit, in dollars; below zero where it takes off."""
 
     visit: Mapped[Visit] = relationship(back_populates="transactions")
     procedure: Mapped[Procedure] = relationship(back_populates="transactions")
