@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture pictures docs lint format bench bench-quick
+.PHONY: demo test torture pictures docs schema lint format bench bench-quick
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -52,9 +52,13 @@ torture: .venv/done
 pictures: .venv/done
 	$(BIN)/python -m tools.pictures
 
-# Writes docs/json.md and the picture in docs/design.md from the code.
-docs: .venv/done
+# Writes the parts of docs/ that are made from the code, such as the data dictionary.
+schema: .venv/done
 	$(BIN)/python -m tools.generate_docs
+
+# Builds the pages in build/docs; a dead link fails.
+docs: schema
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done
