@@ -9,7 +9,7 @@ import pytest
 from visitpay.errors import ConfigurationError
 from visitpay.landing.local import scan
 from visitpay.models import ENTITIES, entity_named
-from visitpay.parsing.columns import file_columns, file_headers, key_column
+from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.lines import MAX_LINE_BYTES
 from visitpay.parsing.parser import Parser
 from visitpay.sample import write_sample
@@ -86,7 +86,10 @@ def test_headers(clean: Path) -> None:
         path.name.split("_")[2]: path.read_text().splitlines()[0].split("\t")
         for path in clean.iterdir()
     }
-    assert headers == {entity.__name__: file_headers(entity) for entity in ENTITIES}
+    assert headers == {
+        entity.__name__: [file_header(column) for column in file_columns(entity)]
+        for entity in ENTITIES
+    }
 
 
 def test_names(clean: Path) -> None:
