@@ -174,8 +174,10 @@ def migrate_on(connection: Connection, deadline: float, on_step: _OnStep | None 
 def _migrate_once(connection: Connection, on_step: _OnStep | None) -> None:
     _configure(connection=connection, on_step=on_step)
     with context.begin_transaction():
-        context.run_migrations()
-        if violated := dialect_of(connection).foreign_key_violations(connection):
+        dialect = dialect_of(connection)
+        with dialect.kept_additions(connection):
+            context.run_migrations()
+        if violated := dialect.foreign_key_violations(connection):
             tables = ", ".join(sorted(violated))
             message = f"the migration leaves rows without what they refer to in: {tables}"
             raise DatabaseError(message)

@@ -85,6 +85,9 @@ class Dialect(Protocol):
     def foreign_key_violations(self, connection: Connection) -> set[str]:
         """Return the tables that have rows whose parents are missing."""
 
+    def kept_additions(self, connection: Connection) -> AbstractContextManager[None]:
+        """Keep what others added to the database while a migration runs inside."""
+
     def run_lock(
         self, connection: Connection, *, is_migration: bool
     ) -> AbstractContextManager[Callable[[], bool]]:

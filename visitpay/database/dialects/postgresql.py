@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -224,6 +224,11 @@ def back_up(url: URL, path: Path) -> None:
 def foreign_key_violations(_connection: Connection) -> set[str]:
     """Return none: PostgreSQL enforces foreign keys in migrations, too."""
     return set()
+
+
+def kept_additions(_connection: Connection) -> AbstractContextManager[None]:
+    """Do nothing: PostgreSQL keeps what others added, or refuses the change."""
+    return nullcontext()
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from visitpay.database.dialects.additions import kept_additions as kept_additions  # noqa: PLC0414
 from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
 from visitpay.database.naming import migrate_command
 from visitpay.errors import ConfigurationError, DatabaseError
