@@ -16,7 +16,7 @@ from visitpay.models import LoadFile, LoadRun, Procedure, RejectedRow, Transacti
 DAY_1, DAY_2, DAY_3 = "20211201_223357", "20211202_223357", "20211203_223357"
 
 
-def state(feed: Feed, visitpay: Visitpay) -> tuple[object, ...]:
+def state(feed: Feed, visitpay: Visitpay) -> tuple[object, object, list[dict[str, str]]]:
     """Return what must be the same: tables, open rejects and findings."""
     found = visitpay("status", "--json").document["findings"]
     return feed.tables(), feed.rejects("open"), found
