@@ -1,14 +1,12 @@
 """The columns of an entity as its files have them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column
 
 from visitpay.models import SOURCE_COLUMNS, Entity
-
-if TYPE_CHECKING:
-    from visitpay.parsing.values import ColumnKind
+from visitpay.parsing.values import ColumnKind, kind_of
 
 
 class FileColumn(NamedTuple):
@@ -16,7 +14,7 @@ class FileColumn(NamedTuple):
 
     name: str
     header: str
-    kind: "ColumnKind"
+    kind: ColumnKind
     nullable: bool
     position: int
     """The index of its cell in a line."""
@@ -27,9 +25,6 @@ def locate_columns(entity: type[Entity], names: Sequence[str]) -> tuple[FileColu
 
     `names` are those of a header, in small letters; raises ValueError where one is missing.
     """
-    # Imported here: who only asks for headers need not wait for polars.
-    from visitpay.parsing.values import kind_of
-
     return tuple(
         FileColumn(
             name=column.name,
