@@ -142,6 +142,30 @@ def test_exports_taken_again(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> 
     check_books(feed)
 
 
+def test_an_export_made_before(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
+    """It closes what took the place of the rejects that it was made of."""
+    feed.deliver(Procedure, at=DAY_1)
+    path = feed.deliver(Transaction, "x\t1", row(transaction_identifier=2), at=DAY_1)
+    visitpay("load")
+    export = exported(visitpay, tmp_path)
+    for _ in range(2):
+        visitpay("load", "--again", path.name)
+    assert len(feed.rejects("open")) == 2
+    mended = line(Transaction, transaction_identifier=1)
+    (feed.landing / export.name).write_text(export.read_text().replace("x\t1", mended))
+    visitpay("load")
+    waiting = [(each[0], each[3]) for each in feed.rejects("open")]
+    assert waiting == [(export.name, "missing_reference")] * 2
+    second = exported(visitpay, tmp_path / "second")
+    visitpay("load", "--again", export.name)
+    feed.deliver(Visit, at=DAY_1, visit_identifier=8)
+    text = second.read_text().replace(mended, line(Transaction, visit_identifier=8))
+    (feed.landing / second.name).write_text(text)
+    visitpay("load")
+    assert [each[2] for each in feed.rejects("open")] == [2]
+    check_books(feed)
+
+
 def test_a_name_that_cannot_be_taken_again(feed: Feed, visitpay: Visitpay) -> None:
     """Not there, or never loaded: exit status 2, and nothing is done; one that failed is tried."""
     new = feed.deliver(Procedure, at=DAY_1)
