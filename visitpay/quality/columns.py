@@ -12,7 +12,6 @@ from sqlalchemy import Connection, func, select
 from visitpay.errors import FileError
 from visitpay.ledger.files import IN_ORDER
 from visitpay.models import ENTITIES, Entity, LoadFile
-from visitpay.parsing.columns import file_columns, file_header
 from visitpay.text import counted, first, iso
 from visitpay.vocabulary import FileStatus
 
@@ -162,6 +161,9 @@ def without_ignored(entity: type[Entity], names: Iterable[str]) -> tuple[str, ..
 
 def _known(entity: type[Entity]) -> set[str]:
     """Return the headers under which an entity's columns may come, in small letters."""
+    # Imported here, as below: most feeds have no unknown columns, and need not wait for polars.
+    from visitpay.parsing.columns import file_columns, file_header
+
     columns = file_columns(entity)
     names = (name for column in columns for name in column.info.get("aliases", ()))
     return {name.lower() for name in (*map(file_header, columns), *names)}
@@ -169,15 +171,17 @@ def _known(entity: type[Entity]) -> set[str]:
 
 def _extra(entity: type[Entity], header: str) -> Sequence[str]:
     """Return the names in a header that the entity lacks, in small letters, as the parser does."""
-    if set(_DELIMITERS.split(header.lower())) <= _known(entity):  # as nearly always
+    usual = {column.name.replace("_", "") for column in entity.__table__.columns}
+    if usual.issuperset(_DELIMITERS.split(header.lower())):
         return ()
-    # Imported here: the layout needs polars, and nearly all headers are what the model says.
     from visitpay.parsing.layout import Layout
 
     try:
-        return Layout.of(entity, header).extra
+        extra = Layout.of(entity, header).extra
     except FileError:
         return ()
+    known = _known(entity)
+    return [name for name in extra if name.lower() not in known]
 
 
 def _as_sent(header: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ ADVICE: Mapping[str, Advice] = {
 """By reason (`Reason`), by finding (`quality.CHECKS`), and by state of a file."""
 
 _UNKNOWN = Advice(
-    "A newer version of visitpay has recorded this; the version here does not know it.",
+    "Nothing is known of this here: a newer version of visitpay may have recorded it.",
     "See the documentation of that version.",
     "visitpay status --json",
 )
