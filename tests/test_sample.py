@@ -95,7 +95,7 @@ def test_names(clean: Path) -> None:
     landing = scan(clean, "HospitalABC")
     hours = {"Procedure": "22:33:57", "Visit": "22:30:05", "Transaction": "22:31:33"}
     assert [(file.entity, f"{file.file_datetime}") for file in landing.files] == [
-        (entity.__name__, f"2021-12-0{day} {hours.get(entity.__name__, '22:35:00')}+00:00")
+        (entity.__name__, f"2021-12-0{day} {hours.get(entity.__name__, '22:32:00')}+00:00")
         for entity in ENTITIES
         for day in (1, 2, 3)
     ]

@@ -23,7 +23,7 @@ only_sqlite = pytest.mark.parametrize("feed", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("feed", ["postgresql"], indirect=True)
 
 _SENT_AT = {Procedure: "20211201_223357", Visit: "20211201_223005", Transaction: "20211201_223133"}
-_OTHERS_SENT_AT = "20211201_223500"
+_OTHERS_SENT_AT = "20211201_223200"
 
 _DEFAULTS: dict[str, object] = {
     "procedure_id": 1,
