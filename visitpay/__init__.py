@@ -43,14 +43,16 @@ _NAMES = {
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> object:
-    """Import what is here when it is first named; raises AttributeError for other names."""
-    if name not in _MODULES:
-        message = f"module 'visitpay' has no attribute {name!r}"
-        raise AttributeError(message)
-    return getattr(import_module(f"visitpay.{_MODULES[name]}"), name)
-
-
 def __dir__() -> list[str]:
     """Return the names that are here."""
     return sorted({*globals(), *_MODULES})
+
+
+if not TYPE_CHECKING:  # so that a checker knows the names
+
+    def __getattr__(name: str) -> object:
+        """Import what is here when it is first named; raises AttributeError for other names."""
+        if name not in _MODULES:
+            message = f"module 'visitpay' has no attribute {name!r}"
+            raise AttributeError(message)
+        return getattr(import_module(f"visitpay.{_MODULES[name]}"), name)

@@ -5,7 +5,7 @@ ones; the cells of whatever else the model has are invented. A row depends on th
 number alone. So it can be written again on a later day, and memory does not grow with the feed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -25,7 +25,7 @@ from visitpay.parsing.columns import file_columns, file_header
 
 FIRST_DAY = date(2021, 12, 1)
 _SENT_AT = {Procedure: "223357", Visit: "223005", Transaction: "223133"}
-_OTHERS_SENT_AT = "223500"
+_OTHERS_SENT_AT = "223200"
 
 _LIFELIKE: dict[type[Entity], tuple[str, ...]] = {
     Procedure: ("procedure_id", "procedure_description"),
@@ -128,6 +128,13 @@ class _Layout:
             for column in self.columns
         ]
         self._is_lifelike = self._places == list(range(len(lifelike)))
+
+    @property
+    def to_damage(self) -> Mapping[int, Column[Any]]:
+        """The lifelike columns by index, all if there are none: so a new one changes no damage."""
+        columns = dict(enumerate(self.columns))
+        places = enumerate(self._places)
+        return {at: columns[at] for at, place in places if isinstance(place, int)} or columns
 
     @property
     def header(self) -> str:
@@ -369,10 +376,10 @@ class _DirtyWriter:
         self._file = file
         self._dirt = feed.dirt / 100
         self._random = _random(f"{feed.seed} {entity.__name__} {day} dirt")
-        self._columns = layout.columns
-        self._wrong = _wrong_cells(layout.columns)
+        self._columns = layout.to_damage
+        self._wrong = _wrong_cells(self._columns)
         self._of_visit = [
-            index for index, column in enumerate(self._columns) if parent_of(column) is Visit
+            index for index, column in self._columns.items() if parent_of(column) is Visit
         ]
         self._has_children = any(
             parent_of(column) is entity for each in ENTITIES for column in file_columns(each)
@@ -393,7 +400,7 @@ class _DirtyWriter:
 
     def _damaged(self, cells: list[str]) -> list[str]:
         """Return the cells of a row, changed so that it cannot be loaded."""
-        index = self._random.randrange(len(cells))
+        index = self._random.choice(list(self._columns))
         match self._random.randrange(10):
             case 0:
                 return cells[:-1]
@@ -428,7 +435,7 @@ class _DirtyWriter:
     def _rewritten(self, row: str) -> str:
         """Return a row with its first text, date or amount in another form."""
         cells = row.split("\t")
-        for index, column in enumerate(self._columns):
+        for index, column in self._columns.items():
             if rewritten := not column.nullable and self._in_another_form(column, cells[index]):
                 cells[index] = rewritten
                 break
@@ -447,11 +454,11 @@ class _DirtyWriter:
         return None
 
 
-def _wrong_cells(columns: Sequence[Column[Any]]) -> list[tuple[list[int], tuple[str, ...]]]:
+def _wrong_cells(columns: Mapping[int, Column[Any]]) -> list[tuple[list[int], tuple[str, ...]]]:
     """Return pairs: indexes of columns, and cells that are invalid there."""
     wrong = [
-        ([index for index, column in enumerate(columns) if column.type.python_type is kind], cells)
+        ([index for index, column in columns.items() if column.type.python_type is kind], cells)
         for kind, cells in _WRONG.items()
     ]
-    required = [index for index, column in enumerate(columns) if not column.nullable]
+    required = [index for index, column in columns.items() if not column.nullable]
     return [pair for pair in (*wrong, (required, _MISSING)) if pair[0]]
