@@ -48,7 +48,7 @@ revision: .venv/done
 # Writes tests/database/frozen/NNNN.*.sql: a database as this code leaves it, for the tests of all
 # revisions to come. Run it before a release.
 freeze: .venv/done
-	$(BIN)/python -m tools.freeze
+	$(BIN)/python -m tests.database.freezing
 
 # Takes half an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
 bench: .venv/bench
