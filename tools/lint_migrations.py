@@ -21,6 +21,12 @@ RELEASED = "0004"
 
 OLDEST_POSTGRESQL = "15"
 
+SQUAWK = Path(sys.executable).with_name("squawk")
+"""Where pip puts the program of squawk-cli."""
+
+NOWHERE = "postgresql+psycopg://nobody@nowhere/none"
+"""The database of the SQL; it is not opened."""
+
 NOT_WANTED = {
     "require-lock-timeout": "the migration sets it, by set_config, which squawk does not see",
     "require-statement-timeout": "a large table takes its time; it is the waiting that is limited",
@@ -44,8 +50,7 @@ BREAKING = (
 
 
 def script_of(revision: Script, config: Config) -> str:
-    """Return the SQL of one revision for PostgreSQL."""
-    os.environ["VISITPAY_DATABASE_URL"] = "postgresql+psycopg://nobody@nowhere/none"
+    """Return the SQL of one revision for the database that the environment names."""
     config.output_buffer = io.StringIO()
     command.upgrade(config, f"{revision.down_revision or 'base'}:{revision.revision}", sql=True)
     return config.output_buffer.getvalue()
@@ -53,18 +58,19 @@ def script_of(revision: Script, config: Config) -> str:
 
 def lint(revision: Script, sql: str) -> bool:
     """Whether squawk finds nothing in the SQL of a revision; it prints what it finds."""
-    excluded = [*NOT_WANTED, *(() if revision.module.additive else BREAKING)]
-    name = Path(revision.path).with_suffix(".sql").name
-    options = ("--pg-version", OLDEST_POSTGRESQL, "--stdin-filepath", name)
-    squawk = Path(sys.executable).with_name("squawk")
-    excluded_rules = [f"--exclude={','.join(excluded)}"]
-    done = subprocess.run([squawk, *options, *excluded_rules], input=sql, text=True, check=False)
+    excluded = (*NOT_WANTED, *(() if revision.module.additive else BREAKING))
+    command = [
+        *(str(SQUAWK), "--pg-version", OLDEST_POSTGRESQL, "--exclude", ",".join(excluded)),
+        *("--stdin-filepath", Path(revision.path).with_suffix(".sql").name),
+    ]
+    done = subprocess.run(command, input=sql, text=True, check=False)
     return done.returncode == 0
 
 
 def main() -> None:
     """Look at all revisions since the last release; exit with 1 if there is something to mend."""
     logging.disable(logging.INFO)
+    os.environ["VISITPAY_DATABASE_URL"] = NOWHERE
     config = Config(ROOT / "alembic.ini")
     scripts = ScriptDirectory.from_config(config)
     unreleased = [*scripts.iterate_revisions("heads", RELEASED)][::-1]
