@@ -55,7 +55,7 @@ walkthrough: .venv/done ## adds columns to a copy of the checkout, and deploys t
 	$(BIN)/python -m tools.walkthrough
 
 freeze: .venv/done ## writes a database as this code leaves it, for tests to come; before a release
-	$(BIN)/python -m tools.freeze
+	$(BIN)/python -m tests.database.freezing
 
 package: .venv/done ## builds wheel and sdist in dist/, and tries both where nothing is installed
 	rm -rf dist

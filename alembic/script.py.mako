@@ -21,10 +21,12 @@ ${imports if imports else ""}
 #   constraints and FOREIGN KEYS of the table, or they are lost and `--sql` fails.
 # - Rows are filled in by SQL that SQLite and PostgreSQL both know, in one statement:
 #   op.execute("UPDATE visits SET ward = '' WHERE ward IS NULL"); op.get_bind() fails with `--sql`.
-# - An index on a large table, on PostgreSQL without a stop of the load (it must be the only step of
-#   its revision, and `if_not_exists` lets one that was cut off be run again):
+# - An index on a large table that others than visitpay write to (loads wait for a migration anyway)
+#   is made CONCURRENTLY, as the only step of its revision. One that was cut off stays, invalid, and
+#   IF NOT EXISTS would pass over it, so it is dropped first:
 #   with op.get_context().autocommit_block():
-#       op.create_index(..., postgresql_concurrently=True, if_not_exists=True)
+#       op.drop_index("ix_...", "visits", if_exists=True, postgresql_concurrently=True)
+#       op.create_index("ix_...", "visits", ["..."], postgresql_concurrently=True)
 # - downgrade() undoes upgrade(). `--sql` works for both, on both databases: the tests try it.
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

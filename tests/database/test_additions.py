@@ -29,7 +29,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(path: Path, *statements: str) -> list[tuple[str]]:
+def run(path: Path, *statements: str) -> list[tuple[object, ...]]:
     """Run statements by Python's own driver; return the rows of the last."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         return [connection.execute(statement).fetchall() for statement in statements][-1]

@@ -38,7 +38,7 @@ from visitpay.errors import ConfigurationError
 from visitpay.migrations import authoring
 from visitpay.migrations.authoring import next_number, plain, with_default
 from visitpay.migrations.dangers import find_dangers, is_additive
-from visitpay.models import Base, Visit
+from visitpay.models import Base, UTCDateTime, Visit
 
 HEADS = ScriptDirectory.from_config(alembic_config()).get_heads()
 NEXT = f"{int(max(HEADS)) + 1:04}"
@@ -385,6 +385,9 @@ def test_types_of_our_own_are_plain() -> None:
     assert "sa.DateTime(timezone=True)" in rendered
     assert "visitpay" not in rendered
     assert "UTCDateTime" not in rendered
+    varied = UTCDateTime().with_variant(Text(), "sqlite")
+    plain_type = "sa.DateTime(timezone=True).with_variant(sa.Text(), 'sqlite')"
+    assert authoring.render_item("type", varied, None) == plain_type
 
 
 def test_a_default_as_text() -> None:

@@ -42,7 +42,9 @@ and name the other in its `down_revision`."""
 def render_item(kind: str, thing: object, _context: object) -> str | Literal[False]:
     """Render our own types as the types that they store: revisions must not depend on visitpay."""
     if kind == "type" and isinstance(thing, TypeDecorator):
-        return f"sa.{thing.impl_instance!r}"
+        variants = sorted(thing._variant_mapping.items())  # noqa: SLF001 - Alembic's own look at it
+        others = (f".with_variant(sa.{each!r}, {dialect!r})" for dialect, each in variants)
+        return f"sa.{thing.impl_instance!r}" + "".join(others)
     return False
 
 
