@@ -86,7 +86,7 @@ class Dialect(Protocol):
         """Return the tables that have rows whose parents are missing."""
 
     def run_lock(
-        self, connection: Connection, *, is_migration: bool
+        self, connection: Connection, *, is_migration: bool = False
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Yield a function that tries to take the run lock; leaving the context releases it."""
 

@@ -227,7 +227,7 @@ def foreign_key_violations(_connection: Connection) -> set[str]:
 
 
 @contextmanager
-def run_lock(connection: Connection, *, is_migration: bool) -> Iterator[Callable[[], bool]]:
+def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to take an advisory lock of the session.
 
     The server releases it when the connection ends. A migration takes a second one, as its sign.
