@@ -215,7 +215,8 @@ def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:
 
 def back_up(url: URL, path: Path) -> None:
     """Raise ConfigurationError: PostgreSQL has a program for it."""
-    server = shown(url.set(drivername="postgresql", password=None))
+    parts = (url.username, None, url.host, url.port, url.database, url.query)
+    server = shown(URL.create("postgresql", *parts))
     command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", server])
     message = f"PostgreSQL is backed up by a program of its own; run before: {command}"
     raise ConfigurationError(message)
