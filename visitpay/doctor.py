@@ -157,11 +157,7 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
         return
-    yield _version(engine.name, version, dialect.OLDEST_VERSION)
-    if newer:
-        seen = f"newer than this visitpay, which can work on it: {', '.join(newer)}"
-        remedy = "install the visitpay that migrated it, when you can"
-        yield Examined("schema", State.WARNING, seen, remedy)
+    yield _version(engine.name, version, dialect.OLDEST_VERSION, newer)
     if lacking:
         remedy = (
             "make a database with ENCODING 'UTF8' TEMPLATE template0, migrate it with:"
@@ -175,8 +171,17 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         yield _clock(connection)
 
 
-def _version(name: str, version: tuple[int | str, ...], oldest: tuple[int | str, ...]) -> Examined:
-    seen = f"{name} {_dotted(version)} answers, and its schema can be used"
+def _version(
+    name: str,
+    version: tuple[int | str, ...],
+    oldest: tuple[int | str, ...],
+    newer: Collection[str],
+) -> Examined:
+    seen = f"{name} {_dotted(version)} answers, and its schema is at head"
+    if newer:
+        remedy = "install the visitpay that migrated it, when you can"
+        seen = f"{seen}, and beyond, which this visitpay can work with: {', '.join(newer)}"
+        return Examined("database", State.WARNING, seen, remedy)
     if version < oldest:
         remedy = f"use {_dotted(oldest)} or a newer one"
         return Examined("database", State.WARNING, f"{seen}, but it is an old one", remedy)

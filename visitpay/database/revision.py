@@ -59,7 +59,7 @@ def _recorded(connection: Connection) -> dict[str, bool]:
     if not inspect(connection).has_table(SchemaRevision.__tablename__):
         return {}
     query = select(SchemaRevision.revision, SchemaRevision.is_additive)
-    return dict(connection.execute(query).tuples().all())
+    return {row.revision: row.is_additive for row in connection.execute(query)}
 
 
 def _refusal(connection: Connection) -> str:

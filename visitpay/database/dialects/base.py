@@ -89,7 +89,7 @@ class Dialect(Protocol):
         """Keep what others added to the database while a migration runs inside."""
 
     def run_lock(
-        self, connection: Connection, *, is_migration: bool
+        self, connection: Connection, *, is_migration: bool = False
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Yield a function that tries to take the run lock; leaving the context releases it."""
 

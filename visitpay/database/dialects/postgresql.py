@@ -215,7 +215,8 @@ def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:
 
 def back_up(url: URL, path: Path) -> None:
     """Raise ConfigurationError: PostgreSQL has a program for it."""
-    server = shown(url.set(drivername="postgresql", password=None))
+    parts = (url.username, None, url.host, url.port, url.database, url.query)
+    server = shown(URL.create("postgresql", *parts))
     command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", server])
     message = f"PostgreSQL is backed up by a program of its own; run before: {command}"
     raise ConfigurationError(message)
@@ -232,7 +233,7 @@ def kept_additions(_connection: Connection) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def run_lock(connection: Connection, *, is_migration: bool) -> Iterator[Callable[[], bool]]:
+def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to take an advisory lock of the session.
 
     The server releases it when the connection ends. A migration takes a second one, as its sign.

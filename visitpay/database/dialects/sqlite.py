@@ -177,7 +177,7 @@ def foreign_key_violations(connection: Connection) -> set[str]:
 
 
 @contextmanager
-def run_lock(connection: Connection, *, is_migration: bool) -> Iterator[Callable[[], bool]]:
+def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to lock a file beside the database.
 
     The kernel releases the lock however the process ends. The database file itself is not locked:
