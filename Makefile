@@ -52,12 +52,10 @@ torture: .venv/done
 pictures: .venv/done
 	$(BIN)/python -m tools.pictures
 
-# Writes the parts of docs/ that are made from the code, such as the data dictionary.
-schema: .venv/done
+schema: .venv/done ## writes docs/schema.md and whatever else in docs/ is made from the code
 	$(BIN)/python -m tools.generate_docs
 
-# Builds the pages in build/docs; a dead link fails.
-docs: schema
+docs: schema ## builds the pages in build/docs; a dead link fails
 	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
 
 # The nearest rivals, 100,000 rows, less than a minute.
