@@ -28,18 +28,30 @@ _FORMS = {
 
 
 def relations() -> str:
-    """Return the diagram of the entities, which Mermaid draws."""
+    """Return the diagram of the entities in a line, and as Mermaid draws it."""
+    lines = "\n".join(_line(entity) for entity in ENTITIES if _parents(entity))
     arrows = [arrow for entity in ENTITIES for arrow in _arrows(entity)]
     boxes = [line for entity in ENTITIES for line in _box(entity)]
-    return "\n".join(["```mermaid", "erDiagram", "    direction LR", *arrows, *boxes, "```"])
+    drawn = "\n".join(["```mermaid", "erDiagram", "    direction LR", *arrows, *boxes, "```"])
+    return f"```text\n{lines}\n```\n\n{drawn}"
+
+
+def _line(child: type[Entity]) -> str:
+    """Return how an entity refers to its parents: `Visit 1-M Transaction M-1 Procedure`."""
+    first, *others = (name for name, _ in _parents(child))
+    return " ".join([f"{first} 1-M {child.__name__}", *(f"M-1 {other}" for other in others)])
+
+
+def _parents(child: type[Entity]) -> list[tuple[str, str]]:
+    """Return the entities that an entity refers to, each with the column that does."""
+    names = {entity.__table__: entity.__name__ for entity in ENTITIES}
+    keys = (key for column in child.__table__.columns for key in column.foreign_keys)
+    return [(names[key.column.table], key.parent.name) for key in keys]
 
 
 def _arrows(child: type[Entity]) -> Iterator[str]:
     """Yield a line for each parent: the first on the left of the child, the others on its right."""
-    names = {entity.__table__: entity.__name__ for entity in ENTITIES}
-    keys = (key for column in child.__table__.columns for key in column.foreign_keys)
-    for number, key in enumerate(keys):
-        parent, label = names[key.column.table], key.parent.name
+    for number, (parent, label) in enumerate(_parents(child)):
         if number:
             yield f'    {child.__name__} }}o--|| {parent} : "{label}"'
         else:
