@@ -30,11 +30,12 @@ demo: .venv/done ## loads a sample feed of three days into demo/, and shows the 
 test: .venv/done ## runs the tests; ARGS='-k landing' for a part
 	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
 
-lint: .venv/done ## looks at code, types, imports and the Containerfile
+lint: .venv/done ## looks at code, types, imports, migrations and the Containerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.lint_migrations
 	$(BIN)/hadolint Containerfile
 
 format: .venv/done ## formats the code
