@@ -121,9 +121,9 @@ def test_old_rejects_are_exported(old_feed: Feed, visitpay: Visitpay, tmp_path: 
     visitpay("rejects", "export", tmp_path / "after", "--entity", "Visit")
     (path,) = (tmp_path / "after").iterdir()
     first = old_feed.path(Visit, DAY_1).name
-    header, reject = (each.split("\t") for each in path.read_text().splitlines())
+    headers, reject = (each.split("\t") for each in path.read_text().splitlines())
     assert reject[:4] == ["invalid_date", "AdmitDate", first, "3#1"]
-    cells = dict(zip(header, reject, strict=True))
+    cells = dict(zip(headers, reject, strict=True))
     today = dict(zip(OLD_VISITS.split("\t"), ["11", "7", "2/30/2021", "9", ""], strict=True))
     assert cells | today | {"DischargeDate": ""} == cells
     visitpay("rejects", "export", tmp_path / "after", "--entity", "Transaction")

@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from datetime import date
 
 import pytest
@@ -126,6 +127,7 @@ def headers(draw: st.DrawFn, column: reference.Column) -> list[str]:
     if column.due == date.min and not column.others:
         return called
     called += [form for name in called for form in (name.upper(), name.swapcase(), f'"{name}"')]
+    called += [unicodedata.normalize("NFD", name) for name in called]
     times = draw(st.sampled_from([0, 0, 1, 1, 1, 1, 1, 2]))
     return [draw(st.sampled_from(called)) for _ in range(times)]
 

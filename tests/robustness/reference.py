@@ -4,6 +4,7 @@ It takes the columns from the model, and shares no code with visitpay's parser.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -160,7 +161,7 @@ def name_of(cell: str) -> str:
         for letters in ("\u00ef\u00bb\u00bf", "\\xa0"):
             cell = cell.removeprefix(letters).removesuffix(letters)
         cell = unquoted(cell.strip(UNSEEN))
-    return cell.strip(UNSEEN).lower()
+    return unicodedata.normalize("NFC", cell.strip(UNSEEN)).lower()
 
 
 def lines_of(data: bytes) -> list[bytes]:
