@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Column
 
 from tests.support.command import Visitpay
-from tests.support.feed import Feed, line, row
+from tests.support.feed import Feed, header_line, row
 from visitpay.models import Procedure, Transaction, Visit
 from visitpay.parsing.columns import model_columns
 
@@ -120,16 +120,21 @@ def test_old_rejects_are_exported(old_feed: Feed, visitpay: Visitpay, tmp_path: 
     """Under the headers of today, with what the rows lack, and as they came for the hospital."""
     visitpay("rejects", "export", tmp_path / "after", "--entity", "Visit")
     (path,) = (tmp_path / "after").iterdir()
-    cells = line(Visit, visit_identifier=11, admit_date="2/30/2021", visit_balance=9)
     first = old_feed.path(Visit, DAY_1).name
-    assert path.read_text().splitlines()[1:] == [f"invalid_date\tAdmitDate\t{first}\t3#1\t{cells}"]
+    headers, reject = (each.split("\t") for each in path.read_text().splitlines())
+    assert reject[:4] == ["invalid_date", "AdmitDate", first, "3#1"]
+    cells = dict(zip(headers, reject, strict=True))
+    today = dict(zip(OLD_VISITS.split("\t"), ["11", "7", "2/30/2021", "9", ""], strict=True))
+    assert cells | today | {"DischargeDate": ""} == cells
     visitpay("rejects", "export", tmp_path / "after", "--entity", "Transaction")
     (path,) = (tmp_path / "after").glob("*Transaction*")
     header, *rows = path.read_text().splitlines()
-    today = "TransactionIdentifier\tVisitIdentifier\tProcedureId\tAmount"
-    assert header == f"{ABOUT}{today}"
-    assert [each.split("\t", 4)[4] for each in rows] == [
-        *("100\t12\t1\t-1005.5", "101\t10\tx\t-1005.5", "102\t10", "103\t12\t1\t$3.50")
+    assert header == f"{ABOUT}{header_line(Transaction)}"
+    assert [each.split("\t")[4:8] for each in rows] == [
+        ["100", "12", "1", "-1005.5"],
+        ["101", "10", "x", "-1005.5"],
+        ["102", "10"],
+        ["103", "12", "1", "$3.50"],
     ]
     visitpay("rejects", "export", tmp_path / "back", "--response")
     (path,) = (tmp_path / "back").iterdir()

@@ -97,6 +97,13 @@ def test_a_column_comes_under_any_of_its_names(name: str) -> None:
     assert Parser(io.BytesIO(data), Stay, file_date=DAY_BEFORE).layout.extra == ()
 
 
+def test_names_are_compared_in_one_unicode_form() -> None:
+    """A Mac writes an accent apart from its letter."""
+    for name in ("Rem\u00e4rk", "rema\u0308rk", "REMA\u0308RK"):
+        data = f"StayId,BeganOn,{name}\n7,2026-01-02,x\n".encode()
+        assert rows_of(data, DAY_BEFORE)["remark"].to_list() == ["x"]
+
+
 def test_a_column_is_named_once() -> None:
     """Its name and an alias are two, and so is an alias in two letter cases."""
     of_both = refused(b"StayId,BeganOn,Ward,Station\n", DAY_BEFORE)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tests.robustness import reference
+from tests.support.entities import ENTITIES, Procedure, Transaction, Visit
 from tests.support.feed import columns, header_line, line, with_defaults
 from visitpay.errors import FileError
-from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
+from visitpay.models import Entity
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.lines import MAX_LINE_BYTES
 from visitpay.parsing.parser import BLOCK_BYTES, Parser

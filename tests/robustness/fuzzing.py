@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from datetime import date
 
 import pytest
@@ -125,9 +126,10 @@ def headers(draw: st.DrawFn, column: reference.Column) -> list[str]:
     called = [column.name, *column.others]
     if column.due == date.min and not column.others:
         return called
-    letters = draw(st.sampled_from([str, str.upper, str.swapcase, '"{}"'.format]))
+    called += [form for name in called for form in (name.upper(), name.swapcase(), f'"{name}"')]
+    called += [unicodedata.normalize("NFD", name) for name in called]
     times = draw(st.sampled_from([0, 0, 1, 1, 1, 1, 1, 2]))
-    return [letters(draw(st.sampled_from(called))) for _ in range(times)]
+    return [draw(st.sampled_from(called)) for _ in range(times)]
 
 
 @st.composite

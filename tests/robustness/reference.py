@@ -4,6 +4,7 @@ It takes the columns from the model, and shares no code with visitpay's parser.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -160,7 +161,7 @@ def name_of(cell: str) -> str:
         for letters in ("\u00ef\u00bb\u00bf", "\\xa0"):
             cell = cell.removeprefix(letters).removesuffix(letters)
         cell = unquoted(cell.strip(UNSEEN))
-    return cell.strip(UNSEEN).lower()
+    return unicodedata.normalize("NFC", cell.strip(UNSEEN)).lower()
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -351,13 +352,13 @@ class Sheet:
             key = value_of(plain[self.places[0]], "integer") if self.is_whole(text) else None
             return number, key if isinstance(key, int) else None, "malformed", None
         values: list[object] = []
-        for column, place in zip(self.columns, self.places, strict=True):
-            value = column.absent if place < 0 else value_of(cells[place], column.kind)
+        for each, place in zip(self.columns, self.places, strict=True):
+            value = each.absent if place < 0 else value_of(cells[place], each.kind)
             values.append(None if isinstance(value, Exception) else value)
             if isinstance(value, Exception):
-                faults.append((f"invalid_{column.kind}", column.name))
-            elif value is None and column.required:
-                faults.append(("missing_value", column.name))
+                faults.append((f"invalid_{each.kind}", each.name))
+            elif value is None and each.required:
+                faults.append(("missing_value", each.name))
         if faults:
             reason, column = min(faults, key=lambda fault: RANK.index(fault[0]))
             return number, values[0] if self.is_whole(text) else None, reason, column

@@ -1,19 +1,59 @@
-"""Entities of the tests' own: no table of a database, and no type of a file's name."""
+"""Entities of the tests' own, for the parser alone: no table of a database, no type of a name.
+
+A column that the models get costs no test that is written on these.
+"""
 
 from datetime import date
 from decimal import Decimal
 
 from sqlalchemy import MetaData
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, registry
 
-from visitpay.models import BusinessKey, Entity, Money
+from visitpay.models import Base, BusinessKey, Entity, Money
 
 
 class Apart(Entity):
-    """The base of entities that are no part of the schema."""
+    """The base of entities that are no part of the schema; their names may be those of others."""
 
     __abstract__ = True
     metadata = MetaData()
+    _sa_registry = registry(metadata=metadata, type_annotation_map=Base.type_annotation_map)
+
+
+class Procedure(Apart):
+    """As the feed had it in 2021: what is known of lines and quotes can be written out."""
+
+    __tablename__ = "procedures"
+
+    procedure_id: Mapped[BusinessKey]
+    procedure_description: Mapped[str]
+
+
+class Visit(Apart):
+    """As the feed had it in 2021."""
+
+    __tablename__ = "visits"
+
+    visit_identifier: Mapped[BusinessKey]
+    guarantor_identifier: Mapped[int]
+    admit_date: Mapped[date]
+    discharge_date: Mapped[date | None]
+    visit_balance: Mapped[Money | None]
+    insurance_identifier: Mapped[int | None]
+
+
+class Transaction(Apart):
+    """As the feed had it in 2021."""
+
+    __tablename__ = "transactions"
+
+    transaction_identifier: Mapped[BusinessKey]
+    visit_identifier: Mapped[int]
+    procedure_id: Mapped[int]
+    amount: Mapped[Money]
+
+
+ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
 
 
 SINCE = date(2026, 12, 1)

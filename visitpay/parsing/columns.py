@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Column
 
 from visitpay.errors import ConfigurationError
+from visitpay.feed import normalize_name
 from visitpay.models import SOURCE_COLUMNS, Entity
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ModelColumn(NamedTuple):
     aliases: tuple[str, ...]
     """Other headers under which it may come."""
     names: tuple[str, ...]
-    """The headers under which it may come, in small letters, its own first."""
+    """The headers under which it may come, in small letters and Unicode form NFC, its own first."""
     kind: "ColumnKind"
     nullable: bool
     is_key: bool
@@ -155,7 +156,7 @@ def _model_column(column: Column[Any]) -> ModelColumn:
         name=column.name,
         header=header,
         aliases=aliases,
-        names=tuple(name.lower() for name in (header, *aliases)),
+        names=tuple(normalize_name(name).lower() for name in (header, *aliases)),
         kind=kind,
         nullable=bool(column.nullable),
         is_key=column.primary_key,
