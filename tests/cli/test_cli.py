@@ -90,6 +90,7 @@ def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
             entry(VISITS, rows_read=1, inserted=1),
             entry(TRANSACTIONS, rows_read=2, inserted=1, rejected=1),
         ],
+        "files_again": [],
         "files_waiting": [],
         "unrecognised": ["readme.md"],
         "why_unrecognised": {"readme.md": ""},
