@@ -1170,7 +1170,8 @@ def test_harmful_names(
 
 OPTIONS = {
     "load": "--database-url --hospital --pass-over --settle --expect --since --max-rejects"
-    " --hold-above --approve --wait --metrics-file --dry-run --json --log-format --verbose --help",
+    " --hold-above --approve --again --again-since --wait --metrics-file --dry-run --json"
+    " --log-format --verbose --help",
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json --help",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --json --help",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json --help",
