@@ -30,7 +30,7 @@ from visitpay.models import (
     Visit,
 )
 from visitpay.quality.checks import CHECKS
-from visitpay.reporting.advice import ADVICE
+from visitpay.reporting.advice import ADVICE, advice_for
 from visitpay.vocabulary import Reason, RejectStatus
 
 HARMFUL = "<img src=x onerror=alert(1)><script>alert(2)<|script>{{ 7*7 }}.txt"
@@ -312,7 +312,15 @@ def test_a_held_file(feed: Feed, visitpay: Visitpay, browser: Browser) -> None:
 def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
     states = {"file_failed", "file_held", "file_changing", "not_recognised"}
+    lacking = {*Reason, *CHECKS, *states} - set(ADVICE)
+    assert lacking == set(), "say in reporting/advice.py what they mean, and what to do"
     assert set(ADVICE) == {*Reason, *CHECKS, *states}
+
+
+def test_what_has_no_remedy_stops_no_report() -> None:
+    """A word that has none yet, or that a newer version has written, has a general one."""
+    assert advice_for("invalid_phone").meaning.startswith("Nothing is known of this here")
+    assert advice_for("file_failed") is ADVICE["file_failed"]
 
 
 @only_sqlite

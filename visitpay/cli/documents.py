@@ -29,7 +29,7 @@ class File(RowCounts):
     """A file that a run dealt with."""
 
     name: Annotated[str, "its name"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     status: Annotated[str, "loaded, failed, held, or changed: left for the next run"]
     error: Annotated[str | None, "why it was not loaded"]
 
@@ -52,6 +52,9 @@ class LedgerFile(File):
     header: Annotated[
         str | None, "its first line, up to its last column; null if it was not loaded"
     ]
+    columns_unknown: Annotated[
+        list[str], "names of its columns that the model did not have when it was loaded"
+    ]
     is_resubmission: Annotated[bool, "whether it holds mended rejects"]
     trailer_rows: Annotated[int | None, "the rows that its trailer says there are"]
     conflicting: Annotated[int, "superseded rows whose values differ from the later row's"]
@@ -64,7 +67,7 @@ class CheckedFile(TypedDict):
     """A file that was read without a database."""
 
     name: Annotated[str, "its name"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     rows_read: Annotated[int, "rows that are not blank"]
     rejected: Annotated[int, "rows that would be rejected, without those that miss a reference"]
     reasons: Annotated[dict[str, int], "rejected rows by reason"]
@@ -91,7 +94,7 @@ class LastRun(RowCounts):
 class LoadedType(TypedDict):
     """An entity of which files were loaded."""
 
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     loaded: Annotated[int, "files that were loaded"]
     newest: Annotated[datetime | None, "the newest time in their names, without mended rejects"]
 
@@ -101,7 +104,7 @@ class FindingRow(TypedDict):
 
     check: Annotated[str, "which check found it"]
     subject: Annotated[str, "the file or the day; empty where all visits were looked at"]
-    count: Annotated[int, "rows, visits or days"]
+    count: Annotated[int, "rows, files, visits or days"]
     message: Annotated[str, "what it is"]
 
 
@@ -139,7 +142,7 @@ class RejectRow(TypedDict):
     id: Annotated[int, "its number"]
     file: Annotated[str, "the name of the file that it came in"]
     line: Annotated[int, "its line there; the header is line 1"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     reason: Annotated[str, "why it was rejected"]
     column: Annotated[str | None, "the header of the column at fault"]
     status: Annotated[str, "open, resolved, superseded or dismissed"]
@@ -215,6 +218,9 @@ class LoadDocument(Document):
         datetime | None, "the newest time in the names of loaded files, without mended rejects"
     ]
     files: Annotated[list[File], "what became of each file"]
+    files_again: Annotated[
+        list[str], "names of the loaded files that were loaded before (--again, --again-since)"
+    ]
     files_waiting: Annotated[
         list[str], "names of files left for the next run: they changed just now (--settle)"
     ]

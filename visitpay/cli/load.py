@@ -32,6 +32,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
     max_rejects: options.MaxRejects = "0",
     hold_above: options.HoldAbove = 100,
     approve: options.Approved = None,
+    again: options.AgainNames = None,
+    again_since: options.AgainSince = None,
     wait: options.Wait = 60,
     metrics_file: options.MetricsFile = None,
     dry_run: Annotated[
@@ -45,6 +47,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
 
     Files go in type by type (Procedure, Visit, Transaction), oldest first, each in one transaction.
     Rows that cannot be used are put aside with their reason; see `visitpay rejects list`.
+    A file that was loaded before is taken again by --again or --again-since: it keeps its place
+    among the others, and what people did about its rejects stays.
 
     Exit status: 0 all loaded or nothing to do; 1 a file failed, is held, keeps changing or is
     misnamed, or more rows were rejected than --max-rejects allows; 2 unusable arguments; 3 the
@@ -60,6 +64,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
     from visitpay.feed import normalize_name
+    from visitpay.ledger.plan import Again
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
 
@@ -71,6 +76,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
         approved=frozenset(map(normalize_name, approve or ())),
+        again=Again(frozenset(map(normalize_name, again or ())), again_since),
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )

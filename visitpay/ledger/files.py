@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from visitpay.landing.local import OpenFile
 from visitpay.landing.place import LandedFile
@@ -50,6 +51,20 @@ _FAILED = (
 )
 
 _ENTER = insert(LoadFile.__table__).returning(LoadFile.__table__.columns.id)
+
+_later = aliased(LoadFile)
+
+WAS_TAKEN_AGAIN = (
+    select(_later.id)
+    .where(
+        _later.name == LoadFile.name,
+        _later.sha256 == LoadFile.sha256,
+        _later.status == FileStatus.LOADED,
+        _later.id > LoadFile.id,
+    )
+    .exists()
+)
+"""Whether the same content of the same name was loaded later as well."""
 
 _FORMER = select(LoadFile.id).where(
     LoadFile.name == bindparam("name"),
@@ -165,6 +180,21 @@ def former_deliveries(connection: Connection, delivery: Delivery) -> Sequence[in
     return connection.scalars(_FORMER.order_by(LoadFile.id), delivery.parameters).all()
 
 
+class FormerDelivery(NamedTuple):
+    """The delivery of a file that is taken again."""
+
+    id: int
+    sha256: str
+    rows_withdrawn: int
+
+
+def former_delivery(connection: Connection, file_id: int) -> FormerDelivery:
+    """Return the delivery of an entry of the ledger, as far as taking it again needs it."""
+    columns = (getattr(LoadFile, name) for name in FormerDelivery._fields)
+    query = select(*columns).where(LoadFile.id == file_id)
+    return FormerDelivery._make(connection.execute(query).one())
+
+
 def same_content(connection: Connection, name: str, sha256: str) -> str | None:
     """Return the name of the newest other loaded file with the same content, if there is one."""
     return connection.scalar(_SAME_CONTENT.limit(1), {"name": name, "sha256": sha256})
@@ -243,6 +273,8 @@ class Entry(NamedTuple):
     sha256: str | None
     size_bytes: int
     header: str | None
+    columns_unknown: str | None
+    """The headers that the entity did not have when it was loaded, as a JSON list."""
     is_resubmission: bool
     trailer_rows: int | None
     rows_conflicting: int

@@ -1,8 +1,9 @@
 """One file, in one transaction: read it, merge its batches, close its entry in the ledger."""
 
+import json
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -23,15 +24,18 @@ from visitpay.ledger.files import (
 )
 from visitpay.ledger.history import CLOCKS_APART
 from visitpay.ledger.keys import count_withdrawn
+from visitpay.loading.again import TakenAgain
 from visitpay.loading.merge import merge_batch
 from visitpay.loading.types import Options, Progress
 from visitpay.models import entity_named
 from visitpay.parsing.blocks import FIRST_BLOCK_BYTES
+from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
 from visitpay.parsing.rows import Batch
+from visitpay.quality.columns import without_ignored
 from visitpay.rejects.queries import count_orphans
 from visitpay.rejects.store import supersede_former
-from visitpay.text import counted, minute
+from visitpay.text import counted, first, minute
 
 logger = logging.getLogger(__name__)
 
@@ -40,38 +44,57 @@ _NAMES_TO_LOG = 10
 
 
 def consume(
-    connection: Connection, run_id: int, file: LandedFile, options: Options, progress: Progress
+    connection: Connection,
+    run_id: int,
+    file: LandedFile,
+    options: Options,
+    progress: Progress,
+    again: int | None = None,
 ) -> Counts:
     """Load a file within the caller's transaction, and return how its rows ended.
 
-    Raises HeldError if a person must approve the file, FileError if it cannot be loaded, and
-    FileChangedError if it changed meanwhile; the caller then rolls back.
+    A file that is taken `again`, with the ledger id of its delivery, is the same delivery: it was
+    let in before, and what people did about its rejects stays. Raises HeldError if a person must
+    approve the file, FileError if it cannot be loaded, and FileChangedError if it changed
+    meanwhile; the caller then rolls back.
     """
     with open_landed(file) as source:
         entity, file_date = entity_named(file.entity), file.file_datetime.date()
         parser = Parser(source, entity, options.block_bytes, file_date)
         layout = parser.layout
-        _warn_of_columns(file, layout.extra)
+        _warn_of_columns(file, layout)
         # What a person mended is loaded, even if only some of it is right.
         is_approved = layout.is_resubmission or bool(options.approved & file.names)
-        if not is_approved:
+        was_let_in = is_approved or again is not None
+        if not was_let_in:
             _require_past_time(file)
         delivery = open_delivery(connection, run_id, file)
-        counts, conflicting = Counts(), 0
+        taken_again = None if again is None else TakenAgain.begin(connection, again)
         # Closed before the file is: the thread must not read from a closed descriptor.
         with closing(_read_batches(parser, source, progress)) as batches:
-            for batch in batches:
-                merged, differing = merge_batch(connection, delivery, batch, layout)
-                counts.add(merged)
-                conflicting += differing
-                rows = counted(counts.read, "row")
-                logger.debug("%s: %s so far", file.name, rows, extra=Event.FILE_PROGRESS.extra)
+            counts, conflicting = _merge_batches(connection, delivery, batches, layout)
         source.require_unchanged()
-        if not is_approved:
+        if not was_let_in:
             _require_month_first(parser)
+        if not is_approved:
             _require_few_rejects(connection, delivery, counts, options.hold_above)
-        _warn_of_content(connection, file, source.sha256, counts, conflicting)
-        _close(connection, delivery, source, parser, counts, conflicting)
+        _warn_of_conflicts(file, conflicting)
+        if taken_again:
+            taken_again.end(connection, delivery, source.sha256)
+            withdrawn = taken_again.former.rows_withdrawn
+        else:
+            _warn_of_repetition(connection, file, source.sha256, counts)
+            withdrawn = 0 if layout.is_resubmission else _replace_former(connection, delivery)
+        close_delivery(
+            connection,
+            delivery,
+            source,
+            counts,
+            trailer_rows=parser.trailer_rows,
+            rows_conflicting=conflicting,
+            rows_withdrawn=withdrawn,
+            **_of_header(layout),
+        )
     if not counts.balanced:
         message = f"its books do not balance ({counts}); nothing of it was kept, report this"
         raise FileError(message)
@@ -102,28 +125,27 @@ def _read_ahead(batches: Iterator[Batch]) -> Generator[Batch]:
             yield batch
 
 
-def _close(
-    connection: Connection,
-    delivery: Delivery,
-    source: OpenFile,
-    parser: Parser,
-    counts: Counts,
-    conflicting: int,
-) -> None:
-    """Close the ledger's entry of a file, and what is open of its former deliveries."""
-    layout = parser.layout
-    withdrawn = 0 if layout.is_resubmission else _replace_former(connection, delivery)
-    close_delivery(
-        connection,
-        delivery,
-        source,
-        counts,
-        header=layout.header,
-        is_resubmission=layout.is_resubmission,
-        trailer_rows=parser.trailer_rows,
-        rows_conflicting=conflicting,
-        rows_withdrawn=withdrawn,
-    )
+def _merge_batches(
+    connection: Connection, delivery: Delivery, batches: Iterable[Batch], layout: Layout
+) -> tuple[Counts, int]:
+    """Write the batches of a delivery; return its counts, and how many rows are conflicting."""
+    counts, conflicting = Counts(), 0
+    for batch in batches:
+        merged, differing = merge_batch(connection, delivery, batch, layout)
+        counts.add(merged)
+        conflicting += differing
+        name, rows = delivery.parameters["name"], counted(counts.read, "row")
+        logger.debug("%s: %s so far", name, rows, extra=Event.FILE_PROGRESS.extra)
+    return counts, conflicting
+
+
+def _of_header(layout: Layout) -> dict[str, str | bool | None]:
+    """Return what the ledger records of a header."""
+    return {
+        "header": layout.header,
+        "columns_unknown": json.dumps(layout.extra) if layout.extra else None,
+        "is_resubmission": layout.is_resubmission,
+    }
 
 
 def _replace_former(connection: Connection, delivery: Delivery) -> int:
@@ -170,16 +192,14 @@ def _require_few_rejects(
     raise HeldError(message)
 
 
-def _warn_of_columns(file: LandedFile, extra: tuple[str, ...]) -> None:
-    if extra:
-        names = ", ".join(extra[:_NAMES_TO_LOG])
+def _warn_of_columns(file: LandedFile, layout: Layout) -> None:
+    if extra := without_ignored(layout.entity, layout.extra):
+        names = first(extra, _NAMES_TO_LOG, len(extra))
         columns = counted(len(extra), "unknown column")
         logger.warning("%s: %s: %s", file.name, columns, names, extra=Event.COLUMNS_UNKNOWN.extra)
 
 
-def _warn_of_content(
-    connection: Connection, file: LandedFile, sha256: str, counts: Counts, conflicting: int
-) -> None:
+def _warn_of_conflicts(file: LandedFile, conflicting: int) -> None:
     if conflicting:
         logger.warning(
             "%s: %s of the same identifier with other values",
@@ -189,6 +209,11 @@ def _warn_of_content(
             ),
             extra=Event.ROWS_CONFLICTING.extra,
         )
+
+
+def _warn_of_repetition(
+    connection: Connection, file: LandedFile, sha256: str, counts: Counts
+) -> None:
     if counts.read and (other := same_content(connection, file.name, sha256)):
         logger.warning(
             "%s: has the same content as %s, and may put old values back",

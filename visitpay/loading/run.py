@@ -29,7 +29,14 @@ from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.changing import keeps_changing, record_changing
 from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versions
 from visitpay.ledger.history import checkpoint
-from visitpay.ledger.plan import Plan, make_plan, require_one_hospital
+from visitpay.ledger.plan import (
+    Again,
+    Plan,
+    count_gone,
+    make_plan,
+    require_one_hospital,
+    require_tried,
+)
 from visitpay.ledger.runs import close_run, interrupt_runs, open_run
 from visitpay.loading import orphans
 from visitpay.loading.faults import as_file_error
@@ -65,15 +72,15 @@ def load(
 
     `afterwards` is called at the end, before another load can begin; not after a dry run. Raises
     DatabaseError if the database cannot be used or another load holds it, and ConfigurationError if
-    the landing directory cannot be read or lacks an approved file, or if the database has files of
-    another hospital.
+    the landing directory cannot be read or lacks a file that is named by the options, if one that
+    is to be taken again was never loaded, or if the database has files of another hospital.
     """
     options = options or Options()
     RUN_ID.set(None)
     with ExclusiveSession(engine, options.wait_seconds) as session:
         # Listed under the lock: while this load waited, another one loaded files.
         landing = scan(directory, hospital, options.pass_over, options.settle)
-        _require_present(landing, options.approved)
+        _require_present(landing, options.approved | options.again.names)
         session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
         run = _Run(session, options, progress or NoProgress())
         with session.dry_run() if options.dry_run else nullcontext():
@@ -142,17 +149,17 @@ class _Run:
             self._session.transact_after_signal(interrupt)
 
     def _load(self, landing: Landing) -> RunReport:
-        since = self._options.since
-        files = [file for file in landing.files if since is None or file.file_datetime >= since]
-        run_id, plan = self._session.transact(partial(_open, files))
+        files = [file for file in landing.files if self._is_wanted(file)]
+        run_id, plan = self._session.transact(partial(_open, files, self._options.again))
         RUN_ID.set(run_id)
+        self._warn_of_gone(landing)
         if landing.unrecognised:
             logger.warning(
                 "not recognised in the landing directory, left alone: %s",
                 landing.describe_unrecognised(),
                 extra=Event.NAMES_UNRECOGNISED.extra,
             )
-        pending = self._without_recently_changed(plan.pending, landing.recently_changed)
+        pending = self._without_recently_changed(plan, landing.recently_changed)
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
             self._progress.file(file.name)
@@ -162,7 +169,7 @@ class _Run:
                     file.name,
                     extra=Event.FILE_REDELIVERED.extra,
                 )
-            self._files.append(self._load_file(run_id, file))
+            self._files.append(self._load_file(run_id, file, plan.again.get(file.name)))
         resolved = orphans.retry_all(self._session)
         report = self._session.transact(
             partial(self._close, landing=landing, run_id=run_id, resolved=resolved)
@@ -170,11 +177,34 @@ class _Run:
         _log_end(run_id, report)
         return report
 
+    def _is_wanted(self, file: LandedFile) -> bool:
+        options = self._options
+        is_left_out = options.since is not None and file.file_datetime < options.since
+        return not is_left_out or options.again.includes(file)
+
+    def _warn_of_gone(self, landing: Landing) -> None:
+        """Tell how many files that were to be taken again are no longer there."""
+        since = self._options.again.since
+        if since is None:
+            return
+        gone = self._session.transact(partial(count_gone, since=since, present=landing.names))
+        if gone:
+            files = counted(gone, "file of that time was", "files of that time were")
+            logger.warning(
+                "%s loaded before and cannot be taken again: no longer in the landing directory",
+                files,
+                extra=Event.FILES_GONE.extra,
+            )
+
     def _without_recently_changed(
-        self, pending: tuple[LandedFile, ...], recently_changed: frozenset[str]
+        self, plan: Plan, recently_changed: frozenset[str]
     ) -> list[LandedFile]:
-        """Return the files to load now; the others wait for the next run."""
-        self._waiting = tuple(file.name for file in pending if file.name in recently_changed)
+        """Return the files to load now; the others wait for the next run.
+
+        One that is taken again is whole, whenever it was put there: it has the content of before.
+        """
+        recently_changed -= plan.again.keys()
+        self._waiting = tuple(file.name for file in plan.pending if file.name in recently_changed)
         if self._waiting:
             logger.info(
                 "changed less than %g s ago, left for the next run: %s",
@@ -182,33 +212,36 @@ class _Run:
                 first(self._waiting, _NAMES_TO_LOG, len(self._waiting)),
                 extra=Event.FILES_WAITING.extra,
             )
-        return [file for file in pending if file.name not in recently_changed]
+        return [file for file in plan.pending if file.name not in recently_changed]
 
-    def _load_file(self, run_id: int, file: LandedFile) -> FileReport:
+    def _load_file(self, run_id: int, file: LandedFile, again: int | None) -> FileReport:
+        """Load a file, or take it again; `again` is then the ledger id of its delivery."""
+        is_again = again is not None
         try:
             with as_file_error():
-                counts = self._consume(run_id, file)
+                counts = self._consume(run_id, file, again)
         except FileChangedError as error:
             logger.warning(
                 "%s: %s; left for the next run", file.name, error, extra=Event.FILE_CHANGED.extra
             )
-            return FileReport(file, CHANGED, Counts(), str(error))
+            return FileReport(file, CHANGED, Counts(), str(error), is_again)
         except FileError as error:
             status = FileStatus.HELD if isinstance(error, HeldError) else FileStatus.FAILED
             message = str(error)
             _log_failure(file, status, message)
-            self._enter_failure(run_id, file, status, message)
-            return FileReport(file, status, Counts(), message)
-        _log_loaded(file, counts)
-        return FileReport(file, FileStatus.LOADED, counts)
+            if not is_again:  # else it stays loaded as it was, and no later run tries it
+                self._enter_failure(run_id, file, status, message)
+            return FileReport(file, status, Counts(), message, is_again)
+        _log_loaded(file, counts, is_again=is_again)
+        return FileReport(file, FileStatus.LOADED, counts, is_again=is_again)
 
-    def _consume(self, run_id: int, file: LandedFile) -> Counts:
+    def _consume(self, run_id: int, file: LandedFile, again: int | None) -> Counts:
         # Imported here: a run that finds nothing to do, as most do, need not wait for polars.
         from visitpay.loading.consume import consume
 
-        options, progress = self._options, self._progress
+        work = partial(consume, run_id=run_id, file=file, again=again)
         return self._session.transact(
-            partial(consume, run_id=run_id, file=file, options=options, progress=progress),
+            partial(work, options=self._options, progress=self._progress),
             find_result=partial(counts_of, run_id=run_id, file=file),
         )
 
@@ -271,8 +304,8 @@ class _Run:
         """Record which files this run left because they change; whether one does for too long."""
         changed = {file.file.name for file in self._files if file.status == CHANGED}
         changed.update(self._waiting)
-        since, now = self._options.since, datetime.now(UTC)
-        left_out = {file.name for file in landing.files if since and file.file_datetime < since}
+        now = datetime.now(UTC)
+        left_out = {file.name for file in landing.files if not self._is_wanted(file)}
         try:
             with connection.begin_nested():
                 record_changing(connection, changed, left_out, now)
@@ -283,27 +316,28 @@ class _Run:
             return False
 
 
-def _require_present(landing: Landing, approved: frozenset[str]) -> None:
-    """Raise ConfigurationError unless all approved files are in the landing directory."""
-    if not approved:  # as in nearly every run
+def _require_present(landing: Landing, names: frozenset[str]) -> None:
+    """Raise ConfigurationError unless all these files are in the landing directory."""
+    if not names:  # as in nearly every run
         return
-    if missing := approved.difference(*(file.names for file in landing.files)):
+    if missing := names.difference(*(file.names for file in landing.files)):
         message = f"not in the landing directory: {', '.join(map(printable, sorted(missing)))}"
         raise ConfigurationError(message)
 
 
-def _open(files: list[LandedFile], connection: Connection) -> tuple[int, Plan]:
+def _open(files: list[LandedFile], again: Again, connection: Connection) -> tuple[int, Plan]:
     """Enter the run into the ledger; return its id, and its plan."""
+    require_tried(connection, [file.name for file in files if again.names_file(file)])
     run_id = open_run(connection)
-    plan = make_plan(connection, files)
+    plan = make_plan(connection, files, again)
     record_versions(connection, plan.touched)
     return run_id, plan
 
 
-def _log_loaded(file: LandedFile, counts: Counts) -> None:
+def _log_loaded(file: LandedFile, counts: Counts, *, is_again: bool) -> None:
     level = logging.WARNING if counts.rejected else logging.INFO
     ends = ", ".join(f"{rows:,} {end}" for end, rows in asdict(counts).items() if end != "read")
-    read = counted(counts.read, "row")
+    read = f"{'taken again, ' if is_again else ''}{counted(counts.read, 'row')}"
     logger.log(level, "%s: %s: %s", file.name, read, ends, extra=Event.FILE_LOADED.extra)
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import Counts
+from visitpay.ledger.plan import NOTHING_AGAIN, Again
+from visitpay.vocabulary import FileStatus
 
 CHANGED = "changed"
 """The status of a file that changed while it was read; the ledger has no entry for it."""
@@ -59,6 +61,8 @@ class Options:
 
     since: datetime | None = None
     """Files with an older time (UTC) in their names are left out."""
+    again: Again = NOTHING_AGAIN
+    """The loaded files that are taken again, as the same deliveries."""
     dry_run: bool = False
     """Everything is done, and rolled back at the end."""
     wait_seconds: float = 60
@@ -85,6 +89,8 @@ class FileReport:
     """A FileStatus, or CHANGED."""
     counts: Counts
     error: str | None = None
+    is_again: bool = False
+    """Whether it was loaded before with the same content, and was taken again."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,12 @@ class RunReport:
     def counts(self) -> Counts:
         """How the rows of all its files ended."""
         return total_counts(self.files)
+
+    @property
+    def files_again(self) -> tuple[str, ...]:
+        """Names of the files that were loaded again, with the content that they had before."""
+        loaded = (file for file in self.files if file.status == FileStatus.LOADED)
+        return tuple(file.file.name for file in loaded if file.is_again)
 
     def count_files(self, status: str) -> int:
         """Return how many of its files have a status."""

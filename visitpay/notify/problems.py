@@ -7,12 +7,13 @@ Three modules decide whether something needs a person, each for a question of it
 - `reporting.status`: is anything wrong now? It counts all that is open, from any run: tolerated
   rejects as well, and all findings of `quality`.
 - this module: what do people not know yet? It counts, from any run, what gives a run the status
-  `attention`, and days without a feed. People are told when a problem begins, grows and ends.
+  `attention`, days without a feed, and columns that nobody knows. People are told when a problem
+  begins, grows and ends.
 """
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,10 +23,11 @@ from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from visitpay.landing.place import Landing
 from visitpay.ledger.changing import CHANGING_LIMIT, FILE_CHANGING, ChangingFile, keeps_changing
-from visitpay.ledger.files import failed_files
+from visitpay.ledger.files import FailedFile, failed_files
 from visitpay.loading.types import HELD_ADVICE
 from visitpay.models import LoadFile, LoadRun, Problem, RejectedRow
 from visitpay.quality import checks
+from visitpay.quality.columns import find_unknown
 from visitpay.text import counted, minute, printable
 from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 
@@ -33,6 +35,7 @@ FILE_FAILED = "file_failed"
 NAME_NEARLY_RIGHT = "name_nearly_right"
 FEED_MISSING = "feed_missing"
 ROWS_REJECTED = "rows_rejected"
+COLUMNS_UNKNOWN = "columns_unknown"
 
 _OVER = {
     FILE_FAILED: "was loaded, or taken away",
@@ -40,6 +43,7 @@ _OVER = {
     FILE_CHANGING: "no longer changes, or was taken away",
     FEED_MISSING: "no longer missing, or long ago",
     ROWS_REJECTED: "no rejected row is open any more",
+    COLUMNS_UNKNOWN: "known and loaded, or no longer sent",
 }
 
 _UNTIL: Mapping[str, str] = {
@@ -126,12 +130,7 @@ def find(
     Rows that a run was told to tolerate are not included; those of a run that was killed are. For
     `expect` see `quality.checks.findings`.
     """
-    failed = [
-        CurrentProblem(
-            FILE_FAILED, file.name, 1, f"{file.name}: {file.error}; {_UNTIL[file.status]}"
-        )
-        for file in failed_files(connection, landed.files)
-    ]
+    failed = map(_failed, failed_files(connection, landed.files))
     rejected = [
         CurrentProblem(
             ROWS_REJECTED,
@@ -148,7 +147,13 @@ def find(
         *map(_changing, keeps_changing(connection, landed.names, now)),
         *_missing(connection, landed, now, expect),
         *rejected,
+        *_unknown_columns(connection),
     ]
+
+
+def _failed(file: FailedFile) -> CurrentProblem:
+    until = _UNTIL.get(file.status, file.status)
+    return CurrentProblem(FILE_FAILED, file.name, 1, f"{file.name}: {file.error}; {until}")
 
 
 def _misnamed(name: str, why: str) -> CurrentProblem:
@@ -171,6 +176,16 @@ def _missing(
     for finding in checks.findings(connection, now, expect, others, landed.files):
         message = f"{finding.subject}: {finding.message}; see whether the hospital sent its feed"
         yield CurrentProblem(FEED_MISSING, finding.subject, finding.count, message)
+
+
+def _unknown_columns(connection: Connection) -> Collection[CurrentProblem]:
+    """Return a problem for each set of columns: it stays the same when the model knows them."""
+    problems: dict[str, CurrentProblem] = {}
+    for found in find_unknown(connection):
+        subject = f"{found.entity} {found.described}"
+        message = f"{found.entity}: {found.message}; see: visitpay status"
+        problems[subject] = CurrentProblem(COLUMNS_UNKNOWN, subject, 1, message)
+    return problems.values()
 
 
 def decide(recorded: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) -> list[Change]:

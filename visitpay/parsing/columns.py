@@ -17,16 +17,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import polars as pl
 from sqlalchemy import Column
 
 from visitpay.errors import ConfigurationError
 from visitpay.feed import normalize_name
 from visitpay.models import SOURCE_COLUMNS, Entity
-from visitpay.parsing.quoting import trim_cells
-from visitpay.parsing.values import ColumnKind, convert, kind_of
+
+if TYPE_CHECKING:
+    from visitpay.parsing.values import ColumnKind
 
 _INFO: Mapping[str, tuple[type, ...]] = {
     "header": (str,),
@@ -47,7 +47,7 @@ class ModelColumn(NamedTuple):
     """Other headers under which it may come."""
     names: tuple[str, ...]
     """The headers under which it may come, in small letters and Unicode form NFC, its own first."""
-    kind: ColumnKind
+    kind: "ColumnKind"
     nullable: bool
     is_key: bool
     optional: bool
@@ -75,7 +75,7 @@ class FileColumn(NamedTuple):
 
     name: str
     header: str
-    kind: ColumnKind
+    kind: "ColumnKind"
     nullable: bool
     position: int
     """The index of its cell in a line."""
@@ -188,17 +188,25 @@ def _faults(column: Column[Any]) -> Iterator[str]:
         yield "is NOT NULL and may be absent: it needs a 'default' in its info"
 
 
-def _kind(column: Column[Any]) -> ColumnKind:
+def _kind(column: Column[Any]) -> "ColumnKind":
+    # Imported here: who only asks for headers need not wait for polars.
+    from visitpay.parsing.values import kind_of
+
     try:
         return kind_of(column)
     except TypeError as error:
         raise _unusable(column, str(error)) from None
 
 
-def _absent(column: Column[Any], kind: ColumnKind) -> tuple[object, str]:
+def _absent(column: Column[Any], kind: "ColumnKind") -> tuple[object, str]:
     """Return the value of rows that lack a column, and how a file would have it."""
     if "default" not in column.info:
         return None, ""
+    import polars as pl
+
+    from visitpay.parsing.quoting import trim_cells
+    from visitpay.parsing.values import convert
+
     default, wanted = column.info["default"], column.type.python_type
     if type(default) is not wanted:
         raise _unusable(column, f"has a default that is no {wanted.__name__}")

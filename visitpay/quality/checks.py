@@ -18,19 +18,16 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
-from visitpay.models import ENTITIES, LoadRun, Visit
+from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
 from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
+from visitpay.quality.columns import RECENT, find_unknown
 from visitpay.text import counted
-from visitpay.vocabulary import RecordType
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """The days on which files are expected: by word, the days of the week, Monday being 0."""
 
 LONG_PAST = timedelta(days=30)
 """A file that is older than the newest of its type by more than this is not just late."""
-
-RECENT = timedelta(days=14)
-"""For how long a delivery, or a day without one, is reported."""
 
 SET_GAP = timedelta(hours=6)
 """A longer time between two files separates two exports of the hospital."""
@@ -53,7 +50,7 @@ class Finding:
     subject: str
     """The name of a file, or a day; empty if the check is about all visits."""
     count: int
-    """A number of rows, visits or days."""
+    """A number of rows, files, visits or days."""
     message: str
     """What was found, in a few words."""
 
@@ -161,16 +158,36 @@ _Observations = Iterator[tuple[str, int, str]]
 
 
 def _type_missing(feed: _Feed) -> _Observations:
-    """Find complete sets of files without one of the types; reported by the day they began."""
-    types = [entity.__name__ for entity in ENTITIES]
+    """Find loaded sets of files without a type that is usual; reported by the day they began.
+
+    A set of which more is missing than came is no export, but a file that was sent once more.
+    """
+    earlier: list[_FileSet] = []
     counts: Counter[tuple[date, str]] = Counter()
     for files in feed.sets():
-        day, missing = files.begin.date(), [name for name in types if name not in files.loaded]
-        is_over = feed.now - files.end > SET_GAP
-        if len(missing) == 1 and missing[0] not in files.came and is_over and feed.is_recent(day):
-            counts[day, missing[0]] += 1
+        day, is_over = files.begin.date(), feed.now - files.end > SET_GAP
+        if files.loaded == files.came.keys() and is_over and feed.is_recent(day):
+            missing = _usual_types(files, earlier) - files.loaded
+            if len(missing) <= len(files.loaded):
+                counts.update((day, entity) for entity in sorted(missing))
+        earlier.append(files)
     for (day, entity), count in counts.items():
-        yield str(day), count, f"no {entity} file was loaded, though both others"
+        yield str(day), count, f"no {entity} file was loaded, though others were"
+
+
+def _usual_types(files: _FileSet, earlier: Sequence[_FileSet]) -> set[str]:
+    """Return the types that most sets had, of the earlier ones with all the types of this one.
+
+    Those of the same weekday count, or if they are too few, those of all days; if these are too
+    few as well, all types are usual.
+    """
+    alike = [each for each in earlier if each.came.keys() >= files.came.keys()]
+    same_weekday = [each for each in alike if each.begin.weekday() == files.begin.weekday()]
+    history = (same_weekday if len(same_weekday) >= MIN_HISTORY else alike)[-MAX_HISTORY:]
+    if len(history) < MIN_HISTORY:
+        return {entity.__name__ for entity in ENTITIES}
+    times = Counter(entity for each in history for entity in each.came)
+    return {entity for entity, count in times.items() if 2 * count > len(history)}
 
 
 def _feed_missing(feed: _Feed) -> _Observations:
@@ -234,6 +251,12 @@ def _content_repeated(feed: _Feed) -> _Observations:
         before = first.setdefault(file.sha256, file)
         if before is not file and file.rows_read and feed.was_loaded_lately(file):
             yield file.name, file.rows_read, f"the same content as {before.name}"
+
+
+def _columns_unknown(feed: _Feed) -> _Observations:
+    """Find columns that files brought and the model lacks, once for all files that have them."""
+    for found in find_unknown(feed.connection):
+        yield found.first_file, found.files, found.message
 
 
 def _unusual_rows(feed: _Feed) -> _Observations:
@@ -308,7 +331,7 @@ def _visits(name: str, feed: _Feed) -> _Observations:
 
 def _visit_without_transactions(feed: _Feed) -> _Observations:
     """Find such visits, unless a file of transactions still waits."""
-    if all(file.entity != RecordType.TRANSACTION for file in feed.waiting):
+    if all(file.entity != Transaction.__name__ for file in feed.waiting):
         yield from _visits("visit_without_transactions", feed)
 
 
@@ -318,6 +341,7 @@ CHECKS: Mapping[str, Callable[[_Feed], _Observations]] = {
     "file_in_future": _file_in_future,
     "file_in_past": _file_in_past,
     "content_repeated": _content_repeated,
+    "columns_unknown": _columns_unknown,
     "rows_withdrawn": _rows_withdrawn,
     "conflicting_rows": _conflicting_rows,
     "unusual_rows": _unusual_rows,

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import polars as pl
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy.orm import aliased
 
 from visitpay.database.writes import keys_as_table
 from visitpay.ledger.files import Delivery
@@ -44,8 +45,9 @@ def find_cited(
     """Return the rejects of other deliveries that the rows of a delivery cite.
 
     Columns: `row` (the index of the row that cites it, from 0), `id` and `is_open`. A row with an
-    id cites only that reject, and only if file and line are right. A row without one may cite
-    rejects of several deliveries of the file.
+    id cites only that reject, and those that took its place when its file was taken again; and only
+    if file and line are right. A row without one may cite rejects of several deliveries of the
+    file.
     """
     cells = rows.str.extract_groups(citation_pattern(delimiter)).struct.unnest()
     cited = cells.with_row_index("row").select(
@@ -53,12 +55,38 @@ def find_cited(
         *(pl.col(name).cast(pl.Int64, strict=False) for name in ("line", "id")),
     )
     cited = cited.drop_nulls("line")
+    cited = cited.vstack(_of_files_taken_again(connection, cited))
     schema = {"known": pl.Int64, "file": pl.String, "line": pl.Int64, "is_open": pl.Boolean}
     candidates = [] if cited.is_empty() else list(_candidates(connection, delivery, cited))
     known = pl.DataFrame(candidates, schema, orient="row")
     is_meant = pl.col("id").is_null() | (pl.col("id") == pl.col("known"))
     matches = cited.join(known, on=["file", "line"]).filter(is_meant)
     return matches.select("row", "is_open", id="known")
+
+
+def _of_files_taken_again(connection: Connection, cited: pl.DataFrame) -> pl.DataFrame:
+    """Return the citations again whose rejects have later ones, with the ids of those.
+
+    They are rejects of the same line of the same content of the same name.
+    """
+    ids = cited["id"].drop_nulls().unique()
+    if ids.is_empty():
+        return cited.clear()
+    before, file_before = aliased(RejectedRow), aliased(LoadFile)
+    later = (
+        select(before.id, RejectedRow.id)
+        .join_from(before, file_before)
+        .join(
+            LoadFile,
+            and_(LoadFile.name == file_before.name, LoadFile.sha256 == file_before.sha256),
+        )
+        .join(RejectedRow)
+        .where(RejectedRow.line_number == before.line_number, LoadFile.id > file_before.id)
+        .where(before.id.in_(select(keys_as_table(connection, ids).c.value)))
+    )
+    pairs = connection.execute(later).all()
+    known = pl.DataFrame(pairs, {"id": pl.Int64, "later": pl.Int64}, orient="row")
+    return cited.join(known, on="id").with_columns(id="later").drop("later")
 
 
 def unambiguous_ids(cited: pl.DataFrame) -> pl.Series:

@@ -12,7 +12,7 @@ from visitpay.database.writes import keys_as_table
 from visitpay.errors import ConfigurationError
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import IN_ORDER, Delivery
-from visitpay.models import Entity, LoadFile, RejectedRow, entity_named
+from visitpay.models import ENTITIES, Entity, LoadFile, RejectedRow, entity_named
 from visitpay.text import first
 from visitpay.vocabulary import Reason, RejectStatus
 
@@ -24,6 +24,9 @@ IS_ORPHAN = (
 
 NOT_IN_TABLES = RejectedRow.status.in_((RejectStatus.OPEN, RejectStatus.DISMISSED))
 """Whether a rejected row is in no table: it was neither loaded later nor replaced."""
+
+IS_KNOWN_TYPE = LoadFile.entity.in_([entity.__name__ for entity in ENTITIES])
+"""Whether a file is of a type that this version of visitpay has; a newer one may have had more."""
 
 _IDS_TO_NAME = 10
 
@@ -147,7 +150,8 @@ def reject_sources(connection: Connection, wanted: RejectFilter) -> list[RejectS
             *(LoadFile.is_resubmission, LoadFile.rows_read, out.scalar_subquery()),
         )
         .where(
-            LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions))
+            LoadFile.id.in_(select(RejectedRow.file_id).join(LoadFile).where(*wanted.conditions)),
+            IS_KNOWN_TYPE,
         )
         .order_by(*IN_ORDER)
     )
@@ -190,7 +194,7 @@ def files_with_orphans(connection: Connection) -> list[OrphanedFile]:
     """Return the deliveries that have orphans, the oldest first."""
     files = connection.execute(
         select(LoadFile.id, LoadFile.entity, LoadFile.file_datetime, LoadFile.name, LoadFile.header)
-        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)))
+        .where(LoadFile.id.in_(select(RejectedRow.file_id).where(*IS_ORPHAN)), IS_KNOWN_TYPE)
         .order_by(*IN_ORDER)
     )
     return [OrphanedFile._make(file) for file in files]

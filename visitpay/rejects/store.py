@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, update
+from sqlalchemy.orm import aliased
 
 from visitpay.database.writes import insert_rows, keys_as_table
 from visitpay.ledger.files import IS_NEWER, NEWER, Delivery
@@ -159,12 +160,46 @@ def _read_raw(
         yield pl.DataFrame(chunk, {"id": pl.Int64, "raw": pl.String}, orient="row")
 
 
-def supersede_former(connection: Connection, former: Sequence[int]) -> None:
-    """Close the open rejects of the deliveries (ids) that a redelivery of their name replaces."""
+def supersede_former(
+    connection: Connection, former: Sequence[int], status: str = RejectStatus.OPEN
+) -> datetime:
+    """Close the open rejects of the deliveries (ids) that a redelivery of their name replaces.
+
+    Return when (UTC).
+    """
+    now = datetime.now(UTC)
     closing = update(RejectedRow).where(
-        RejectedRow.file_id.in_(former), RejectedRow.status == RejectStatus.OPEN
+        RejectedRow.file_id.in_(former), RejectedRow.status == status
     )
-    connection.execute(closing.values(status=RejectStatus.SUPERSEDED, closed_at=datetime.now(UTC)))
+    connection.execute(closing.values(status=RejectStatus.SUPERSEDED, closed_at=now))
+    return now
+
+
+def keep_ends(
+    connection: Connection, delivery: Delivery, former: int, replaced_at: datetime
+) -> None:
+    """Give the rejects of a delivery that is taken again the ends that they had before.
+
+    `former` is the ledger id of its delivery before, of which the open rejects were superseded at
+    `replaced_at` (UTC). Those that had been superseded before, as mended, or dismissed, end so
+    again. Then the dismissed ones are superseded too: each row is dismissed once.
+    """
+    before = aliased(RejectedRow)
+    had_ended = (
+        before.file_id == former,
+        before.line_number == RejectedRow.line_number,
+        or_(
+            before.status == RejectStatus.DISMISSED,
+            and_(before.status == RejectStatus.SUPERSEDED, before.closed_at != replaced_at),
+        ),
+    )
+    ends = {
+        name: select(getattr(before, name)).where(*had_ended).scalar_subquery()
+        for name in ("status", "closed_at", "why")
+    }
+    mine = update(RejectedRow).where(RejectedRow.file_id == delivery.file_id)
+    connection.execute(mine.where(select(before.id).where(*had_ended).exists()).values(ends))
+    supersede_former(connection, [former], RejectStatus.DISMISSED)
 
 
 def update_missing_reference(connection: Connection, orphans: pl.DataFrame) -> None:

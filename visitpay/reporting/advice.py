@@ -67,7 +67,7 @@ ADVICE: Mapping[str, Advice] = {
         "visitpay status --json",
     ),
     "type_missing": Advice(
-        "Files of two types came together, and none of the third type within six hours.",
+        "Files came together, and none of a type that usually comes with them within six hours.",
         "Ask the hospital for the file.",
         "visitpay files",
     ),
@@ -92,6 +92,14 @@ ADVICE: Mapping[str, Advice] = {
         "The content of the file came before under another name; its old values may be back.",
         "Ask the hospital for the file that was meant; it comes under the same name.",
         "visitpay files",
+    ),
+    "columns_unknown": Advice(
+        "The hospital sends columns that visitpay does not know, or did not know yet when it loaded"
+        " the files. Their values were left out; all other columns were loaded.",
+        "Where they are wanted, add them to the model, migrate the database, and load the files"
+        " again with the command that the finding then names. Where not, name them in"
+        " `__ignored_headers__` of the entity.",
+        "visitpay files --json",
     ),
     "rows_withdrawn": Advice(
         "A file came again without rows that it had brought before. They stay in the tables.",
@@ -135,3 +143,17 @@ ADVICE: Mapping[str, Advice] = {
     ),
 }
 """By reason (`Reason`), by finding (`quality.CHECKS`), and by state of a file."""
+
+_UNKNOWN = Advice(
+    "Nothing is known of this here: a newer version of visitpay may have recorded it.",
+    "See the documentation of that version.",
+    "visitpay status --json",
+)
+
+
+def advice_for(name: str) -> Advice:
+    """Return the advice on a reason, finding or state of a file.
+
+    What a newer version put into the database has a general one.
+    """
+    return ADVICE.get(name, _UNKNOWN)

@@ -18,11 +18,11 @@ from markupsafe import Markup
 from sqlalchemy import Connection, Row, func, select
 
 from visitpay.feed import short_name
-from visitpay.ledger.files import count_entries, list_entries
+from visitpay.ledger.files import WAS_TAKEN_AGAIN, count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.quality.balances import comparisons
 from visitpay.rejects.queries import Reject, RejectFilter, count_by_reason, list_rejects
-from visitpay.reporting.advice import ADVICE
+from visitpay.reporting.advice import advice_for
 from visitpay.reporting.charts import Chart
 from visitpay.reporting.status import FeedStatus
 from visitpay.text import ago, counted, minute, printable, second
@@ -107,7 +107,7 @@ def _charts(connection: Connection, fed_until: datetime | None) -> list[Chart]:
 
 def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
     loaded = select(LoadFile.file_datetime, LoadFile.entity, LoadFile.rows_read).where(
-        LoadFile.status == FileStatus.LOADED, LoadFile.file_datetime >= since
+        LoadFile.status == FileStatus.LOADED, LoadFile.file_datetime >= since, ~WAS_TAKEN_AGAIN
     )
     types = [entity.__name__ for entity in ENTITIES]
     values = _by_day(connection.execute(loaded))
@@ -118,11 +118,12 @@ def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> C
     rejected = (
         select(LoadFile.file_datetime, RejectedRow.reason, func.count())
         .join_from(RejectedRow, LoadFile)
-        .where(LoadFile.file_datetime >= since)
+        .where(LoadFile.file_datetime >= since, ~WAS_TAKEN_AGAIN)
         .group_by(LoadFile.file_datetime, RejectedRow.reason)
     )
     values = _by_day(connection.execute(rejected))
-    reasons = [reason for reason in Reason if any(reason == part for _, part in values)]
+    found = {part for _, part in values}
+    reasons = [*filter(found.__contains__, Reason), *sorted(found.difference(Reason))]
     title = "Rejected rows by day and reason, also those closed since"
     return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
 
@@ -215,7 +216,7 @@ def page(shown: Report) -> str:
         status=shown.status,
         age=_age(shown),
         ended=_ended(shown),
-        remedies={name: ADVICE[name] for name in dict.fromkeys(named)},
+        remedies={name: advice_for(name) for name in dict.fromkeys(named)},
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         styles=(here / "page.css").read_text("utf-8"),
@@ -238,7 +239,9 @@ def _ended(shown: Report) -> str:
     took = ""
     if run.finished_at is not None:
         took = f", took {(run.finished_at - run.started_at).total_seconds():,.1f} s"
-    ended = "died or was stopped" if shown.status.run_died else _ENDS[run.status]
+    ended = _ENDS.get(run.status, f"ended as {run.status}")
+    if shown.status.run_died:
+        ended = "died or was stopped"
     return f"{took} and {ended}"
 
 
