@@ -4,7 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test torture pictures docs lint format bench bench-quick
+.PHONY: help demo test lint format docs schema revision walkthrough freeze package
+.PHONY: bench bench-quick torture pictures
+
+help: ## shows this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # pip reads the constraints for the build as well as for the packages.
 .venv/done: pyproject.toml constraints.txt
@@ -14,7 +18,7 @@ DEMO := demo
 
 # Never the database that the caller's environment may name.
 demo: export VISITPAY_DATABASE_URL := sqlite:///$(DEMO)/visitpay.db
-demo: .venv/done
+demo: .venv/done ## loads a sample feed of three days into demo/, and shows the result
 	rm -rf $(DEMO) && mkdir $(DEMO)
 	$(BIN)/visitpay sample $(DEMO)/landing --visits 1000 --days 3 --dirt 1 --seed 7
 	$(BIN)/alembic upgrade head
@@ -23,39 +27,55 @@ demo: .venv/done
 	$(BIN)/visitpay rejects list --entity Visit --limit 3 --raw
 	$(BIN)/visitpay report $(DEMO)/landing --output $(DEMO)/report.html
 
-test: .venv/done
+test: .venv/done ## runs the tests; ARGS='-k landing' for a part
 	$(BIN)/pytest -n 2 --cov --cov-report=term $(ARGS)
 
-lint: .venv/done
+lint: .venv/done ## looks at code, types, imports, migrations and the Containerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.lint_migrations
+	$(BIN)/hadolint Containerfile
 
-format: .venv/done
+format: .venv/done ## formats the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: schema ## builds the pages in build/docs; a dead link fails
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
+
+schema: .venv/done ## writes the parts of docs/ that are made from the code
+	$(BIN)/python -m tools.generate_docs
+
+# Where a revision would lose data or stop a load, it says what to do instead.
+revision: .venv/done ## writes a revision from the models: make revision M="visits know their physician"
+	@$(BIN)/python -m tools.revise "$$M"
+
+walkthrough: .venv/done ## adds columns to a copy of the checkout, and deploys them where data is
+	$(BIN)/python -m tools.walkthrough
+
+freeze: .venv/done ## writes a database as this code leaves it, for tests to come; before a release
+	$(BIN)/python -m tests.database.freezing
+
+package: .venv/done ## builds wheel and sdist in dist/, and tries both where nothing is installed
+	rm -rf dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+	cp constraints.txt dist
+	$(BIN)/python -m tools.try_package dist
 
 .venv/bench: .venv/done
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	touch $@
 
-# Takes half an hour, and writes docs/benchmarks.md; ARGS='growth files' for parts of it.
-bench: .venv/bench
+bench: .venv/bench ## writes docs/benchmarks.md in half an hour; ARGS='growth files' for parts
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Takes ten minutes, and writes docs/robustness.md.
-torture: .venv/done
+bench-quick: .venv/done ## compares with the nearest rivals, 100,000 rows, in less than a minute
+	$(BIN)/python -m benchmarks --quick
+
+torture: .venv/done ## kills and damages for ten minutes, and writes docs/robustness.md
 	$(BIN)/python -m tests.robustness.torture $(ARGS)
 
-# Writes the README's pictures; needs chromium.
-pictures: .venv/done
+pictures: .venv/done ## writes the README's pictures; needs chromium
 	$(BIN)/python -m tools.pictures
-
-# Writes docs/json.md and the picture in docs/design.md from the code.
-docs: .venv/done
-	$(BIN)/python -m tools.generate_docs
-
-# The nearest rivals, 100,000 rows, less than a minute.
-bench-quick: .venv/done
-	$(BIN)/python -m benchmarks --quick

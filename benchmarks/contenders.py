@@ -1,5 +1,6 @@
 """Who is measured: how each is run, and what it leaves out."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from benchmarks.measuring import Command
-from benchmarks.rivals import TABLES, files, upsert
+from benchmarks.rivals import files, upsert
+from benchmarks.rivals.tables import TABLES
 from benchmarks.tables import BIN, MakeTables, make_no_tables, make_rivals_tables, migrate
 
 _UPSERTS = [
-    upsert(table, columns, f"SELECT {', '.join(columns)} FROM new_{table} WHERE true") + ";"  # noqa: S608
-    for table, columns in TABLES.values()
+    upsert(name, list(cells), f"SELECT {', '.join(cells)} FROM new_{name} WHERE true") + ";"  # noqa: S608
+    for _, name, cells in TABLES
 ]
 """What the shells do once the files are in temporary tables."""
 
@@ -42,8 +44,8 @@ def _sqlite3(url: URL, landing: Path) -> Command:
     script = [
         "PRAGMA foreign_keys = ON;",
         ".mode tabs",
-        *(f"CREATE TEMP TABLE new_{name} ({', '.join(cells)});" for name, cells in TABLES.values()),
-        *(f".import --skip 1 {path} new_{name}" for path, name, _ in files(str(landing))),
+        *(f"CREATE TEMP TABLE new_{name} ({', '.join(cells)});" for _, name, cells in TABLES),
+        *(f".import --skip 1 {path} new_{name}" for path, name, _ in files(str(landing), TABLES)),
         "BEGIN;",
         *_UPSERTS,
         "COMMIT;",
@@ -56,10 +58,10 @@ def _psql(url: URL, landing: Path) -> Command:
     script = [
         "BEGIN;",
         "SET LOCAL datestyle = 'ISO, MDY';",
-        *(f"CREATE TEMP TABLE new_{name} (LIKE {name});" for name, _ in TABLES.values()),
+        *(f"CREATE TEMP TABLE new_{name} (LIKE {name});" for _, name, _ in TABLES),
         *(
             rf"\copy new_{name} ({', '.join(cells)}) FROM '{path}' WITH ({layout})"
-            for path, name, cells in files(str(landing))
+            for path, name, cells in files(str(landing), TABLES)
         ),
         *_UPSERTS,
         "COMMIT;",
@@ -73,7 +75,7 @@ def _script(name: str) -> Callable[[URL, Path], Command]:
 
     def command(url: URL, landing: Path) -> Command:
         database = str(url.database) if url.get_backend_name() == "sqlite" else _libpq(url)
-        return Command((sys.executable, "-m", module, database, str(landing)))
+        return Command((sys.executable, "-m", module, database, str(landing), json.dumps(TABLES)))
 
     return command
 

@@ -65,12 +65,14 @@ def _write_changes(first: Path, folder: Path) -> None:
     (source,) = first.glob("*_Transaction_*.txt")
     apart = max(1, _rows_in(source) // CHANGES)
     with source.open() as lines, (folder / source.name.replace("_2021", "_2023")).open("w") as file:
-        file.write(next(lines))
+        header = next(lines)
+        file.write(header)
+        amount = header.rstrip("\n").split("\t").index("Amount")
         for line in islice(lines, 0, CHANGES * apart, apart):
-            key, visit, procedure, amount = line.split("\t")
-            corrected = Decimal(amount) + 1
-            file.write(f"{key}\t{visit}\t{procedure}\t{corrected}\n")
-            file.write(f"{int(key) + 10**9}\t{visit}\t{procedure}\t{amount.strip()}\n")
+            key, *others = line.rstrip("\n").split("\t")
+            file.write("\t".join([str(int(key) + 10**9), *others]) + "\n")
+            others[amount - 1] = str(Decimal(others[amount - 1]) + 1)
+            file.write("\t".join([key, *others]) + "\n")
 
 
 def two_days(folder: Path, workload: str, visits: int, dirt: float) -> list[Delivery]:
@@ -85,14 +87,21 @@ def two_days(folder: Path, workload: str, visits: int, dirt: float) -> list[Deli
 
 
 def small_files(folder: Path, workload: str, count: int) -> Delivery:
-    """Write files of one row each."""
+    """Write files of one row each, all but for its key the same."""
     landing = folder / workload
     landing.mkdir()
+    sample = next(
+        path
+        for path in write_sample(folder / f"{workload} sample", visits=1)
+        if "_Proc" in path.name
+    )
+    header, first, *_ = sample.read_text().splitlines()
+    others = first.partition("\t")[2]
     start = datetime(2021, 12, 1, tzinfo=UTC)
     for number in range(1, count + 1):
         moment = start + timedelta(seconds=number)
         path = landing / f"HospitalABC_VisitPay_Procedure_{moment:%Y%m%d_%H%M%S}.txt"
-        path.write_text(f"ProcedureId\tProcedureDescription\n{number}\tGentle left knee massage\n")
+        path.write_text(f"{header}\n{number}\t{others}\n")
     return Delivery(workload, count, landing, landing)
 
 

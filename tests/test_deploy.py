@@ -1,15 +1,20 @@
 """What is handed out to schedule a load fits the command."""
 
 import configparser
+import json
 import re
 import shlex
+
+import pytest
 
 from tests.support.command import Visitpay
 from tests.support.databases import ROOT
 from tests.support.feed import Feed, only_sqlite
 from visitpay.models import Procedure
+from visitpay.version import __version__
 
 DEPLOY = ROOT / "deploy"
+CONTAINERFILE = (ROOT / "Containerfile").read_text()
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 
@@ -31,13 +36,48 @@ def test_the_service_runs_a_load(feed: Feed, visitpay: Visitpay) -> None:
     assert feed.descriptions() == {1: "bandaid"}
 
 
+def arguments(manifest: str) -> list[str]:
+    """Return the arguments that a container of Kubernetes gives the image's command."""
+    found = re.search(r"args: (\[.*\])", (DEPLOY / manifest).read_text())
+    assert found is not None
+    return [str(word) for word in json.loads(found[1])]
+
+
 @only_sqlite
 def test_the_cron_job_runs_a_load(feed: Feed, visitpay: Visitpay) -> None:
     """So is that of the Kubernetes CronJob, but for its landing directory."""
-    found = re.search(r"args: \[(.*)\]", (DEPLOY / "cronjob.yaml").read_text())
-    assert found is not None
-    command, _, *options = (word.strip(' "') for word in found[1].split(","))
+    command, _, *options = arguments("cronjob.yaml")
     assert visitpay(command, feed.landing, *options).status == 0
+
+
+@only_sqlite
+@pytest.mark.usefixtures("feed")
+def test_the_job_migrates(visitpay: Visitpay) -> None:
+    """So is that of the Job that migrates; here there is nothing to do."""
+    assert visitpay(*arguments("migrate.yaml")).status == 0
+
+
+@pytest.mark.parametrize("manifest", ["cronjob.yaml", "migrate.yaml"])
+def test_kubernetes_runs_the_image(manifest: str) -> None:
+    """Version and user are the Containerfile's, and only a volume is written."""
+    text = (DEPLOY / manifest).read_text()
+    user = re.search(r"^USER (\d+):(\d+)$", CONTAINERFILE, re.MULTILINE)
+    assert user is not None
+    for line in (
+        f"image: visitpay:{__version__}",
+        f"runAsUser: {user[1]}",
+        f"runAsGroup: {user[2]}",
+        f"fsGroup: {user[2]}",
+        "readOnlyRootFilesystem: true",
+        "{name: state, mountPath: /var/lib/visitpay}",
+    ):
+        assert line in text
+
+
+def test_the_image_writes_nowhere_but_in_its_volume() -> None:
+    """SQLite's temporary files, too: a load with a reject needs a place for them."""
+    for name in ("VOLUME ", "SQLITE_TMPDIR=", "STATE_DIRECTORY="):
+        assert f"{name}/var/lib/visitpay" in CONTAINERFILE
 
 
 def test_the_timer_starts_the_service() -> None:

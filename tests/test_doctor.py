@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.command import Visitpay, on_terminal
-from tests.support.databases import rendered
+from tests.support.databases import OLDEST, rendered
 from tests.support.feed import Feed, only_postgresql, only_sqlite
 from visitpay import doctor
 from visitpay.database.dialects import dialect_of
@@ -71,7 +71,7 @@ def strays(feed: Feed) -> None:
 
 def behind(feed: Feed) -> None:
     """Set the schema's revision back."""
-    feed.execute("DELETE FROM alembic_version")
+    feed.execute(f"UPDATE alembic_version SET version_num = '{OLDEST}'")
 
 
 def from_tomorrow(feed: Feed) -> None:
@@ -93,7 +93,7 @@ def from_tomorrow(feed: Feed) -> None:
         ),
         (no_landing, "landing directory", "error", "cannot be read: No such file"),
         (strays, "references", "error", "rows refer to nothing in procedures (to the ledger)"),
-        (behind, "database", "error", "run: alembic upgrade head"),
+        (behind, "database", "error", "run: visitpay migrate --database-url "),
         (from_tomorrow, "clock", "error", "but a run began at 2101-01-01"),
     ],
 )

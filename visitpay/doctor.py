@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, false, func, insert, select, update
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import make_engine, read_connection, translate_errors
+from visitpay.database.revision import newer_revisions
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import BusyError, VisitPayError
 from visitpay.landing.local import scan
@@ -148,18 +149,19 @@ def _metrics(path: Path) -> Examined:
 def _database(engine: Engine, url: str) -> Iterator[Examined]:
     dialect = dialect_of(engine.url)
     try:
-        # The first requires the schema to be at head, the second requires foreign keys.
+        # The first requires a schema that can be used, the second requires foreign keys.
         with read_connection(url), translate_errors(engine.url), engine.connect() as connection:
             version = connection.dialect.server_version_info or ()
             lacking = dialect.incomplete_encoding(connection)
+            newer = newer_revisions(connection)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
         return
-    yield _version(engine.name, version, dialect.OLDEST_VERSION)
+    yield _version(engine.name, version, dialect.OLDEST_VERSION, newer)
     if lacking:
         remedy = (
-            "make a database with ENCODING 'UTF8' TEMPLATE template0, run: alembic upgrade head,"
-            " and load the files into it"
+            "make a database with ENCODING 'UTF8' TEMPLATE template0, migrate it with:"
+            " visitpay migrate, and load the files into it"
         )
         seen = f"{lacking}: a file with a character that it lacks fails whole"
         yield Examined("encoding", State.WARNING, seen, remedy)
@@ -169,8 +171,17 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
         yield _clock(connection)
 
 
-def _version(name: str, version: tuple[int | str, ...], oldest: tuple[int | str, ...]) -> Examined:
+def _version(
+    name: str,
+    version: tuple[int | str, ...],
+    oldest: tuple[int | str, ...],
+    newer: Collection[str],
+) -> Examined:
     seen = f"{name} {_dotted(version)} answers, and its schema is at head"
+    if newer:
+        remedy = "install the visitpay that migrated it, when you can"
+        seen = f"{seen}, and beyond, which this visitpay can work with: {', '.join(newer)}"
+        return Examined("database", State.WARNING, seen, remedy)
     if version < oldest:
         remedy = f"use {_dotted(oldest)} or a newer one"
         return Examined("database", State.WARNING, f"{seen}, but it is an old one", remedy)

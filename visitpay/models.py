@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from visitpay.errors import ConfigurationError
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """A time in UTC: refuses naive datetimes, and restores the time zone, which SQLite drops."""
@@ -126,7 +128,9 @@ class Procedure(Entity):
     __tablename__ = "procedures"
 
     procedure_id: Mapped[BusinessKey]
+    """The hospital's number of the procedure."""
     procedure_description: Mapped[str]
+    """What is done, in the hospital's words."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="procedure")
 
@@ -137,11 +141,17 @@ class Visit(Entity):
     __tablename__ = "visits"
 
     visit_identifier: Mapped[BusinessKey]
+    """The hospital's number of the visit."""
     guarantor_identifier: Mapped[int]
+    """The hospital's number of the person who answers for the bill."""
     admit_date: Mapped[date]
+    """The day on which the patient was admitted."""
     discharge_date: Mapped[date | None]
+    """The day on which the patient was discharged; NULL if that is not known yet."""
     visit_balance: Mapped[Money | None]
+    """What is owed for the visit according to the hospital, in dollars; NULL if it does not say."""
     insurance_identifier: Mapped[int | None]
+    """The hospital's number of the insurance that pays; NULL if there is none."""
 
     transactions: Mapped[list["Transaction"]] = relationship(back_populates="visit")
 
@@ -152,11 +162,15 @@ class Transaction(Entity):
     __tablename__ = "transactions"
 
     transaction_identifier: Mapped[BusinessKey]
+    """The hospital's number of the transaction."""
     visit_identifier: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("visits.visit_identifier"), index=True
     )
+    """The visit on whose bill it stands."""
     procedure_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("procedures.procedure_id"))
+    """The procedure that it is for."""
     amount: Mapped[Money]
+    """What it adds to the balance of the visit, in dollars; below zero where it takes off."""
 
     visit: Mapped[Visit] = relationship(back_populates="transactions")
     procedure: Mapped[Procedure] = relationship(back_populates="transactions")
@@ -166,12 +180,19 @@ class RowCounts:
     """What became of the rows of a file, or of a run; the others add up to `rows_read`."""
 
     rows_read: Mapped[Count]
+    """Rows that are not blank."""
     rows_inserted: Mapped[Count]
+    """Rows with a new key."""
     rows_updated: Mapped[Count]
+    """Rows that changed the values of their key."""
     rows_unchanged: Mapped[Count]
+    """Rows with the values that were there."""
     rows_stale: Mapped[Count]
+    """Rows whose key a newer delivery had brought before; they were not written."""
     rows_superseded: Mapped[Count]
+    """Rows that a later line of the same file replaced."""
     rows_rejected: Mapped[Count]
+    """Rows that went into the quarantine."""
 
 
 class LoadRun(RowCounts, Base):
@@ -181,13 +202,20 @@ class LoadRun(RowCounts, Base):
 
     id: Mapped[SurrogateKey]
     started_at: Mapped[datetime]
+    """When it began, in UTC."""
     finished_at: Mapped[datetime | None]
+    """When it ended, in UTC; NULL while it runs, or if it died."""
     status: Mapped[Code]
     version: Mapped[Code]
+    """The version of visitpay."""
     host: Mapped[str]
+    """The name of the machine."""
     files_loaded: Mapped[Count]
+    """Files that were loaded."""
     files_failed: Mapped[Count]
+    """Files that failed or are held."""
     rejects_resolved: Mapped[Count]
+    """Rejected rows of before that it loaded, since what they refer to has come."""
 
 
 class LoadFile(RowCounts, Base):
@@ -198,15 +226,23 @@ class LoadFile(RowCounts, Base):
 
     id: Mapped[SurrogateKey]
     run_id: Mapped[int] = mapped_column(ForeignKey("load_runs.id"))
+    """The run that loaded it, or tried it last."""
     name: Mapped[str] = mapped_column(FileName, index=True)
+    """The name of the file."""
     hospital: Mapped[str]
+    """The hospital, as the name begins with it."""
     entity: Mapped[Code]
+    """The record type, such as `Visit`."""
     file_datetime: Mapped[datetime]
+    """The time in its name, in UTC."""
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The hash of its content; NULL if it was not read whole."""
     size_bytes: Mapped[int]
+    """Its size."""
     version: Mapped[str]
     """Size, times and inode of the file; if they differ, the hash decides. Empty if unknown."""
     header: Mapped[str | None]
+    """Its first line, up to its last column; NULL if it was not loaded."""
     columns_unknown: Mapped[str | None]
     """Headers of columns that no entity had when it was loaded, as a JSON list; NULL if none."""
     is_resubmission: Mapped[bool] = mapped_column(default=False)
@@ -219,7 +255,9 @@ class LoadFile(RowCounts, Base):
     """Keys of former deliveries of the same name that this delivery does not contain."""
     status: Mapped[Code]
     error: Mapped[str | None]
+    """Why nothing of it was loaded."""
     loaded_at: Mapped[datetime | None]
+    """When it was loaded, in UTC."""
 
 
 class DeliveredKeys(Base):
@@ -229,9 +267,13 @@ class DeliveredKeys(Base):
 
     id: Mapped[SurrogateKey]
     file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"), index=True)
+    """The delivery."""
     first_key: Mapped[int]
+    """The lowest of the keys."""
     last_key: Mapped[int]
+    """The highest of the keys."""
     keys: Mapped[bytes]
+    """The keys, packed (`visitpay.ledger.keys`)."""
 
 
 class RejectedRow(Base):
@@ -254,16 +296,25 @@ class RejectedRow(Base):
 
     id: Mapped[SurrogateKey]
     file_id: Mapped[int] = mapped_column(ForeignKey("load_files.id"))
+    """The delivery that it came with."""
     line_number: Mapped[int]
+    """The physical line in that file; the header is line 1."""
     entity: Mapped[Code]
+    """The record type, such as `Visit`."""
     record_key: Mapped[int | None]
+    """The key of the row; NULL if nobody can tell it."""
     reason: Mapped[Code]
     column_name: Mapped[str | None]
+    """The header of the column that is to blame; NULL if it is the whole row."""
     raw: Mapped[str]
+    """The line as it came: health and payment data."""
     status: Mapped[Code]
     created_at: Mapped[datetime]
+    """When it was rejected, in UTC."""
     closed_at: Mapped[datetime | None]
+    """When it was closed, in UTC; NULL while it is open."""
     why: Mapped[str | None]
+    """Why a person dismissed it."""
 
 
 class BalanceDifference(Base):
@@ -276,10 +327,15 @@ class BalanceDifference(Base):
 
     id: Mapped[SurrogateKey]
     visit_identifier: Mapped[int] = mapped_column(index=True)
+    """The visit."""
     visit_balance: Mapped[Money]
+    """Its balance."""
     transactions_total: Mapped[Money]
+    """The sum of its transactions."""
     found_at: Mapped[datetime]
+    """When it was found, in UTC."""
     closed_at: Mapped[datetime | None]
+    """When it was over, in UTC; NULL while it lasts."""
 
 
 class BalanceComparison(Base):
@@ -289,6 +345,7 @@ class BalanceComparison(Base):
 
     id: Mapped[SurrogateKey]
     compared_at: Mapped[datetime]
+    """When it was made, in UTC."""
     compared: Mapped[int]
     """Visits that have a balance."""
     different: Mapped[int]
@@ -311,10 +368,13 @@ class Problem(Base):
     It is lowered when the problem gets smaller, so that the next growth is told as well.
     """
     message: Mapped[str]
+    """What people are told."""
     opened_at: Mapped[datetime]
+    """When it began, in UTC."""
     told_at: Mapped[datetime | None]
     """When people were last told; NULL as long as no message got through."""
     closed_at: Mapped[datetime | None]
+    """When it was over, in UTC; NULL while it lasts."""
 
 
 class SchemaRevision(Base):
@@ -323,15 +383,29 @@ class SchemaRevision(Base):
     __tablename__ = "schema_revisions"
 
     revision: Mapped[Code] = mapped_column(primary_key=True)
+    """Its number, such as `0005`."""
     is_additive: Mapped[bool]
     """Whether code that does not know the revision can load as before."""
     applied_at: Mapped[datetime]
+    """When it was applied, in UTC."""
 
 
-ENTITIES: tuple[type[Entity], ...] = (Procedure, Visit, Transaction)
+def _parents_above(table: Table) -> int:
+    """Return how many tables stand above a table, each the parent of the next."""
+    parents = {key.column.table for key in table.foreign_keys} - {table}
+    return max((1 + _parents_above(parent) for parent in parents), default=0)
+
+
+ENTITIES: tuple[type[Entity], ...] = tuple(
+    sorted(Entity.__subclasses__(), key=lambda entity: _parents_above(entity.__table__))
+)
 """All entities, in the order in which they are loaded: parents before children."""
 
 
 def entity_named(name: str) -> type[Entity]:
-    """Return the entity class of a name as it is in file names and in the ledger."""
-    return next(entity for entity in ENTITIES if entity.__name__ == name)
+    """Return the entity of a name, in any letter case; raises ConfigurationError for no entity."""
+    named = {entity.__name__.lower(): entity for entity in ENTITIES}
+    if entity := named.get(name.lower()):
+        return entity
+    message = f"{name!r} is none of {', '.join(entity.__name__ for entity in ENTITIES)}"
+    raise ConfigurationError(message)

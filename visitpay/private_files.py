@@ -1,5 +1,6 @@
 """Files that only their owner can read; they appear under their names when they are complete."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -53,6 +54,28 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
                     os.fchmod(opened, 0o600)
                 yield file
             (os.replace if over else _rename_new)(hidden, path)
+        finally:
+            hidden.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigurationError(message) from error
+
+
+@contextmanager
+def make_private(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty file, which gets its name when the block ends without error.
+
+    Raises ConfigurationError if it cannot be written, or a file of its name is there.
+    """
+    hidden = path.with_name(f".{path.name}")
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        hidden.unlink(missing_ok=True)  # a process that was killed may have left it
+        os.close(os.open(hidden, _CREATE, 0o600))
+        try:
+            yield hidden
+            _rename_new(hidden, path)
         finally:
             hidden.unlink(missing_ok=True)
     except OSError as error:

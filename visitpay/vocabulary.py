@@ -5,20 +5,20 @@ from enum import StrEnum
 DEFAULT_URL = "sqlite:///visitpay.db"
 """The database that is used when none is named."""
 
+DEFAULT_LANDING = "landing"
+"""The landing directory that is read when none is named."""
 
-class RecordType(StrEnum):
-    """What the rows of a file are: the names of the entities."""
-
-    PROCEDURE = "Procedure"
-    VISIT = "Visit"
-    TRANSACTION = "Transaction"
+DEFAULT_HOSPITAL = "HospitalABC"
+"""The hospital whose files are read when none is named."""
 
 
 class RunStatus(StrEnum):
     """How a run of `visitpay load` stands."""
 
     RUNNING = "running"
+    """It is under way, or it died."""
     OK = "ok"
+    """It ended, and all is well."""
     ATTENTION = "attention"
     """It ended, and something needs a person."""
     INTERRUPTED = "interrupted"
@@ -29,7 +29,9 @@ class FileStatus(StrEnum):
     """What came of a file, in the ledger."""
 
     LOADED = "loaded"
+    """Its good rows are in the tables."""
     FAILED = "failed"
+    """Nothing of it was loaded; each run tries it again."""
     HELD = "held"
     """Nothing of it was loaded: a person must approve or replace it, or its time must come."""
 
@@ -38,6 +40,7 @@ class RejectStatus(StrEnum):
     """Whether a rejected row still waits for something."""
 
     OPEN = "open"
+    """It waits: for a person, or for what it refers to."""
     RESOLVED = "resolved"
     """It was loaded, since what it refers to has come."""
     SUPERSEDED = "superseded"

@@ -14,6 +14,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+additive = False
 
 IDENTIFIER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 NUMERIC = sa.Numeric(precision=14, scale=2)

@@ -11,6 +11,9 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+additive = True
+
+IDENTIFIER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -22,6 +25,27 @@ def upgrade() -> None:
         sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("revision", name=op.f("pk_schema_revisions")),
     )
+
+    if op.get_context().dialect.name == "sqlite":
+        forget_reference_to_ledger()
+
+
+def forget_reference_to_ledger() -> None:
+    """Make `procedures` anew: in the first form of 0001 it had a foreign key to `load_files`.
+
+    So had the other entities, which 0004 has made anew; PostgreSQL never had it.
+    """
+    procedures = sa.Table(
+        "procedures",
+        sa.MetaData(),
+        sa.Column("procedure_id", IDENTIFIER, autoincrement=False, nullable=False),
+        sa.Column("procedure_description", sa.Text(), nullable=False),
+        sa.Column("source_file_id", IDENTIFIER, nullable=False),
+        sa.Column("source_line", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("procedure_id", name="pk_procedures"),
+    )
+    with op.batch_alter_table("procedures", copy_from=procedures, recreate="always"):
+        pass
 
 
 def downgrade() -> None:

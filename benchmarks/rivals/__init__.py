@@ -1,39 +1,41 @@
 """What people would use instead, each written as its users would write it.
 
-Each script takes a database and a landing directory, and upserts the files into tables that have
-the same keys, foreign keys and index as visitpay's, but for the columns that say where a row came
-from.
+Each script takes a database, a landing directory and the tables, and upserts the files into tables
+that have the same keys, foreign keys and index as visitpay's, but for the columns that say where a
+row came from.
 """
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-
-TABLES = {
-    "Procedure": ("procedures", ["procedure_id", "procedure_description"]),
-    "Visit": (
-        "visits",
-        [
-            "visit_identifier",
-            "guarantor_identifier",
-            "admit_date",
-            "discharge_date",
-            "visit_balance",
-            "insurance_identifier",
-        ],
-    ),
-    "Transaction": (
-        "transactions",
-        ["transaction_identifier", "visit_identifier", "procedure_id", "amount"],
-    ),
-}
-"""For each type of file, parents first, the table and its columns; the first is the key."""
+from typing import NamedTuple
 
 
-def files(landing: str) -> Iterator[tuple[Path, str, list[str]]]:
+class RivalTable(NamedTuple):
+    """A table, and the files that it is filled from."""
+
+    entity: str
+    """The type in the files' names."""
+    name: str
+    columns: Mapping[str, str]
+    """The type in SQL of each column, in the order of the files; the first is the key."""
+
+
+def arguments() -> tuple[str, str, list[RivalTable]]:
+    """Return what a script is given: a database, a landing directory and the tables.
+
+    The tables come as text: the model would take its time to import.
+    """
+    database, landing, tables = sys.argv[1:]
+    return database, landing, [RivalTable(*table) for table in json.loads(tables)]
+
+
+def files(landing: str, tables: Iterable[RivalTable]) -> Iterator[tuple[Path, str, list[str]]]:
     """Give each file of a landing directory in order, with its table and the table's columns."""
-    for entity, (table, columns) in TABLES.items():
-        for path in sorted(Path(landing).glob(f"*_{entity}_*.txt")):
-            yield path, table, columns
+    for table in tables:
+        for path in sorted(Path(landing).glob(f"*_{table.entity}_*.txt")):
+            yield path, table.name, list(table.columns)
 
 
 def upsert(table: str, columns: list[str], source: str) -> str:

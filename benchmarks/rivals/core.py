@@ -1,7 +1,6 @@
 """SQLAlchemy as its documentation shows upserts: lists of typed dicts, some thousands at a time."""
 
 import csv
-import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,7 +11,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
-from benchmarks.rivals import files
+from benchmarks.rivals import arguments, files
 from benchmarks.rivals.tables import METADATA
 
 
@@ -23,7 +22,7 @@ def day(cell: str) -> date:
 
 READ: dict[type, Callable[[str], Any]] = {int: int, str: str, date: day, Decimal: Decimal}
 
-database, landing = sys.argv[1:]
+database, landing, tables = arguments()
 engine = create_engine(f"sqlite:///{database}")
 
 
@@ -33,7 +32,7 @@ def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the 
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-for path, name, columns in files(landing):
+for path, name, columns in files(landing, tables):
     table = METADATA.tables[name]
     readers = [(column, READ[table.columns[column].type.python_type]) for column in columns]
     statement = insert(table)

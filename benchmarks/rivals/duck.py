@@ -4,30 +4,21 @@ DuckDB itself has no ON CONFLICT for a table of SQLite's.
 """
 
 import sqlite3
-import sys
 
 import duckdb
 from duckdb_extensions import import_extension
 
-from benchmarks.rivals import files, upsert
-
-TYPES = {
-    "procedure_description": "VARCHAR",
-    "admit_date": "DATE",
-    "discharge_date": "DATE",
-    "visit_balance": "DECIMAL(14, 2)",
-    "amount": "DECIMAL(14, 2)",
-}
+from benchmarks.rivals import arguments, files, upsert
 
 import_extension("sqlite_scanner")
-database, landing = sys.argv[1:]
+database, landing, tables = arguments()
 duck = duckdb.connect()
 duck.execute(f"ATTACH '{database}' AS target (TYPE sqlite)")
-for path, table, columns in files(landing):
-    types = {name: TYPES.get(name, "BIGINT") for name in columns}
+types_of = {table.name: dict(table.columns) for table in tables}
+for path, table, columns in files(landing, tables):
     duck.execute(
         f"CREATE TABLE target.staging AS SELECT * FROM read_csv('{path}', delim = '\t',"  # noqa: S608
-        f" header = true, dateformat = '%m/%d/%Y', columns = {types})"
+        f" header = true, dateformat = '%m/%d/%Y', columns = {types_of[table]})"
     )
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA foreign_keys = ON")

@@ -4,29 +4,27 @@ They have no foreign keys and no index. Takes a URL in place of a file's name.
 """
 
 import os
-import sys
+import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import dlt
 import pyarrow as pa
 from pyarrow import csv
 
-from benchmarks.rivals import TABLES
+from benchmarks.rivals import RivalTable, arguments, files
 
-TYPES = {
-    "procedure_description": pa.string(),
-    "admit_date": pa.timestamp("s"),
-    "discharge_date": pa.timestamp("s"),
-    "visit_balance": pa.decimal128(14, 2),
-    "amount": pa.decimal128(14, 2),
-}
+TYPES = {"TEXT": pa.string(), "DATE": pa.timestamp("s"), "BIGINT": pa.int64()}
 
 
-def read(landing: str, entity: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Give the files of a type."""
-    types = {name: TYPES.get(name, pa.int64()) for name in columns}
-    for path in sorted(Path(landing).glob(f"*_{entity}_*.txt")):
+def arrow(sql: str) -> pa.DataType:
+    """Return the type of a column for a type in SQL, such as NUMERIC(14, 2)."""
+    return TYPES.get(sql) or pa.decimal128(*map(int, re.findall("[0-9]+", sql)))
+
+
+def read(landing: str, table: RivalTable) -> Iterator[pa.Table]:
+    """Give the files of a table."""
+    types = {name: arrow(sql) for name, sql in table.columns.items()}
+    for path, _, columns in files(landing, [table]):
         yield csv.read_csv(
             path,
             csv.ReadOptions(column_names=columns, skip_rows=1),
@@ -35,7 +33,7 @@ def read(landing: str, entity: str, columns: list[str]) -> Iterator[pa.Table]:
         )
 
 
-url, landing = sys.argv[1:]
+url, landing, tables = arguments()
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["LOAD__WORKERS"] = "1"  # SQLite has one writer
 on_server = url.startswith("postgresql")
@@ -52,11 +50,11 @@ pipeline = dlt.pipeline(
 pipeline.run(
     [
         dlt.resource(
-            read(landing, entity, columns),
-            name=table,
-            primary_key=columns[0],
+            read(landing, table),
+            name=table.name,
+            primary_key=next(iter(table.columns)),
             write_disposition="merge",
         )
-        for entity, (table, columns) in TABLES.items()
+        for table in tables
     ]
 )

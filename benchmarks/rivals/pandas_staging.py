@@ -1,16 +1,15 @@
 """pandas: read_csv, to_sql into a staging table, one upsert from there."""
 
 import sqlite3
-import sys
 
 import pandas as pd
 
-from benchmarks.rivals import files, upsert
+from benchmarks.rivals import arguments, files, upsert
 
-database, landing = sys.argv[1:]
+database, landing, tables = arguments()
 connection = sqlite3.connect(database)
 connection.execute("PRAGMA foreign_keys = ON")
-for path, table, columns in files(landing):
+for path, table, columns in files(landing, tables):
     frame = pd.read_csv(path, sep="\t", names=columns, header=0)
     for name in [column for column in columns if column.endswith("_date")]:
         days = pd.to_datetime(frame[name], format="%m/%d/%Y")

@@ -2,14 +2,13 @@
 
 import csv
 import sqlite3
-import sys
 
-from benchmarks.rivals import files, upsert
+from benchmarks.rivals import arguments, files, upsert
 
-database, landing = sys.argv[1:]
+database, landing, tables = arguments()
 connection = sqlite3.connect(database)
 connection.execute("PRAGMA foreign_keys = ON")
-for path, table, columns in files(landing):
+for path, table, columns in files(landing, tables):
     with connection, path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file, delimiter="\t")
         next(rows)

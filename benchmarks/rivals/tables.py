@@ -1,8 +1,10 @@
-"""The rivals' tables, for SQLAlchemy; a module of its own, since most of them do without it."""
+"""The rivals' tables, from the model; a module of its own, since most of them do without it."""
 
 from sqlalchemy import Column, ForeignKey, MetaData, Table
 
-from visitpay.models import ENTITIES, SOURCE_COLUMNS
+from benchmarks.rivals import RivalTable
+from visitpay.models import ENTITIES
+from visitpay.parsing.columns import file_columns
 
 METADATA = MetaData()
 """The rivals' tables: visitpay's, but for the columns that say where a row came from."""
@@ -21,7 +23,16 @@ for _entity in ENTITIES:
                 nullable=column.nullable,
                 index=column.index,
             )
-            for column in _entity.__table__.columns
-            if column.name not in SOURCE_COLUMNS
+            for column in file_columns(_entity)
         ),
     )
+
+TABLES = [
+    RivalTable(
+        entity.__name__,
+        entity.__tablename__,
+        {column.name: str(column.type) for column in file_columns(entity)},
+    )
+    for entity in ENTITIES
+]
+"""The same for those who do without SQLAlchemy, parents first."""

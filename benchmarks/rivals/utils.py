@@ -1,16 +1,15 @@
 """sqlite-utils: upsert_all of dicts. Values stay text, which SQLite turns into numbers."""
 
 import csv
-import sys
 
 from sqlite_utils import Database
 
-from benchmarks.rivals import files
+from benchmarks.rivals import arguments, files
 
-name, landing = sys.argv[1:]
+name, landing, tables = arguments()
 database = Database(name)
 database.execute("PRAGMA foreign_keys = ON")
-for path, table, columns in files(landing):
+for path, table, columns in files(landing, tables):
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, columns, delimiter="\t")
         next(rows)

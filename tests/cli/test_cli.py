@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.support.command import Outcome, Visitpay, without_times
-from tests.support.databases import HEAD
+from tests.support.databases import HEAD, OLDEST
 from tests.support.feed import Feed, columns, header_line, line, only_sqlite, row
 from visitpay.database.dialects import dialect_of, sqlite
 from visitpay.database.engine import make_engine, read_connection
+from visitpay.database.naming import migrate_command
 from visitpay.database.session import ExclusiveSession
 from visitpay.events import Event
 from visitpay.feed import short_name
@@ -27,7 +28,6 @@ from visitpay.version import __version__
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
 VISITS = "HospitalABC_VisitPay_Visit_20211201_223005.txt"
 TRANSACTIONS = "HospitalABC_VisitPay_Transaction_20211201_223133.txt"
-MIGRATE = "run: alembic upgrade head"
 FAILED = PROCEDURES.replace("1201", "1202")
 NOTHING = "none: nothing was loaded yet"
 COUNTS = "when (UTC) rows inserted"
@@ -300,7 +300,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     first, *lines = visitpay("status").out.splitlines()
     assert first == "needs a person: 1 file failed or held, 1 reject open, 3 findings"
     assert [" ".join(line.split()) for line in lines[-3:]] == [
-        "type_missing 2021-12-01: no Transaction file was loaded, though both others",
+        "type_missing 2021-12-01: no Transaction file was loaded, though others were",
         "discharge_before_admission 1 visit ends before it begins",
         "visit_without_transactions 1 visit has no transactions",
     ]
@@ -878,20 +878,27 @@ def test_sample(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
 def missing(feed: Feed) -> str:
     """Remove the database."""
     feed.database.unlink()
-    return f"there is no database {feed.database}; {MIGRATE}"
+    run = f"run: visitpay migrate --database-url {feed.url}"
+    return f"there is no database {feed.database}; {run}"
 
 
 def behind(feed: Feed) -> str:
     """Set the schema's revision back."""
-    feed.execute("DELETE FROM alembic_version")
-    return f"the database's schema is empty, not {HEAD}; {MIGRATE}"
+    feed.execute(f"UPDATE alembic_version SET version_num = '{OLDEST}'")
+    run = f"run: {migrate_command(make_url(feed.url))}"
+    needed = f"older than {HEAD}, which this visitpay needs"
+    return f"the database's schema is {OLDEST}, {needed}; {run}"
 
 
 def ahead(feed: Feed) -> str:
     """Let a newer visitpay have migrated the database."""
     feed.execute("UPDATE alembic_version SET version_num = 'newer'")
-    unknown = "with the visitpay that knows this schema if it is a newer one"
-    return f"the database's schema is newer, not {HEAD}; {MIGRATE}, {unknown}"
+    back = migrate_command(make_url(feed.url), HEAD, "--downgrade")
+    return (
+        f"the database's schema is newer, which this visitpay does not know (it is at {HEAD}), and"
+        " not every newer revision is known to be additive; use the newer visitpay, or go back"
+        f" with it: {back}"
+    )
 
 
 def garbage(feed: Feed) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import StatementError
 
-from tests.support.databases import HEAD, alembic_config
+from tests.support.databases import alembic_config
 from tests.support.feed import Feed, only_sqlite
 from visitpay.database.engine import (
     make_engine,
@@ -25,7 +25,7 @@ from visitpay.database.engine import (
     read_connection,
     translate_errors,
 )
-from visitpay.database.revision import require_head, revisions
+from visitpay.database.revision import revisions
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.models import LoadRun
@@ -175,24 +175,6 @@ def test_heads() -> None:
     scripts = ScriptDirectory.from_config(alembic_config())
     known = {each.revision for each in scripts.walk_revisions()}
     assert revisions() == (known, set(scripts.get_heads()))
-
-
-@pytest.mark.parametrize(
-    ("statement", "found"),
-    [
-        ("DROP TABLE alembic_version", "empty"),
-        ("DELETE FROM alembic_version", "empty"),
-    ],
-)
-def test_require_head(feed: Feed, statement: str, found: str) -> None:
-    """A schema that is not at the head is refused with what it is and what to run."""
-    with make_engine(feed.url).begin() as connection:
-        require_head(connection)
-        connection.execute(text(statement))
-    with pytest.raises(DatabaseError) as caught, read_connection(feed.url):
-        pass
-    message = f"the database's schema is {found}, not {HEAD}; run: alembic upgrade head"
-    assert str(caught.value) == message
 
 
 def test_moments(feed: Feed) -> None:

@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -15,14 +17,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 
 from tests.support.command import Visitpay
-from tests.support.databases import ROOT, Postgres, alembic_config, rendered
-from tests.support.feed import Feed, header_line, line, only_sqlite, row
+from tests.support.databases import ROOT, alembic_config, rendered
+from tests.support.feed import Feed, only_sqlite, row
 from visitpay.database.engine import make_engine, make_migration_engine
 from visitpay.database.revision import revisions
-from visitpay.models import ENTITIES, Base, Procedure, Transaction, Visit
+from visitpay.models import ENTITIES, Base, Transaction
 from visitpay.parsing.columns import file_columns, file_header
 
 ER_DIAGRAM = """
@@ -50,7 +61,20 @@ BOOKS = {
     "balance_differences": "visit_identifier visit_balance transactions_total found_at closed_at",
     "balance_comparisons": "compared_at compared different",
     "problems": "name subject size message opened_at told_at closed_at",
+    "schema_revisions": "revision is_additive applied_at",
 }
+
+OF_ALEMBIC = ("alembic_version", "schema_revisions")
+"""The tables that each migration writes to."""
+
+VALUES: dict[type[Any], Any] = {
+    int: 1,
+    str: "x",
+    bool: True,
+    Decimal: Decimal("20.50"),
+    datetime: datetime(2021, 12, 1, 22, 33, 57, tzinfo=UTC),
+}
+"""A value for a column of the books, by its type in Python."""
 
 REVISION = """
 import sqlalchemy as sa
@@ -83,27 +107,35 @@ def revised(feed: Feed, up: str, down: str = "pass") -> Config:
 
 
 def rows(feed: Feed) -> list[str]:
-    """Return the rows of a database."""
-    return [line for line in feed.dump() if isinstance(line, str) and line.startswith("INSERT")]
+    """Return the rows of a database, but for what Alembic keeps of itself."""
+    found = [line for line in feed.dump() if isinstance(line, str) and line.startswith("INSERT")]
+    return [row for row in found if row.split()[2].rstrip(":") not in OF_ALEMBIC]
+
+
+def schema(feed: Feed) -> list[str | list[str]]:
+    """Return the tables and indexes of a database."""
+    return [line for line in feed.dump() if not str(line).startswith("INSERT")]
 
 
 def populate(feed: Feed, visitpay: Visitpay) -> None:
     """Bring a row into each table of a database."""
-    feed.deliver(Procedure)
-    feed.deliver(Visit, row(visit_identifier=10, visit_balance="20.50"), row(visit_identifier=11))
-    feed.deliver(
-        Transaction,
-        row(transaction_identifier=100, amount="20.5"),
-        row(transaction_identifier=101, visit_identifier=12),
-    )
+    for entity in ENTITIES:
+        feed.deliver(entity)
+    orphan = row(transaction_identifier=101, visit_identifier=12)
+    feed.deliver(Transaction, row(amount="20.5"), orphan)
     assert visitpay("load").status == 1
-    feed.execute(
-        "INSERT INTO balance_differences VALUES (1, 10, 20.50, 0, '2021-12-01 22:33:57', NULL)",
-        "INSERT INTO balance_comparisons VALUES (1, '2021-12-01 22:33:57', 1, 1)",
-        "INSERT INTO problems VALUES (1, 'x', '', 1, 'one', '2021-12-01 22:33:57', NULL, NULL)",
-    )
-    tables = {line.split()[2] for line in rows(feed)}
-    assert tables == {f"{name}:" for name in (*Base.metadata.tables, "alembic_version")}
+    with make_migration_engine(feed.url).begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            if connection.execute(select(table)).first() is None:
+                stored = [(each, each.type.dialect_impl(connection.dialect)) for each in table.c]
+                values = {
+                    column.name: VALUES[getattr(kind, "impl_instance", kind).python_type]
+                    for column, kind in stored
+                    if not column.nullable
+                }
+                connection.execute(insert(table).values(values))
+    tables = {line.split()[2].rstrip(":") for line in rows(feed)}
+    assert tables == Base.metadata.tables.keys() - {*OF_ALEMBIC}
 
 
 @pytest.fixture
@@ -115,13 +147,14 @@ def populated(feed: Feed, visitpay: Visitpay) -> Feed:
 
 def test_up_and_down(feed: Feed, visitpay: Visitpay) -> None:
     """Migrating down leaves no table, and up again gives the same schema, ready for a load."""
-    fresh = feed.dump()
+    fresh = schema(feed)
     populate(feed, visitpay)
     command.downgrade(alembic_config(), "base")
     assert [line for line in feed.dump() if "alembic_version" not in str(line)] == []
     for _ in range(2):
         command.upgrade(alembic_config(), "head")
-        assert feed.dump() == fresh
+        assert schema(feed) == fresh
+        assert rows(feed) == []
     assert visitpay("load", "--json").document["files"][0]["inserted"] == 1
 
 
@@ -144,7 +177,7 @@ def run_script(url: str, script: str) -> None:
 
 def test_statements_to_run_by_hand(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
     """`--sql` prints statements, down as well as up, that make the same schema."""
-    before = feed.dump()
+    before, fresh = feed.dump(), schema(feed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISITPAY_DATABASE_URL", feed.url)
         command.downgrade(alembic_config(), "head:base", sql=True)
@@ -156,7 +189,8 @@ def test_statements_to_run_by_hand(feed: Feed, capsys: pytest.CaptureFixture[str
     feed.execute("DROP TABLE alembic_version")  # Alembic keeps it
     assert feed.dump() == []
     run_script(feed.url, up)
-    assert feed.dump() == before
+    assert schema(feed) == fresh
+    assert rows(feed) == []
 
 
 @only_sqlite
@@ -176,7 +210,6 @@ def test_rebuilding_a_parent(populated: Feed, table: str) -> None:
     )
     before = rows(populated)
     noted = [f"{row[:-1]}, None)" if f"INTO {table}:" in row else row for row in before]
-    noted = [re.sub("(alembic_version: .')[0-9]+'", r"\g<1>one_more'", row) for row in noted]
     command.upgrade(config, "head")
     assert rows(populated) == sorted(noted) != before
     with make_migration_engine(populated.url).connect() as connection:
@@ -250,49 +283,10 @@ def test_constraints_have_names(feed: Feed) -> None:
             found += [seen.get_pk_constraint(table), *seen.get_foreign_keys(table)]
             found += seen.get_unique_constraints(table)
     names = [str(constraint["name"]) for constraint in found]
-    assert len(names) == 10 + 5 + 1
+    kinds = (PrimaryKeyConstraint, ForeignKeyConstraint, UniqueConstraint)
+    modelled = [each for table in Base.metadata.tables.values() for each in table.constraints]
+    assert len(names) == len([each for each in modelled if isinstance(each, kinds)])
     assert all(re.match("(pk|fk|uq|ck)_", name) for name in names)
-
-
-def test_a_developer_adds_a_column(tmp_path: Path, postgres: Postgres) -> None:
-    """One edit of the model and one revision, generated on SQLite, and a load fills the column."""
-    for name in ("visitpay", "alembic"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "alembic.ini", tmp_path)
-    model = tmp_path / "visitpay" / "models.py"
-    old = "    insurance_identifier: Mapped[int | None]\n"
-    assert old in model.read_text()
-    model.write_text(model.read_text().replace(old, f"{old}    ward: Mapped[str | None]\n"))
-    landing = tmp_path / "landing"
-    landing.mkdir()
-    bin_folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PYTHONPATH": str(tmp_path),
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-    }
-
-    def run(feed: Feed, *command: str) -> None:
-        environment["VISITPAY_DATABASE_URL"] = feed.url
-        python = (sys.executable, "-m", *command)
-        done = subprocess.run(
-            python, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-
-    feed = Feed(landing, f"sqlite:///{tmp_path}/visitpay.db")
-    run(feed, "alembic.config", "upgrade", "head")
-    run(feed, "alembic.config", "revision", "--autogenerate", "-m", "visits know their ward")
-    feed.deliver_lines(Visit, line(Visit) + "\tnorth", header=header_line(Visit) + "\tWard")
-    server = postgres.create()
-    for each in (feed, Feed(landing, rendered(server))):
-        run(each, "alembic.config", "upgrade", "head")
-        run(each, "visitpay", "load", str(landing))
-        with make_migration_engine(each.url).connect() as connection:
-            assert connection.scalars(text("SELECT ward FROM visits")).all() == ["north"]
-        run(each, "alembic.config", "downgrade", "-1")
-        run(each, "alembic.config", "upgrade", "head")
-        run(each, "alembic.config", "check")
-    postgres.drop(server)
 
 
 BROKEN = {

@@ -276,7 +276,7 @@ def test_an_unknown_column_is_recorded_and_warned_about(feed: Feed, visitpay: Vi
     header = f"Note\t{header_line(Procedure).upper()}"
     name = feed.deliver_lines(Procedure, f"hm\t{line(Procedure)}", header=header).name
     outcome = visitpay("load", "--json")
-    assert f"{name}: 1 unknown column: note" in outcome.err
+    assert f"{name}: 1 unknown column: Note" in outcome.err
     with read_connection(feed.url) as connection:
         assert connection.scalars(select(LoadFile.header)).all() == [header]
     assert feed.descriptions() == {1: "bandaid"}

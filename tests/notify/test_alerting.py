@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.support.command import Visitpay, start, without_times
+from tests.support.databases import OLDEST
 from tests.support.days import deliver_bad_day
 from tests.support.feed import Feed, header_line, only_sqlite, row
 from tests.support.listeners import Listener, Mailbox
@@ -353,8 +354,9 @@ def test_a_load_that_could_not_run(
     assert [visitpay("load").status for _ in range(3)] == [3, 3, 3]
     ((title, (line,)),) = webhook.messages()
     assert title == "a load could not run"
-    assert line.startswith("the database's schema is empty, not ")
-    assert line.endswith("; run: alembic upgrade head; what was not loaded waits for the next load")
+    assert line.startswith(f"the database's schema is {OLDEST}, older than ")
+    run = f"; run: visitpay migrate --database-url {feed.url}"
+    assert line.endswith(f"{run}; what was not loaded waits for the next load")
     (memory,) = (feed.landing.parent / "state").iterdir()
     assert memory.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch("[0-9a-f]{64}", memory.read_text())

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.entities import ENTITIES, Procedure, Transaction, Visit
 from tests.support.feed import Feed, header_line, line, row
+from visitpay import models
 from visitpay.errors import FileError
 from visitpay.landing.local import scan
 from visitpay.loading.validate import check
-from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
+from visitpay.models import Entity
 from visitpay.parsing.parser import Parser
 
 ROWS: dict[type[Entity], list[str]] = {
@@ -226,9 +228,9 @@ def test_blank_lines_without_number() -> None:
 
 def test_check_says_that_a_file_was_cut_off(feed: Feed) -> None:
     """A check tells of a count that does not fit, as a load does."""
-    feed.deliver(Procedure, row(procedure_id=1, procedure_description="Gauze"), "TRL|2|END")
+    feed.deliver(models.Procedure, row(procedure_id=1, procedure_description="Gauze"), "TRL|2|END")
     feed.deliver(
-        Procedure,
+        models.Procedure,
         row(procedure_id=1, procedure_description="Gauze"),
         "TRL|1|END",
         at="20211202_223357",
@@ -240,9 +242,13 @@ def test_check_says_that_a_file_was_cut_off(feed: Feed) -> None:
 
 def test_a_trailer_costs_nobody_a_row(feed: Feed) -> None:
     """A footer every day puts no good row aside, and with it none that refers to it."""
-    feed.deliver(Procedure, row(procedure_id=1, procedure_description="Gauze"), "(1 rows affected)")
-    feed.deliver(Visit, row(visit_identifier=10, admit_date="1/31/2021"), "TRL\t1")
-    feed.deliver(Transaction, row(transaction_identifier=100, amount="20.5"), "Total: 1", "\x1a")
+    feed.deliver(
+        models.Procedure, row(procedure_id=1, procedure_description="Gauze"), "(1 rows affected)"
+    )
+    feed.deliver(models.Visit, row(visit_identifier=10, admit_date="1/31/2021"), "TRL\t1")
+    feed.deliver(
+        models.Transaction, row(transaction_identifier=100, amount="20.5"), "Total: 1", "\x1a"
+    )
     report = feed.load()
     assert [(each.status, each.counts.read, each.counts.inserted) for each in report.files] == [
         ("loaded", 1, 1)

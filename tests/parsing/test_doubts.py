@@ -4,13 +4,14 @@ import io
 
 import pytest
 
+from tests.support.entities import ENTITIES, Procedure, Transaction, Visit
 from tests.support.feed import columns, header_line, line
 from visitpay.errors import FileError
-from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
+from visitpay.models import Entity
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.parser import Parser
 
-PLAIN = {
+PLAIN: dict[type[Entity], list[str]] = {
     Procedure: [
         line(Procedure, procedure_id=301, procedure_description="Gauze"),
         line(Procedure, procedure_id=302, procedure_description="Wrap"),
@@ -113,7 +114,8 @@ def test_most_rows_say_how_a_row_ends(
     header_trailer: str, trailer: str, row: str, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Delimiters at the end of most rows are part of every row, whatever the header has."""
-    monkeypatch.setitem(PLAIN, Visit, [each + trailer for each in PLAIN[Visit]])
+    entity: type[Entity] = Visit
+    monkeypatch.setitem(PLAIN, entity, [each + trailer for each in PLAIN[entity]])
     header = header_line(Visit) + header_trailer
     assert read(Visit, row, header=header)[5] == verdict
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tests.robustness import reference
+from tests.support.entities import ENTITIES, Procedure, Transaction, Visit
 from tests.support.feed import columns, header_line, line, with_defaults
 from visitpay.errors import FileError
-from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit
+from visitpay.models import Entity
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.lines import MAX_LINE_BYTES
 from visitpay.parsing.parser import BLOCK_BYTES, Parser
@@ -539,12 +540,12 @@ LAYOUTS: dict[str, tuple[bytes, bytes, str, tuple[str, ...]]] = {
     "tabs": (b"ProcedureId\tProcedureDescription", b"5\tfive", "\t", ()),
     "pipes": (b"ProcedureId|ProcedureDescription", b"5|five", "|", ()),
     "semicolons": (b"ProcedureId;ProcedureDescription", b"5;five", ";", ()),
-    "extra columns": (b"X,%s,Z" % HEADER[Procedure], b'"a,b",5,five,x', ",", ("x", "z")),
+    "extra columns": (b"X,%s,Z" % HEADER[Procedure], b'"a,b",5,five,x', ",", ("X", "Z")),
     "trailing delimiters": (HEADER[Procedure] + b",,", b"5,five,,", ",", ()),
     "trailing delimiters, less in the row": (HEADER[Procedure] + b",,", b"5,five", ",", ()),
     "trailing delimiters, more in the row": (HEADER[Procedure] + b",", b'5,"five",,,', ",", ()),
     "a nameless column": (b"ProcedureId,,ProcedureDescription", b"5,x,five", ",", ()),
-    "an extra column doubled": (HEADER[Procedure] + b",Doe,doe", b"5,five,,", ",", ("doe", "doe")),
+    "an extra column doubled": (HEADER[Procedure] + b",Doe,doe", b"5,five,,", ",", ("Doe", "doe")),
     "a number": (HEADER[Procedure] + b",835", b"5,five,x", ",", ("(a number)",)),
     "two numbers": (HEADER[Procedure] + b",835,837", b"5,five,,", ",", ("(a number)",) * 2),
     "a number, and trailing delimiters": (
@@ -558,7 +559,7 @@ LAYOUTS: dict[str, tuple[bytes, bytes, str, tuple[str, ...]]] = {
         b"RejectReason,%s" % HEADER[Procedure],
         b"x,5,five",
         ",",
-        ("rejectreason",),
+        ("RejectReason",),
     ),
     "two marks": (b"\xef\xbb\xbf" * 2 + HEADER[Procedure], b"5,five", ",", ()),
     "a mark in quotes": (b'"\xef\xbb\xbfProcedureId",ProcedureDescription', b"5,five", ",", ()),
@@ -583,7 +584,7 @@ LAYOUTS: dict[str, tuple[bytes, bytes, str, tuple[str, ...]]] = {
     ),
     "ANSI": (HEADER[Procedure] + b",\x1b[1m\xff", b"5,five,x", ",", (r"\x1b[1m\xff",)),
     "a very long name": (HEADER[Procedure] + b"," + b"x" * 99, b"5,five,x", ",", ("x" * 64,)),
-    "SQL": (HEADER[Procedure] + b"," + SQL.encode(), b"5,five,x", ",", (SQL.lower(),)),
+    "SQL": (HEADER[Procedure] + b"," + SQL.encode(), b"5,five,x", ",", (SQL,)),
 }
 
 

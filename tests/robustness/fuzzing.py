@@ -2,13 +2,15 @@
 
 import io
 import re
+import unicodedata
+from datetime import date
 
 import pytest
 from hypothesis import strategies as st
 
 from tests.robustness import reference
 from visitpay.errors import FileError
-from visitpay.models import entity_named
+from visitpay.models import Entity, entity_named
 from visitpay.parsing.columns import file_columns
 from visitpay.parsing.parser import Parser
 
@@ -115,12 +117,31 @@ def cells(draw: st.DrawFn, kind: str, delimiter: str) -> str:
 def files(draw: st.DrawFn) -> tuple[str, bytes]:
     """Return a type and a file of it, more or less."""
     entity = draw(st.sampled_from(list(reference.COLUMNS)))
+    return entity, draw(contents(reference.COLUMNS[entity]))
+
+
+@st.composite
+def headers(draw: st.DrawFn, column: reference.Column) -> list[str]:
+    """Return what a header calls a column: once, or perhaps not at all, or twice."""
+    called = [column.name, *column.others]
+    if column.due == date.min and not column.others:
+        return called
+    called += [form for name in called for form in (name.upper(), name.swapcase(), f'"{name}"')]
+    called += [unicodedata.normalize("NFD", name) for name in called]
+    times = draw(st.sampled_from([0, 0, 1, 1, 1, 1, 1, 2]))
+    return [draw(st.sampled_from(called)) for _ in range(times)]
+
+
+@st.composite
+def contents(draw: st.DrawFn, of_model: list[reference.Column]) -> bytes:
+    """Return a file of some columns, more or less."""
     delimiter = draw(st.sampled_from("\t\t,|;"))
-    columns = draw(st.permutations(reference.COLUMNS[entity]))
+    sent = [(name, column.kind) for column in of_model for name in draw(headers(column))]
+    columns = draw(st.permutations(sent))
     extra = draw(st.lists(st.sampled_from(["", "Extra", "Other", "extra", "835"]), max_size=2))
     trailing = [delimiter * draw(st.sampled_from([0, 0, 0, 1, 2])) for _ in range(2)]
-    kinds = [kind for _, kind, _ in columns] + ["text"] * len(extra)
-    names = [*(name for name, _, _ in columns), *extra]
+    kinds = [kind for _, kind in columns] + ["text"] * len(extra)
+    names = [*(name for name, _ in columns), *extra]
     if draw(st.integers(0, 4)) == 0:
         unseen = st.sampled_from(UNSEEN)
         names = [draw(unseen) + name + draw(unseen) for name in names]
@@ -145,17 +166,16 @@ def files(draw: st.DrawFn) -> tuple[str, bytes]:
     if draw(st.integers(0, 9)) == 0:
         place = draw(st.integers(0, len(data)))
         data = data[:place] + draw(st.binary(max_size=3)) + data[place:]
-    return entity, data
+    return data
 
 
-def parsed(entity: str, data: bytes, block_bytes: int) -> reference.Read:
+def parsed(model: type[Entity], data: bytes, block_bytes: int, day: date) -> reference.Read:
     """Parse a file as a load does."""
-    model = entity_named(entity)
     names = [column.name for column in file_columns(model)]
     rows: set[reference.Verdict] = set()
     rejects: set[reference.Verdict] = set()
     lines = 0
-    parser = Parser(io.BytesIO(data), model, block_bytes)
+    parser = Parser(io.BytesIO(data), model, block_bytes, day)
     for batch in parser.batches():
         rows |= set(batch.rows.select("source_line", *names).iter_rows())
         columns = ("line_number", "record_key", "reason", "column_name")
@@ -167,11 +187,19 @@ def parsed(entity: str, data: bytes, block_bytes: int) -> reference.Read:
 
 
 def compare(entity: str, data: bytes, block_bytes: int) -> None:
-    """Read a file both ways."""
+    """Read a file of a type both ways."""
+    compare_as(entity_named(entity), data, block_bytes)
+
+
+def compare_as(
+    model: type[Entity], data: bytes, block_bytes: int, day: date = date.max
+) -> reference.Read | None:
+    """Read a file of a model and of a day both ways; return what it holds, None if refused."""
     try:
-        expected = reference.read(entity, data)
+        expected = reference.read(reference.columns_of(model), data, day)
     except reference.RefusedError:
         with pytest.raises(FileError):
-            parsed(entity, data, block_bytes)
-    else:
-        assert parsed(entity, data, block_bytes) == expected
+            parsed(model, data, block_bytes, day)
+        return None
+    assert parsed(model, data, block_bytes, day) == expected
+    return expected

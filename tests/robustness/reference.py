@@ -4,27 +4,54 @@ It takes the columns from the model, and shares no code with visitpay's parser.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from visitpay.models import ENTITIES
+from visitpay.models import ENTITIES, Entity
 from visitpay.parsing.columns import file_columns, file_header
-
-Columns = list[tuple[str, str, bool]]
 
 KINDS: dict[type[Any], str] = {int: "integer", date: "date", Decimal: "amount", str: "text"}
 
-COLUMNS: dict[str, Columns] = {
-    entity.__name__: [
-        (file_header(column), KINDS[column.type.python_type], not column.nullable)
-        for column in file_columns(entity)
-    ]
-    for entity in ENTITIES
-}
-"""Header name, kind and whether a value must be there; the first is the key."""
+
+class Column(NamedTuple):
+    """A column of files."""
+
+    name: str
+    kind: str
+    required: bool
+    """Whether a value must be there."""
+    others: tuple[str, ...]
+    """What it is called in other files."""
+    due: date | None
+    """The first day of which files must have it; None if they need not."""
+    absent: object
+    """Its value where a file lacks it; money in cents."""
+
+
+def columns_of(entity: type[Entity]) -> list[Column]:
+    """Read the columns off a model; the first is the key."""
+    columns = []
+    for column in file_columns(entity):
+        says = column.info
+        absent = says.get("default")
+        columns.append(
+            Column(
+                file_header(column),
+                KINDS[column.type.python_type],
+                not column.nullable,
+                tuple(says.get("aliases", ())),
+                None if says.get("optional") else says.get("since", date.min),
+                int(absent * 100) if isinstance(absent, Decimal) else absent,
+            )
+        )
+    return columns
+
+
+COLUMNS: dict[str, list[Column]] = {entity.__name__: columns_of(entity) for entity in ENTITIES}
 
 RANK = ["malformed", "invalid_encoding", "line_too_long", "missing_value"]
 RANK += ["invalid_integer", "invalid_date", "invalid_amount"]
@@ -68,10 +95,11 @@ Read = tuple[set[Verdict], set[Verdict], int | None, bool]
 """The rows, the rejects, the count that a trailer says, and whether dates are day-first."""
 
 
-def read(entity: str, data: bytes) -> Read:
-    """Read a file; raises RefusedError."""
+def read(columns: str | list[Column], data: bytes, day: date = date.max) -> Read:
+    """Read a file of a type, or of columns, and of a day; raises RefusedError."""
+    known = COLUMNS[columns] if isinstance(columns, str) else columns
     header, *lines = lines_of(data)
-    return Sheet(entity, header, lines).read()
+    return Sheet(known, header, lines, day).read()
 
 
 def closes_file(line: bytes, delimiter: str) -> int | str | None:
@@ -133,7 +161,7 @@ def name_of(cell: str) -> str:
         for letters in ("\u00ef\u00bb\u00bf", "\\xa0"):
             cell = cell.removeprefix(letters).removesuffix(letters)
         cell = unquoted(cell.strip(UNSEEN))
-    return cell.strip(UNSEEN).lower()
+    return unicodedata.normalize("NFC", cell.strip(UNSEEN)).lower()
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -163,28 +191,31 @@ def lines_of(data: bytes) -> list[bytes]:
 class Sheet:
     """A file whose header was found."""
 
-    def __init__(self, entity: str, header: bytes, lines: list[bytes]) -> None:
+    def __init__(self, columns: list[Column], header: bytes, lines: list[bytes], day: date) -> None:
         """Find the columns; raises RefusedError."""
-        self.columns = COLUMNS[entity]
+        self.columns = columns
         self.lines = dict(enumerate(lines, 2))
-        wanted = [name.lower() for name, _, _ in self.columns]
         text = header.decode("utf-8", "backslashreplace")
         if not text.strip():
             raise RefusedError
-        names = {
-            delimiter: [name_of(cell) for cell in text.split(delimiter)] for delimiter in "\t,|;"
-        }
-        usable = [each for each in names if set(wanted) <= set(names[each])]
-        if not usable:
+        found: list[str] = []
+        most = -1
+        for delimiter in "\t,|;":
+            names = [name_of(cell) for cell in text.split(delimiter)]
+            lacking = [column for column in columns if not places_of(column, names)]
+            has_due = all(each.due is None or each.due > day for each in lacking)
+            if has_due and len(columns) - len(lacking) > most:
+                most = len(columns) - len(lacking)
+                self.delimiter, found = delimiter, names
+        if most < 0:
             raise RefusedError
-        self.delimiter = usable[0]
-        found = names[self.delimiter]
-        if any(found.count(name) > 1 for name in wanted):
+        places = [places_of(column, found) for column in columns]
+        if any(len(each) > 1 for each in places):
             raise RefusedError
         self.width = max(place for place, name in enumerate(found, 1) if name)
         if self.width > 1000:
             raise RefusedError
-        self.places = [found.index(name) for name in wanted]
+        self.places = [each[0] if each else -1 for each in places]
         self.cells = len(found)
         self.agree(found.count("") - (len(found) - self.width))
         self.no_row_in(found)
@@ -260,8 +291,8 @@ class Sheet:
             return True
         texts = [
             place
-            for (_, kind, _), place in zip(self.columns, self.places, strict=True)
-            if kind == "text"
+            for column, place in zip(self.columns, self.places, strict=True)
+            if column.kind == "text"
         ]
         return 0 in texts and len(line.split(sign)) >= self.width
 
@@ -275,8 +306,8 @@ class Sheet:
         for line in self.lines.values():
             text = line.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
             cells = self.cells_of(text) if line.strip(b" ") else None
-            for (_, kind, _), place in zip(self.columns, self.places, strict=True):
-                if cells is None or kind != "date":
+            for column, place in zip(self.columns, self.places, strict=True):
+                if cells is None or column.kind != "date" or place < 0:
                     continue
                 cell = unquoted(cells[place].strip(" "))
                 parts = re.match("([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}([ T]|\\Z)", cell)
@@ -321,13 +352,13 @@ class Sheet:
             key = value_of(plain[self.places[0]], "integer") if self.is_whole(text) else None
             return number, key if isinstance(key, int) else None, "malformed", None
         values: list[object] = []
-        for (name, kind, required), place in zip(self.columns, self.places, strict=True):
-            value = value_of(cells[place], kind)
+        for each, place in zip(self.columns, self.places, strict=True):
+            value = each.absent if place < 0 else value_of(cells[place], each.kind)
             values.append(None if isinstance(value, Exception) else value)
             if isinstance(value, Exception):
-                faults.append((f"invalid_{kind}", name))
-            elif value is None and required:
-                faults.append(("missing_value", name))
+                faults.append((f"invalid_{each.kind}", each.name))
+            elif value is None and each.required:
+                faults.append(("missing_value", each.name))
         if faults:
             reason, column = min(faults, key=lambda fault: RANK.index(fault[0]))
             return number, values[0] if self.is_whole(text) else None, reason, column
@@ -408,6 +439,12 @@ class Sheet:
         """Whether a piece starts with as many digits as the row whose first cell is a key."""
         row, other = (re.match(rb' *"? *[+-]?([0-9]+)', text) for text in (line, piece))
         return self.places[0] == 0 and bool(row and other and len(other[1]) >= len(row[1]))
+
+
+def places_of(column: Column, names: list[str]) -> list[int]:
+    """Return where a header has a column, under all that it is called."""
+    called = {name.lower() for name in (column.name, *column.others)}
+    return [place for place, name in enumerate(names) if name in called]
 
 
 def is_reject(verdict: Verdict) -> bool:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,9 @@ class World:
         """Take in a file, unless it cannot be used."""
         entity = entity_of(name)
         try:
-            rows, rejects, *_ = reference.read(entity, content)
+            rows, rejects, *_ = reference.read(
+                entity, content, date.fromisoformat(time_of(name)[:8])
+            )
         except reference.RefusedError:
             return
         self.contents[name] = content
@@ -257,5 +260,5 @@ def in_dollars(entity: str, row: tuple[object, ...]) -> tuple[object, ...]:
     """Turn the reference's cents into what is stored."""
     return tuple(
         Decimal(str(value)).scaleb(-2) if kind == "amount" and value is not None else value
-        for (_, kind, _), value in zip(reference.COLUMNS[entity], row, strict=True)
+        for (_, kind, *_), value in zip(reference.COLUMNS[entity], row, strict=True)
     )

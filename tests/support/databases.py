@@ -24,6 +24,8 @@ from visitpay.database.revision import revisions
 ROOT = Path(__file__).parents[2]
 HEAD = next(iter(revisions()[1]))
 """The newest revision of the schema."""
+OLDEST = min(revisions()[0])
+"""The first, by its name."""
 
 
 def revision_before(message: str) -> str:

@@ -23,6 +23,7 @@ only_sqlite = pytest.mark.parametrize("feed", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("feed", ["postgresql"], indirect=True)
 
 _SENT_AT = {Procedure: "20211201_223357", Visit: "20211201_223005", Transaction: "20211201_223133"}
+_OTHERS_SENT_AT = "20211201_223200"
 
 _DEFAULTS: dict[str, object] = {
     "procedure_id": 1,
@@ -39,6 +40,7 @@ _DEFAULTS_BY_TYPE: dict[type[Any], object] = {
     date: date(2021, 1, 2),
     Decimal: Decimal(1),
     str: "x",
+    bool: True,
 }
 """For columns that are not among them, by the type of their values in Python."""
 
@@ -85,6 +87,11 @@ def with_defaults(entity: type[Entity], **values: object) -> dict[str, object]:
     return defaults | values
 
 
+def parents(entity: type[Entity], key: int) -> dict[str, object]:
+    """Return the cells by which a row of an entity refers to others, all with one key."""
+    return {column.name: key for column in file_columns(entity) if column.foreign_keys}
+
+
 def _default(column: Column[Any]) -> object:
     if column.nullable:
         return None
@@ -112,7 +119,7 @@ class Feed:
 
     def path(self, entity: type[Entity], at: str = "") -> Path:
         """Return where a file lies; `at` is the time in its name, by default of the first day."""
-        moment = at or _SENT_AT[entity]
+        moment = at or _SENT_AT.get(entity, _OTHERS_SENT_AT)
         return self.landing / f"HospitalABC_VisitPay_{entity.__name__}_{moment}.txt"
 
     def deliver(
@@ -214,7 +221,7 @@ class Feed:
                 *sorted(
                     f"INSERT INTO {table.name}: {tuple(row)}"
                     for table in tables.sorted_tables
-                    for row in connection.execute(select(*table.columns))
+                    for row in connection.execute(select(*_told(table)))
                 ),
             ]
 
@@ -231,6 +238,11 @@ class Feed:
     def names(self) -> list[str]:
         """Return the names of the files that a load would look at, in its order."""
         return [file.name for file in scan(self.landing, "HospitalABC").files]
+
+
+def _told(table: Table) -> list[Column[Any]]:
+    """Return the columns of a table but the one that differs each time it is migrated."""
+    return [column for column in table.columns if column.name != "applied_at"]
 
 
 def _created(connection: Connection, table: Table) -> list[str]:

@@ -14,6 +14,7 @@ from visitpay.cli.doctor import doctor
 from visitpay.cli.explain import explain
 from visitpay.cli.files import files
 from visitpay.cli.load import load, tell_of_arguments
+from visitpay.cli.migrate import migrate
 from visitpay.cli.reconcile import reconcile
 from visitpay.cli.rejects import rejects_app
 from visitpay.cli.report import report
@@ -59,7 +60,7 @@ def _visitpay(
     pass
 
 
-for command in (load, status, files, explain, doctor, reconcile, report, check, sample):
+for command in (load, status, files, explain, doctor, reconcile, report, check, sample, migrate):
     app.command()(command)
 app.add_typer(rejects_app, name="rejects")
 

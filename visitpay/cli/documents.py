@@ -29,7 +29,7 @@ class File(RowCounts):
     """A file that a run dealt with."""
 
     name: Annotated[str, "its name"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     status: Annotated[str, "loaded, failed, held, or changed: left for the next run"]
     error: Annotated[str | None, "why it was not loaded"]
 
@@ -67,7 +67,7 @@ class CheckedFile(TypedDict):
     """A file that was read without a database."""
 
     name: Annotated[str, "its name"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     rows_read: Annotated[int, "rows that are not blank"]
     rejected: Annotated[int, "rows that would be rejected, without those that miss a reference"]
     reasons: Annotated[dict[str, int], "rejected rows by reason"]
@@ -94,7 +94,7 @@ class LastRun(RowCounts):
 class LoadedType(TypedDict):
     """An entity of which files were loaded."""
 
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     loaded: Annotated[int, "files that were loaded"]
     newest: Annotated[datetime | None, "the newest time in their names, without mended rejects"]
 
@@ -142,7 +142,7 @@ class RejectRow(TypedDict):
     id: Annotated[int, "its number"]
     file: Annotated[str, "the name of the file that it came in"]
     line: Annotated[int, "its line there; the header is line 1"]
-    entity: Annotated[str, "Procedure, Visit or Transaction"]
+    entity: Annotated[str, "a record type, such as Visit"]
     reason: Annotated[str, "why it was rejected"]
     column: Annotated[str | None, "the header of the column at fault"]
     status: Annotated[str, "open, resolved, superseded or dismissed"]

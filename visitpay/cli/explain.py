@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
 from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import counted, minute
-from visitpay.vocabulary import DEFAULT_URL, RecordType
+from visitpay.vocabulary import DEFAULT_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +21,20 @@ _DELIVERIES_SHOWN = 5
 
 def explain(
     entity: Annotated[
-        RecordType, typer.Argument(metavar="TYPE", case_sensitive=False, help="What it is.")
+        str,
+        typer.Argument(
+            metavar="TYPE",
+            callback=options.as_entity,
+            autocompletion=options.complete_entity,
+            help="What it is, such as visit.",
+        ),
     ],
     key: Annotated[int, typer.Argument(metavar="ID", min=-(1 << 63), max=(1 << 63) - 1)],
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
     as_json: options.Json = False,
 ) -> None:
-    """Show the row of a visit, procedure or transaction, where it came from, what was rejected.
+    """Show one row, such as a visit, where it came from, what was rejected.
 
     Of a visit the rejected transactions, too: its balance may lack them.
 
@@ -36,12 +43,8 @@ def explain(
     Example: visitpay explain visit 321000004
     """
     from visitpay.cli import console
-    from visitpay.database.engine import read_connection
-    from visitpay.models import entity_named
-    from visitpay.reporting.explain import explain as explain_key
 
-    with read_connection(database_url) as connection:
-        found = explain_key(connection, entity_named(entity), key)
+    found = api.explain(entity, key, database_url=database_url)
     if as_json:
         from visitpay.cli import to_json
 

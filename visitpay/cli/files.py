@@ -10,7 +10,7 @@ import typer
 from visitpay.cli import options
 from visitpay.errors import ConfigurationError
 from visitpay.text import minute
-from visitpay.vocabulary import DEFAULT_URL, FileStatus, RecordType
+from visitpay.vocabulary import DEFAULT_URL, FileStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,7 +25,13 @@ def files(  # noqa: PLR0913 - each is an option of the command
     hospital: options.Hospital = options.DEFAULT_HOSPITAL,
     pass_over: options.PassOver = None,
     entity: Annotated[
-        RecordType | None, typer.Option(case_sensitive=False, help="Only files of this type.")
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            callback=options.as_entity,
+            autocompletion=options.complete_entity,
+            help="Only files of this type, such as visit.",
+        ),
     ] = None,
     status: Annotated[
         FileStatus | None,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.vocabulary import RecordType, RejectStatus
+from visitpay import vocabulary
+from visitpay.errors import ConfigurationError
+from visitpay.vocabulary import RejectStatus
 
 if TYPE_CHECKING:
     from visitpay.loading.types import Tolerance
@@ -76,6 +78,27 @@ def as_reason(reason: str | None) -> str | None:
 
     _require_one_of(list(Reason), reason)
     return reason
+
+
+def as_entity(entity: str | None) -> str | None:
+    """Return the name of an entity, given in any letter case; raises BadParameter if it is none."""
+    if entity is None:
+        return None
+    from visitpay.models import entity_named
+
+    try:
+        return entity_named(entity).__name__
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def complete_entity(incomplete: str) -> list[str]:
+    """Return the names of entities that begin with a text, in its letter case, for the shell."""
+    from visitpay.models import ENTITIES
+
+    names = [entity.__name__ for entity in ENTITIES]
+    begun = [name for name in names if name.lower().startswith(incomplete.lower())]
+    return [incomplete + name[len(incomplete) :] for name in begun]
 
 
 def as_checks(checks: list[str] | None) -> list[str] | None:
@@ -174,7 +197,13 @@ Hospital = Annotated[
 OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
 
 OfEntity = Annotated[
-    RecordType | None, typer.Option(case_sensitive=False, help="Only rows of this type.")
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        callback=as_entity,
+        autocompletion=complete_entity,
+        help="Only rows of this type, such as visit.",
+    ),
 ]
 
 OfReason = Annotated[
@@ -297,8 +326,8 @@ Wait = Annotated[
     ),
 ]
 
-DEFAULT_LANDING = Path("landing")
+DEFAULT_LANDING = Path(vocabulary.DEFAULT_LANDING)
 
 DEFAULT_REPORT = Path("report.html")
 
-DEFAULT_HOSPITAL = "HospitalABC"
+DEFAULT_HOSPITAL = vocabulary.DEFAULT_HOSPITAL

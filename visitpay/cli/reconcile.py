@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
 from visitpay.errors import ATTENTION_STATUS
@@ -43,17 +44,17 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console
     from visitpay.cli.logs import start_log
-    from visitpay.database.engine import make_engine, read_connection
+    from visitpay.database.engine import read_connection
     from visitpay.quality import checks
-    from visitpay.quality.balances import reconcile as compare_balances
 
     start_log(options.LogFormat.TEXT, verbose=False)
-    now = datetime.now(UTC)
+    ignored = ignore or ()
     with stoppable():
-        compared = compare_balances(make_engine(database_url), now, wait)
+        compared = api.reconcile(database_url=database_url, wait_seconds=wait)
+        findings = api.findings(database_url=database_url, expect=expect, ignore=ignored)
         with read_connection(database_url) as connection:
-            findings = checks.findings(connection, now, expect, ignore or ())
-            visits = checks.visits(connection, now, limit, ignore or ()) if raw else []
+            now = datetime.now(UTC)
+            visits = checks.visits(connection, now, limit, ignored) if raw else []
     total = sum(finding.count for finding in findings if not finding.subject)  # they count visits
     if as_json:
         from visitpay.cli import to_json

@@ -1,13 +1,11 @@
 """The commands for rejected rows."""
 
-from contextlib import nullcontext
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
@@ -122,21 +120,18 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console
     from visitpay.database.engine import read_connection
-    from visitpay.landing.local import scan
-    from visitpay.rejects.export import export_for_mending, export_response
     from visitpay.rejects.queries import RejectFilter, count_by_reason
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
-    now = datetime.now(UTC)
-    landed = scan(landing, hospital, pass_over or ()).files if response else ()
-    with read_connection(database_url) as connection:
-        if response:
-            written = [export_response(connection, directory, hospital, wanted, now, landed)]
-        else:
-            written = export_for_mending(connection, directory, hospital, wanted)
-        too_long = (
-            0 if response else count_by_reason(connection, wanted).get(Reason.LINE_TOO_LONG, 0)
-        )
+    place = {"database_url": database_url, "hospital": hospital}
+    if response:
+        passed_over = pass_over or ()
+        written = [api.export_response(directory, wanted, landing, pass_over=passed_over, **place)]
+        too_long = 0
+    else:
+        written = api.export_rejects(directory, wanted, **place)
+        with read_connection(database_url) as connection:
+            too_long = count_by_reason(connection, wanted).get(Reason.LINE_TOO_LONG, 0)
     if as_json:
         from visitpay.cli import to_json
 
@@ -172,18 +167,14 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay rejects dismiss 12 13 --why "test patients"
     """
-    from visitpay.database.engine import make_engine
-    from visitpay.database.session import ExclusiveSession
-    from visitpay.rejects.queries import RejectFilter, dismiss
+    from visitpay.rejects.queries import RejectFilter
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
     _require_choice(by_ids=bool(ids), by_filter=wanted != RejectFilter(), why=why)
-    with (
-        stoppable(),
-        ExclusiveSession(make_engine(database_url), wait) as session,
-        session.dry_run() if dry_run else nullcontext(),
-    ):
-        dismissed = session.transact(partial(dismiss, chosen=ids or wanted, why=why))
+    with stoppable():
+        dismissed = api.dismiss_rejects(
+            ids or wanted, why=why, database_url=database_url, wait_seconds=wait, dry_run=dry_run
+        )
     if as_json:
         from visitpay.cli import to_json
 
@@ -215,12 +206,10 @@ def retry_rejects(
     Example: visitpay rejects retry
     """
     from visitpay.cli.logs import start_log
-    from visitpay.database.engine import make_engine
-    from visitpay.loading.run import retry
 
     start_log(options.LogFormat.TEXT, verbose=False)
     with stoppable():
-        resolved, still_open = retry(make_engine(database_url), wait)
+        resolved, still_open = api.retry(database_url=database_url, wait_seconds=wait)
     if as_json:
         from visitpay.cli import to_json
 

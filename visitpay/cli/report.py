@@ -1,14 +1,12 @@
 """`visitpay report`."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
-from visitpay.errors import ConfigurationError
 from visitpay.vocabulary import DEFAULT_URL
 
 
@@ -33,32 +31,21 @@ def report(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay report /srv/landing --output report.html
     """
-    pages = _pages()
     from visitpay.cli import console
-    from visitpay.database.engine import read_connection
-    from visitpay.landing.local import scan
-    from visitpay.private_files import write_private
-    from visitpay.reporting.status import feed_status
 
-    now = datetime.now(UTC)
-    landed = scan(landing, hospital, pass_over or (), settle)
-    with read_connection(database_url) as connection:
-        feed = feed_status(connection, landed, now, expect, ignore or ())
-        page = pages.page(pages.report(connection, feed, now))
-    with write_private(output, over=pages.BEGIN) as file:
-        file.write(page)
+    feed = api.report(
+        output,
+        landing,
+        database_url=database_url,
+        hospital=hospital,
+        pass_over=pass_over or (),
+        settle=settle,
+        expect=expect,
+        ignore=ignore or (),
+    )
     if as_json:
         from visitpay.cli import to_json
 
         typer.echo(to_json.dumps(to_json.report(feed, output)))
     else:
         console.line(output)
-
-
-def _pages() -> ModuleType:
-    try:
-        from visitpay.reporting import page
-    except ImportError as error:
-        message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
-        raise ConfigurationError(message) from error
-    return page

@@ -9,8 +9,11 @@ from visitpay.errors import StoppedError
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError for either."""
+def stoppable(*, rolled_back: bool = True) -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does; raises StoppedError for either.
+
+    Its message says, with `rolled_back`, what that means for a load.
+    """
 
     def stop(number: int, _frame: object) -> NoReturn:
         # The one exception at which the drivers let go of a statement.
@@ -20,6 +23,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        raise StoppedError(signal.Signals(*(stopped.args or [signal.SIGINT]))) from None
+        number = signal.Signals(*(stopped.args or [signal.SIGINT]))
+        raise StoppedError(number, rolled_back=rolled_back) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,28 +1,95 @@
 """The revision of the schema: the one of the database, and those of the migrations."""
 
+import ast
 import re
+from collections.abc import Collection
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
+from visitpay.database.naming import migrate_command
 from visitpay.errors import DatabaseError
+from visitpay.models import Base, SchemaRevision
 
-MIGRATE = "run: alembic upgrade head"
+_IDENTIFIERS = re.compile(
+    r"^(revision|down_revision)(?:: [^=\n]+)? = (\([^)]*\)|[^(\n]+)$", re.MULTILINE
+)
 
 
 def require_head(connection: Connection) -> None:
-    """Raise DatabaseError, which says what to run, unless the schema is at Alembic's head."""
-    current: set[str] = set()
-    if inspect(connection).has_table("alembic_version"):
-        current = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
-    known, heads = revisions()
-    if current == heads:
-        return
-    found = ", ".join(sorted(current)) or "empty"
-    message = f"the database's schema is {found}, not {', '.join(sorted(heads))}; {MIGRATE}"
-    if current - known:
-        message += ", with the visitpay that knows this schema if it is a newer one"
-    raise DatabaseError(message)
+    """Raise DatabaseError, which says what to run, unless this code can work on the schema.
+
+    It can if the schema is at Alembic's head, or newer by revisions that are all additive.
+    """
+    if current_revisions(connection) != revisions()[1] and not newer_revisions(connection):
+        raise DatabaseError(_refusal(connection))
+
+
+def newer_revisions(connection: Connection) -> list[str]:
+    """Return the applied revisions that this code does not know and can work with, sorted.
+
+    There are none if one of them is not additive, or if what was applied is not on record.
+    """
+    current, (known, heads) = current_revisions(connection), revisions()
+    if current <= known:
+        return []
+    recorded = _recorded(connection)
+    unknown = recorded.keys() - known
+    if not (current | heads) <= recorded.keys():
+        return []
+    return sorted(unknown) if all(recorded[revision] for revision in unknown) else []
+
+
+def current_revisions(connection: Connection) -> set[str]:
+    """Return the heads that Alembic noted in the database; none where it never migrated."""
+    if not inspect(connection).has_table("alembic_version"):
+        return set()
+    return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+def foreign_tables(connection: Connection) -> set[str]:
+    """Return the names of visitpay's tables that are there though no revision is."""
+    if current_revisions(connection):
+        return set()
+    return set(Base.metadata.tables).intersection(inspect(connection).get_table_names())
+
+
+def _recorded(connection: Connection) -> dict[str, bool]:
+    """Return whether each revision on record is additive."""
+    if not inspect(connection).has_table(SchemaRevision.__tablename__):
+        return {}
+    query = select(SchemaRevision.revision, SchemaRevision.is_additive)
+    return {row.revision: row.is_additive for row in connection.execute(query)}
+
+
+def _refusal(connection: Connection) -> str:
+    url = connection.engine.url
+    current, (known, heads) = current_revisions(connection), revisions()
+    if tables := foreign_tables(connection):
+        return not_ours(tables)
+    if not current:
+        return f"the database has no schema yet; run: {migrate_command(url)}"
+    if current <= known:
+        needed = f"older than {_listed(heads)}, which this visitpay needs"
+        return f"the database's schema is {_listed(current)}, {needed}; run: {migrate_command(url)}"
+    back = migrate_command(url, *sorted(heads), "--downgrade")
+    return (
+        f"the database's schema is {_listed(current)}, which this visitpay does not know (it is at"
+        f" {_listed(heads)}), and not every newer revision is known to be additive; use the newer"
+        f" visitpay, or go back with it: {back}"
+    )
+
+
+def not_ours(tables: Collection[str]) -> str:
+    """Return the message for a database whose tables have names of ours, but no revision."""
+    return (
+        f"the database has the tables {', '.join(sorted(tables))}, but no revision of visitpay's"
+        " schema: it belongs to another program, or was restored in part; name another database"
+    )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def revisions() -> tuple[set[str], set[str]]:
@@ -30,19 +97,15 @@ def revisions() -> tuple[set[str], set[str]]:
 
     They are read without Alembic, whose import takes 0.15 s.
     """
-    scripts = [path.read_text("utf-8") for path in (_migrations() / "versions").glob("*.py")]
-    known, followed = (
-        {
-            revision
-            for script in scripts
-            for revision in re.findall(rf"^{name} = ['\"](.+)['\"]$", script, re.MULTILINE)
-        }
-        for name in ("revision", "down_revision")
-    )
-    return known, known - followed
+    named: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
+    for path in (migrations_folder() / "versions").glob("*.py"):
+        for name, value in _IDENTIFIERS.findall(path.read_text("utf-8")):
+            given = ast.literal_eval(value.strip())
+            named[name].update(given if isinstance(given, tuple) else {given} - {None})
+    return named["revision"], named["revision"] - named["down_revision"]
 
 
-def _migrations() -> Path:
+def migrations_folder() -> Path:
     """Return the folder of migrations: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "alembic"

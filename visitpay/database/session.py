@@ -29,6 +29,36 @@ _LAST_WAIT_SECONDS = 1.0
 """Enough for a server to notice that a connection has gone, and to release its lock."""
 
 
+@contextmanager
+def run_lock(
+    connection: Connection,
+    wait_seconds: float,
+    *,
+    is_migration: bool = False,
+    describe_holder: Callable[[], str] | None = None,
+) -> Iterator[None]:
+    """Hold the run lock of a database; wait for it outside of any transaction.
+
+    With `describe_holder`, say in the log for whom it waits. Raises BusyError if the lock is not
+    free after the wait.
+    """
+    dialect = dialect_of(connection)
+    deadline = time.monotonic() + wait_seconds
+    with dialect.run_lock(connection, is_migration=is_migration) as take:
+        holder = ""
+        while not take():
+            if describe_holder and not holder:
+                holder = describe_holder()
+                logger.warning("waiting for %s, %g s at most", holder, wait_seconds)
+            if time.monotonic() >= deadline:
+                other = "a migration" if dialect.is_migrating(connection) else "another load"
+                name = connection.engine.url.database
+                message = f"{holder or other} holds {name}; wait for it, or give a longer --wait"
+                raise BusyError(message)
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
 class ExclusiveSession:
     """A connection with the run lock: no other load works on the database meanwhile.
 
@@ -58,20 +88,10 @@ class ExclusiveSession:
         self._opened.close()
         with ExitStack() as opened:
             self._connection = opened.enter_context(self._engine.connect())
-            lock = dialect_of(self._engine.url).run_lock(self._connection)
-            self._wait_for(opened.enter_context(lock))
+            opened.enter_context(run_lock(self._connection, self._wait_seconds))
             with self._connection.begin():
                 require_head(self._connection)
             self._opened = opened.pop_all()
-
-    def _wait_for(self, take: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + self._wait_seconds
-        while not take():
-            if time.monotonic() >= deadline:
-                name = self._engine.url.database
-                message = f"another load holds {name}; wait for it, or give a longer --wait"
-                raise BusyError(message)
-            time.sleep(_POLL_SECONDS)
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:

@@ -15,6 +15,9 @@ from visitpay.ledger.files import NEWER, Delivery
 from visitpay.models import DeliveredKeys, RejectedRow
 from visitpay.parsing.values import no_rows_mask
 
+_FILE = b"ARROW1"
+"""How an Arrow IPC file begins, as the first releases packed keys; a stream begins otherwise."""
+
 _OVERLAPPING = select(DeliveredKeys.keys).where(
     DeliveredKeys.first_key <= bindparam("last_key"),
     DeliveredKeys.last_key >= bindparam("first_key"),
@@ -40,7 +43,8 @@ def pack(keys: pl.Series) -> bytes:
 
 def unpack(packed: bytes) -> pl.Series:
     """Return the keys that `pack` packed: 1000, 1, 1, 8 gives 1000, 1001, 1002, 1010."""
-    return pl.read_ipc_stream(io.BytesIO(packed))["keys"].cum_sum()
+    read = pl.read_ipc if packed.startswith(_FILE) else pl.read_ipc_stream
+    return read(io.BytesIO(packed))["keys"].cum_sum()
 
 
 def add_keys(connection: Connection, delivery: Delivery, keys: pl.Series) -> None:

@@ -59,7 +59,8 @@ def consume(
     meanwhile; the caller then rolls back.
     """
     with open_landed(file) as source:
-        parser = Parser(source, entity_named(file.entity), options.block_bytes)
+        entity, file_date = entity_named(file.entity), file.file_datetime.date()
+        parser = Parser(source, entity, options.block_bytes, file_date)
         layout = parser.layout
         _warn_of_columns(file, layout)
         # What a person mended is loaded, even if only some of it is right.

@@ -84,7 +84,7 @@ def _add_rejects(
 def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
     """Retry the rows of a delivery that miss a reference; return how many are resolved.
 
-    Raises FileError if the delivery's columns are no longer those of the entity.
+    Raises FileError if the delivery has no column that is now the entity's key.
     """
     delivery = orphaned.delivery(connection)
     layout = Layout.of(delivery.entity, orphaned.header)

@@ -47,7 +47,8 @@ def check(landed: Landing) -> Iterator[CheckedFile]:
 
 def _read(checked: CheckedFile) -> None:
     with open_landed(checked.file) as source:
-        parser = Parser(source, entity_named(checked.file.entity))
+        file_date = checked.file.file_datetime.date()
+        parser = Parser(source, entity_named(checked.file.entity), file_date=file_date)
         for batch in parser.batches():
             checked.rows_read += batch.rows_read
             checked.reasons.update(batch.rejects["reason"])

@@ -4,16 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from visitpay.errors import FileError
-from visitpay.feed import REJECT_HEADERS
+from visitpay.feed import REJECT_HEADERS, normalize_name
 from visitpay.models import Entity
 from visitpay.parsing.columns import (
     FileColumn,
-    file_columns,
-    file_headers,
+    ModelColumn,
+    due_headers,
     key_column,
     locate_columns,
+    model_columns,
 )
 from visitpay.parsing.quoting import unquote
 from visitpay.text import printable
@@ -49,31 +51,45 @@ class Layout:
     trailing_delimiters: str
     """What ends a line after its cells, as in most of the first rows, or else in the header."""
     columns: tuple[FileColumn, ...]
-    """The columns of the entity, in the model's order."""
+    """The columns of the entity that the file has, in the model's order."""
+    absent: tuple[ModelColumn, ...]
+    """The columns of the entity that the file lacks, in the model's order."""
     key: FileColumn
     """The column that tells rows apart."""
     extra: tuple[str, ...]
-    """Columns of the file that the entity does not have."""
+    """Columns of the file that the entity does not have, as the header names them."""
     is_resubmission: bool
     """Whether the file holds exported rejects."""
 
     @classmethod
-    def of(cls, entity: type[Entity], header: str, rows: Sequence[str] | None = None) -> "Layout":
+    def of(
+        cls,
+        entity: type[Entity],
+        header: str,
+        rows: Sequence[str] | None = None,
+        file_date: date = date.max,
+    ) -> "Layout":
         """Return the layout of a file by its header line, checked against its first rows.
 
         `rows` is None when the header has been accepted before; a new file without rows has none
-        (`[]`). Raises FileError when the line is empty, lacks a column, has one twice or too many,
-        or contradicts the rows. The message names the model's columns only: a file without a header
-        has data in its first line.
+        (`[]`). `file_date` is the day in the file's name (UTC): columns may be due since a day. A
+        header that was accepted before, and one of exported rejects, may lack any column but the
+        key: the model may have got it since.
+
+        Raises FileError when the line is empty, lacks a column that is due, has one twice or too
+        many, or contradicts the rows. The message names the model's columns only: a file without a
+        header has data in its first line.
         """
         filled = [row for row in rows or () if row.strip(" ")]
-        delimiter = _find_delimiter(entity, header, rows or ())
+        due_date = None if rows is None else file_date
+        delimiter = _find_delimiter(entity, header, rows or (), due_date)
         names = _names(header, delimiter)
         width = max(count for count, name in enumerate(names, 1) if name)
-        _require_named_once(entity, names)
+        if rows is not None:
+            _require_named_once(entity, names)
         _require_few_columns(width)
         _require_rows_agree(names[:width], filled, delimiter)
-        columns = locate_columns(entity, names)
+        columns, absent = locate_columns(entity, names)
         key = next(column for column in columns if column.name == key_column(entity).name)
         if rows is not None:
             _require_no_row_in_header(names[:width], filled, delimiter, key.position)
@@ -85,8 +101,9 @@ class Layout:
             width=width,
             trailing_delimiters=trailing_delimiters,
             columns=columns,
+            absent=absent,
             key=key,
-            extra=tuple(_unknown(entity, names)),
+            extra=tuple(_unknown(entity, header, delimiter)),
             is_resubmission=has_reject_headers(names),
         )
 
@@ -107,36 +124,60 @@ def has_reject_headers(names: Sequence[str]) -> bool:
     return first == [name.lower() for name in REJECT_HEADERS]
 
 
-def _find_delimiter(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
-    """Return the delimiter with which a header has all columns; raises FileError if none has."""
+def _find_delimiter(
+    entity: type[Entity], header: str, rows: Sequence[str], file_date: date | None
+) -> str:
+    """Return the delimiter with which a header has all columns; raises FileError if none has.
+
+    Of several, it is the one with which it has the most of those, too, that it may lack.
+    """
     if not header.strip():
-        message = f"line 1 is empty; it must name {', '.join(file_headers(entity))}"
+        message = f"line 1 is empty; it must name {', '.join(due_headers(entity, file_date))}"
         raise FileError(message)
-    missing = {delimiter: _missing(entity, header, delimiter) for delimiter in DELIMITERS}
-    best = min(missing, key=lambda delimiter: len(missing[delimiter]))
-    if missing[best]:
-        remedy = _remedy(entity, header, rows)
-        message = f"line 1 lacks the columns {', '.join(missing[best])}; {remedy}"
+    names = {delimiter: _names(header, delimiter) for delimiter in DELIMITERS}
+
+    def lacks(delimiter: str) -> tuple[int, int]:
+        absent = _absent(entity, names[delimiter])
+        return len(_missing(entity, names[delimiter], file_date)), len(absent)
+
+    best = min(DELIMITERS, key=lacks)
+    if missing := _missing(entity, names[best], file_date):
+        columns = ", ".join(map(_described, missing))
+        remedy = _remedy(entity, header, rows, file_date)
+        message = f"line 1 lacks the columns {columns}; {remedy}"
         raise FileError(message)
     return best
 
 
-def _remedy(entity: type[Entity], header: str, rows: Sequence[str]) -> str:
+def _described(column: ModelColumn) -> str:
+    """Return the header of a column that a file lacks, and since when it is due."""
+    return f"{column.header} (due in files since {column.since})" if column.since else column.header
+
+
+def _remedy(entity: type[Entity], header: str, rows: Sequence[str], file_date: date | None) -> str:
     """Return what may be wrong with a line that is not a header of the entity, and what to do."""
+    if file_date is None:
+        return "it was loaded before: give the column its header of then as an alias in the model"
     for line_number, row in enumerate(rows, 2):
-        if any(not _missing(entity, row, delimiter) for delimiter in DELIMITERS):
+        if any(not _missing(entity, _names(row, each), file_date) for each in DELIMITERS):
             return f"line {line_number} has them all: take away what stands before it"
-    columns = file_columns(entity)
-    key = columns.index(key_column(entity))
+    columns = model_columns(entity)
+    key = next(index for index, column in enumerate(columns) if column.is_key)
+    counts = range(len(due_headers(entity, file_date)), len(columns) + 1)
     for delimiter in DELIMITERS:
         cells = header.split(delimiter)
-        if len(cells) == len(columns) and cells[key].strip(" ").isdigit():
+        if len(cells) in counts and cells[key].strip(" ").isdigit():
             return "it looks like a row, and the header is missing: the whole file is needed again"
     return "the whole file is needed again"
 
 
 def _require_named_once(entity: type[Entity], names: Sequence[str]) -> None:
-    if doubled := [name for name in file_headers(entity) if names.count(name.lower()) > 1]:
+    doubled = [
+        " or ".join([column.header, *(other for other in column.aliases if other.lower() in names)])
+        for column in model_columns(entity)
+        if sum(names.count(name) for name in column.names) > 1
+    ]
+    if doubled:
         message = f"line 1 names {', '.join(doubled)} more than once; one of them must go"
         raise FileError(message)
 
@@ -209,9 +250,14 @@ def _cells_of_most(rows: Sequence[str], delimiter: str) -> int | None:
 
 
 def _names(header: str, delimiter: str) -> list[str]:
-    """Return the names in a header, in small letters."""
+    """Return the names in a header, in small letters and Unicode form NFC."""
+    return [normalize_name(cell).lower() for cell in _cells(header, delimiter)]
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    """Return the names in a header, without quotes and what stands around them unseen."""
     cells = header.split(delimiter)
-    return [_strip_invisible(unquote(_strip_invisible(cell))).lower() for cell in cells]
+    return [_strip_invisible(unquote(_strip_invisible(cell))) for cell in cells]
 
 
 def _strip_invisible(name: str) -> str:
@@ -221,16 +267,26 @@ def _strip_invisible(name: str) -> str:
     return name.strip(_INVISIBLE)
 
 
-def _missing(entity: type[Entity], header: str, delimiter: str) -> list[str]:
-    names = _names(header, delimiter)
-    return [name for name in file_headers(entity) if name.lower() not in names]
+def _absent(entity: type[Entity], names: Sequence[str]) -> list[ModelColumn]:
+    """Return the columns of an entity that are not among the names."""
+    return [column for column in model_columns(entity) if not column.is_among(names)]
 
 
-def _unknown(entity: type[Entity], names: Sequence[str]) -> list[str]:
-    """Return the names that are no column of an entity, as they can be logged."""
-    added = REJECT_HEADERS if has_reject_headers(names) else ()
-    known = {"", *(name.lower() for name in (*file_headers(entity), *added))}
-    return [_loggable(name) for name in names if name not in known]
+def _missing(
+    entity: type[Entity], names: Sequence[str], file_date: date | None
+) -> list[ModelColumn]:
+    """Return those of them that must be there; exported rejects may be older than the model."""
+    day = None if has_reject_headers(names) else file_date
+    return [column for column in _absent(entity, names) if column.is_due(day)]
+
+
+def _unknown(entity: type[Entity], header: str, delimiter: str) -> list[str]:
+    """Return the names of a header that are no column of an entity, as they can be logged."""
+    sent, names = _cells(header, delimiter), _names(header, delimiter)
+    known = {"", *(name for column in model_columns(entity) for name in column.names)}
+    if has_reject_headers(names):
+        known.update(name.lower() for name in REJECT_HEADERS)
+    return [_loggable(cell) for cell, name in zip(sent, names, strict=True) if name not in known]
 
 
 def _loggable(name: str) -> str:

@@ -5,6 +5,7 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 """
 
 from collections.abc import Generator
+from datetime import date
 from itertools import chain
 
 import polars as pl
@@ -14,7 +15,7 @@ from visitpay.models import Entity
 from visitpay.parsing.ambiguity import reject_ambiguous
 from visitpay.parsing.blocks import Source, keep_together, whole_lines
 from visitpay.parsing.closing import ClosingLines
-from visitpay.parsing.columns import file_headers
+from visitpay.parsing.columns import due_headers
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.lines import number_lines
 from visitpay.parsing.rows import LINE_SCHEMA, Batch, parse, parse_again
@@ -37,21 +38,32 @@ class Parser:
     """A file of an entity that is being parsed; the header is read at once, the rows on demand."""
 
     def __init__(
-        self, source: Source, entity: type[Entity], block_bytes: int | None = None
+        self,
+        source: Source,
+        entity: type[Entity],
+        block_bytes: int | None = None,
+        file_date: date = date.max,
     ) -> None:
-        """Read the header; raises FileError when the file cannot be used."""
+        """Read the header; raises FileError when the file cannot be used.
+
+        `file_date` is the day in its name (UTC): columns may be due since a day.
+        """
         reader = SourceWithHead(source)
         blocks = whole_lines(reader, block_bytes or BLOCK_BYTES)
         first = next(blocks, b"")
         if not first:
-            message = f"is empty; its first line must name {', '.join(file_headers(entity))}"
+            message = (
+                f"is empty; its first line must name {', '.join(due_headers(entity, file_date))}"
+            )
             raise FileError(message)
         header, _, rest = first.partition(b"\n")
         while len(rest) < HEADER_CHECK_BYTES and (block := next(blocks, b"")):
             rest += block
         *rows, _ = rest[:HEADER_CHECK_BYTES].decode("utf-8", "backslashreplace").split("\n")
         try:
-            self.layout = Layout.of(entity, header.decode("utf-8", "backslashreplace"), rows)
+            self.layout = Layout.of(
+                entity, header.decode("utf-8", "backslashreplace"), rows, file_date
+            )
         except FileError as error:
             if other := describe_other_format(reader.head):
                 raise FileError(other) from error

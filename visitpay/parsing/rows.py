@@ -152,7 +152,29 @@ def _converted(
         if not column.nullable and values.null_count():
             missing = values.is_null() & ~invalid
             faults.append(Fault(Reason.MISSING_VALUE, column.header, missing))
-    return pl.DataFrame(columns), [fault for fault in faults if fault.mask.any()]
+    rows = pl.DataFrame(columns)
+    if layout.absent:
+        rows, missing_columns = _with_absent(rows, layout)
+        faults += missing_columns
+    return rows, [fault for fault in faults if fault.mask.any()]
+
+
+def _with_absent(rows: pl.DataFrame, layout: Layout) -> tuple[pl.DataFrame, list[Fault]]:
+    """Return rows with the columns that their file lacks, and the faults where one needs a value.
+
+    A file may lack such a column if it is older than the column, and was loaded or exported before.
+    """
+    values = (
+        pl.lit(column.absent_value, column.kind.dtype).alias(column.name)
+        for column in layout.absent
+    )
+    every_row = ~no_rows_mask(rows["raw"])
+    faults = [
+        Fault(Reason.MISSING_VALUE, column.header, every_row)
+        for column in layout.absent
+        if column.absent_value is None and not column.nullable
+    ]
+    return rows.with_columns(values), faults
 
 
 def _verdict(faults: Sequence[Fault]) -> list[pl.Expr]:

@@ -9,7 +9,7 @@ import re
 
 from visitpay.models import ENTITIES
 from visitpay.parsing.blocks import Source
-from visitpay.parsing.columns import file_header, key_column
+from visitpay.parsing.columns import key_names
 
 _HEAD_BYTES = 1 << 12
 
@@ -92,7 +92,7 @@ def describe_other_format(head: bytes) -> str | None:
 
 def _is_ebcdic(head: bytes) -> bool:
     text = head.decode("cp037").lower()
-    return any(file_header(key_column(entity)).lower() in text for entity in ENTITIES)
+    return any(name in text for entity in ENTITIES for name in key_names(entity))
 
 
 def _text(head: bytes) -> bytes:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Column, Numeric
+from sqlalchemy import BigInteger, Column, Numeric, Text
 
 from visitpay.vocabulary import Reason
 
@@ -77,8 +77,14 @@ class DateOrder:
 
 
 def kind_of(column: Column[Any]) -> ColumnKind:
-    """Return the kind of a column of the model; raises KeyError for a type that has none."""
-    return _KINDS[column.type.python_type](column.type)
+    """Return the kind of a column of the model; raises TypeError for a type that has none."""
+    try:
+        kind = _KINDS[column.type.python_type]
+    except (KeyError, NotImplementedError):
+        types = ", ".join(each.__name__ for each in _KINDS)
+        message = f"is of type {column.type!r}, and no cell becomes one: take one of {types}"
+        raise TypeError(message) from None
+    return kind(column.type)
 
 
 def no_rows_mask(rows: pl.Series) -> pl.Series:
@@ -145,7 +151,10 @@ def parse_amount(cell: str, scale: int = 2, whole_digits: int = 12) -> int | Non
     return -units if match["open"] or signs == "-" else units
 
 
-def _integer(_type: object) -> ColumnKind:
+def _integer(integer: object) -> ColumnKind:
+    if not isinstance(integer, BigInteger):
+        message = f"is {integer!r}: a whole number has 64 bits, take BigInteger"
+        raise TypeError(message)
     # The cast takes an optional sign and ASCII digits within 64 bits, and nothing else.
     return ColumnKind(
         Reason.INVALID_INTEGER, pl.Int64(), lambda cells: cells.cast(pl.Int64, strict=False)
@@ -163,7 +172,7 @@ def _date(_type: object) -> ColumnKind:
 def _amount(numeric: Numeric[Any]) -> ColumnKind:
     scale, precision = numeric.scale or 0, numeric.precision or 0
     if not 0 < scale < precision <= _DIGITS_OF_A_DOUBLE:
-        message = f"an amount needs cents and at most {_DIGITS_OF_A_DOUBLE} digits: {numeric!r}"
+        message = f"is {numeric!r}: an amount has cents and at most {_DIGITS_OF_A_DOUBLE} digits"
         raise TypeError(message)
     whole = precision - scale
     shape = rf"^-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{scale}}})?$"
@@ -180,7 +189,11 @@ def _amount(numeric: Numeric[Any]) -> ColumnKind:
     return ColumnKind(Reason.INVALID_AMOUNT, pl.Int64(), parse_column, parse_cell)
 
 
-def _text(_type: object) -> ColumnKind:
+def _text(text: object) -> ColumnKind:
+    if not isinstance(text, Text):
+        message = f"is {text!r}: one cell that is too long fails its whole file, take Text"
+        raise TypeError(message)
+
     def parse_column(cells: pl.Series) -> pl.Series:
         return cells.set(cells.is_in(NULL_MARKERS), None)
 

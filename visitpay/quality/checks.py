@@ -18,11 +18,10 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
-from visitpay.models import ENTITIES, LoadRun, Visit
+from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
 from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
 from visitpay.quality.columns import RECENT, find_unknown
 from visitpay.text import counted
-from visitpay.vocabulary import RecordType
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """The days on which files are expected: by word, the days of the week, Monday being 0."""
@@ -159,16 +158,36 @@ _Observations = Iterator[tuple[str, int, str]]
 
 
 def _type_missing(feed: _Feed) -> _Observations:
-    """Find complete sets of files without one of the types; reported by the day they began."""
-    types = [entity.__name__ for entity in ENTITIES]
+    """Find loaded sets of files without a type that is usual; reported by the day they began.
+
+    A set of which more is missing than came is no export, but a file that was sent once more.
+    """
+    earlier: list[_FileSet] = []
     counts: Counter[tuple[date, str]] = Counter()
     for files in feed.sets():
-        day, missing = files.begin.date(), [name for name in types if name not in files.loaded]
-        is_over = feed.now - files.end > SET_GAP
-        if len(missing) == 1 and missing[0] not in files.came and is_over and feed.is_recent(day):
-            counts[day, missing[0]] += 1
+        day, is_over = files.begin.date(), feed.now - files.end > SET_GAP
+        if files.loaded == files.came.keys() and is_over and feed.is_recent(day):
+            missing = _usual_types(files, earlier) - files.loaded
+            if len(missing) <= len(files.loaded):
+                counts.update((day, entity) for entity in sorted(missing))
+        earlier.append(files)
     for (day, entity), count in counts.items():
-        yield str(day), count, f"no {entity} file was loaded, though both others"
+        yield str(day), count, f"no {entity} file was loaded, though others were"
+
+
+def _usual_types(files: _FileSet, earlier: Sequence[_FileSet]) -> set[str]:
+    """Return the types that most sets had, of the earlier ones with all the types of this one.
+
+    Those of the same weekday count, or if they are too few, those of all days; if these are too
+    few as well, all types are usual.
+    """
+    alike = [each for each in earlier if each.came.keys() >= files.came.keys()]
+    same_weekday = [each for each in alike if each.begin.weekday() == files.begin.weekday()]
+    history = (same_weekday if len(same_weekday) >= MIN_HISTORY else alike)[-MAX_HISTORY:]
+    if len(history) < MIN_HISTORY:
+        return {entity.__name__ for entity in ENTITIES}
+    times = Counter(entity for each in history for entity in each.came)
+    return {entity for entity, count in times.items() if 2 * count > len(history)}
 
 
 def _feed_missing(feed: _Feed) -> _Observations:
@@ -312,7 +331,7 @@ def _visits(name: str, feed: _Feed) -> _Observations:
 
 def _visit_without_transactions(feed: _Feed) -> _Observations:
     """Find such visits, unless a file of transactions still waits."""
-    if all(file.entity != RecordType.TRANSACTION for file in feed.waiting):
+    if all(file.entity != Transaction.__name__ for file in feed.waiting):
         yield from _visits("visit_without_transactions", feed)
 
 

@@ -17,7 +17,7 @@ from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import failed_files
 from visitpay.models import ENTITIES, Entity, LoadFile
 from visitpay.parsing.blocks import whole_lines
-from visitpay.parsing.columns import file_columns, file_header
+from visitpay.parsing.columns import model_columns
 from visitpay.parsing.layout import Layout, is_export
 from visitpay.parsing.parser import HEADER_CHECK_BYTES
 from visitpay.parsing.rows import LINE_SCHEMA, lines_without_faults, parse_again
@@ -67,7 +67,7 @@ def export_for_mending(
     for entity in ENTITIES:
         sources = [source for source in all_sources if source.entity is entity]
         if sources:
-            headers = (*REJECT_HEADERS, *(file_header(column) for column in file_columns(entity)))
+            headers = (*REJECT_HEADERS, *(column.header for column in model_columns(entity)))
             layout = Layout.of(entity, "\t".join(headers))
             rows = _rows_to_mend(connection, sources, wanted, layout)
             time = _time_after_newest(connection, entity)
@@ -147,10 +147,14 @@ def _read_rejects(
 
 
 def _cells_in_order(reject: Mapping[str, Any], layout: Layout) -> list[str]:
-    """Return the cells of a row in the model's order, or as they are if it does not split."""
+    """Return the cells of a row in the model's order, or as they are if it does not split.
+
+    For a column that its file lacks it is the value of such rows, empty for NULL.
+    """
     if reject["malformed"]:
         return str(reject["raw"]).split(layout.delimiter)
-    cells = (reject[column.name] for column in file_columns(layout.entity))
+    sent = {column.name: str(reject[column.name]) for column in layout.columns}
+    cells = [sent.get(column.name, column.absent_cell) for column in model_columns(layout.entity)]
     return [f'"{cell}"' if "\t" in cell and '"' not in cell else cell for cell in cells]
 
 

@@ -67,7 +67,7 @@ ADVICE: Mapping[str, Advice] = {
         "visitpay status --json",
     ),
     "type_missing": Advice(
-        "Files of two types came together, and none of the third type within six hours.",
+        "Files came together, and none of a type that usually comes with them within six hours.",
         "Ask the hospital for the file.",
         "visitpay files",
     ),

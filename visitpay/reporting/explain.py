@@ -175,7 +175,7 @@ def _transactions_not_in_table(connection: Connection, visit: int) -> list[int]:
     """Return the ids of rejected transactions of a visit that are in no table, the oldest first.
 
     The database finds rows whose text holds the identifier. Of these only the cell of the visit
-    counts, or any cell of a row that does not split.
+    counts, or any cell of a row that does not split, or was sent under another header.
     """
     candidates = (
         select(RejectedRow.id, RejectedRow.raw, LoadFile.header)
@@ -198,9 +198,11 @@ def _of_visit(candidates: Sequence[Row[int, str, str | None]], visit: int) -> It
         with suppress(FileError):  # then the file's rows cannot be taken apart any more
             layout = Layout.of(Transaction, str(header))
             lines = split(lines_without_faults(lines_of_layout), layout)
-            visits, _ = convert(trim_cells(lines[column.name]), kind_of(column))
-            found.update(lines["source_line"].filter(visits == visit))
-            in_pieces = lines.filter("malformed")
+            in_pieces = lines
+            if column.name in lines.columns:
+                visits, _ = convert(trim_cells(lines[column.name]), kind_of(column))
+                found.update(lines["source_line"].filter(visits == visit))
+                in_pieces = lines.filter("malformed")
             cells = in_pieces["raw"].str.split(layout.delimiter)
             holds = cells.list.eval(pl.element().str.strip_chars(' "')).list.contains(str(visit))
             found.update(in_pieces["source_line"].filter(holds))

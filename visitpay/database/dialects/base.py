@@ -67,8 +67,17 @@ class Dialect(Protocol):
     def make_migration_engine(self, url: URL) -> Engine:
         """Return the engine for Alembic."""
 
-    def migration_preamble(self) -> tuple[str, ...]:
-        """Return the statements to run at the start of a migration."""
+    def migration_preamble(self, *, is_script: bool = False) -> tuple[str, ...]:
+        """Return the statements to run before a migration's transaction.
+
+        A script, which people run by hand, also takes the run lock by them, where a statement can.
+        """
+
+    def back_up(self, url: URL, path: Path) -> None:
+        """Copy the database, as it is now, into an empty file.
+
+        Raises ConfigurationError, with the command to run, if that is another program's work.
+        """
 
     def incomplete_encoding(self, connection: Connection) -> str:
         """Return the database's encoding if it lacks some characters, else an empty string."""
@@ -76,11 +85,19 @@ class Dialect(Protocol):
     def foreign_key_violations(self, connection: Connection) -> set[str]:
         """Return the tables that have rows whose parents are missing."""
 
-    def run_lock(self, connection: Connection) -> AbstractContextManager[Callable[[], bool]]:
+    def kept_additions(self, connection: Connection) -> AbstractContextManager[None]:
+        """Keep what others added to the database while a migration runs inside."""
+
+    def run_lock(
+        self, connection: Connection, *, is_migration: bool = False
+    ) -> AbstractContextManager[Callable[[], bool]]:
         """Yield a function that tries to take the run lock; leaving the context releases it."""
 
+    def is_migrating(self, connection: Connection) -> bool:
+        """Whether the holder of the run lock is a migration; asked outside of a transaction."""
+
     def is_held(self, connection: Connection) -> bool:
-        """Whether a load holds the run lock now; asking does not keep a load from taking it."""
+        """Whether anyone holds the run lock now; asking does not keep a load from taking it."""
 
     def upsert(
         self,

@@ -1,9 +1,11 @@
 """PostgreSQL, by psycopg 3: COPY into a temporary table, then one upsert of all its rows."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
@@ -35,6 +37,7 @@ from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalErr
 from sqlalchemy.schema import CreateTable, DropTable
 
 from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
+from visitpay.database.naming import shown
 from visitpay.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ OLDEST_VERSION: tuple[int | str, ...] = (15,)
 RUN_LOCK = 0x76697369_74706179
 """The key of the advisory lock that is the run lock ("visitpay" in ASCII)."""
 MIGRATION_LOCK = RUN_LOCK + 1
+"""The key of a second one, by which a migration is known."""
 
 ROWS_PER_WRITE = 10_000
 
@@ -71,6 +75,24 @@ _SET = "SELECT " + ", ".join(
 )
 _ORIGIN = "SELECT current_setting('session_replication_role') = 'origin'"
 
+_FOR_MIGRATION = """
+SELECT set_config(name, wanted, false)
+FROM pg_settings JOIN (VALUES
+    ('lock_timeout', '5s'),
+    ('statement_timeout', '0'),
+    ('transaction_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'),
+    ('client_connection_check_interval', '1s')
+) AS settings (name, wanted) USING (name)
+WHERE source NOT IN ('client', 'session') AND NOT (name = 'lock_timeout' AND setting <> '0')
+    AND NOT (name = 'client_connection_check_interval' AND version() ~ 'Visual C')
+""".strip()
+"""A statement that waits for a table makes all later ones wait behind it: it gives up soon.
+
+A change of a large table takes as long as it takes. Nothing is changed for a client that was
+killed: the server looks whether it is there, which it cannot on Windows.
+"""
+
 _SAFE = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
 """The classes of errors whose message names no value of a row (PostgreSQL, appendix A)."""
 
@@ -80,6 +102,7 @@ _TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 """Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
 
 _REMEDIES = {
+    "25006": "use a server and a role that may write (default_transaction_read_only)",
     "08": "check the server, and the host, database, user and password (PGPASSFILE)",
     "42501": "grant the role what it lacks (docs/postgres.md)",
     "53100": "make room on the server",
@@ -181,17 +204,22 @@ def incomplete_encoding(connection: Connection) -> str:
     return "" if encoding == "UTF8" else encoding
 
 
-def migration_preamble() -> tuple[str, ...]:
-    """Return statements that wait for another migration, but not long for readers of the tables.
+def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:
+    """Return statements that set the session up for a migration; a script also takes the run lock.
 
-    A statement that waits for a table's lock makes all later ones wait behind it. A lock_timeout
-    that is set already (PGOPTIONS) is kept.
+    What is set for the connection itself (PGOPTIONS) is kept, and any lock_timeout.
     """
-    set_timeout = "SELECT set_config('lock_timeout', '10s', false)"
-    return (
-        f"SELECT pg_advisory_lock({MIGRATION_LOCK})",
-        f"{set_timeout} WHERE current_setting('lock_timeout') = '0'",
-    )
+    locks = [f"SELECT pg_advisory_lock({key})" for key in (RUN_LOCK, MIGRATION_LOCK)]
+    return (*(locks if is_script else ()), _FOR_MIGRATION)
+
+
+def back_up(url: URL, path: Path) -> None:
+    """Raise ConfigurationError: PostgreSQL has a program for it."""
+    parts = (url.username, None, url.host, url.port, url.database, url.query)
+    server = shown(URL.create("postgresql", *parts))
+    command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", server])
+    message = f"PostgreSQL is backed up by a program of its own; run before: {command}"
+    raise ConfigurationError(message)
 
 
 def foreign_key_violations(_connection: Connection) -> set[str]:
@@ -199,24 +227,42 @@ def foreign_key_violations(_connection: Connection) -> set[str]:
     return set()
 
 
+def kept_additions(_connection: Connection) -> AbstractContextManager[None]:
+    """Do nothing: PostgreSQL keeps what others added, or refuses the change."""
+    return nullcontext()
+
+
 @contextmanager
-def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
+def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to take an advisory lock of the session.
 
-    The server releases it when the connection ends.
+    The server releases it when the connection ends. A migration takes a second one, as its sign.
     """
 
     def take() -> bool:
         with connection.begin():
-            return bool(connection.scalar(select(func.pg_try_advisory_lock(RUN_LOCK))))
+            is_taken = bool(connection.scalar(select(func.pg_try_advisory_lock(RUN_LOCK))))
+            if is_taken and is_migration:
+                connection.execute(select(func.pg_try_advisory_lock(MIGRATION_LOCK)))
+            return is_taken
 
     yield take
 
 
+def is_migrating(connection: Connection) -> bool:
+    """Whether a migration holds the run lock."""
+    with connection.begin():
+        return _is_held(connection, MIGRATION_LOCK)
+
+
 def is_held(connection: Connection) -> bool:
     """Whether a session of this database holds the run lock."""
-    key = {"high": RUN_LOCK >> 32, "low": RUN_LOCK & 0xFFFFFFFF}
-    return bool(connection.scalar(_IS_HELD, key))
+    return _is_held(connection, RUN_LOCK)
+
+
+def _is_held(connection: Connection, key: int) -> bool:
+    halves = {"high": key >> 32, "low": key & 0xFFFFFFFF}
+    return bool(connection.scalar(_IS_HELD, halves))
 
 
 def upsert(

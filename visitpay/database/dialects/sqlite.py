@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from string import Template
@@ -34,7 +34,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from visitpay.database.dialects.additions import kept_additions as kept_additions  # noqa: PLC0414
 from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
+from visitpay.database.naming import migrate_command
 from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.models import SOURCE_COLUMNS, UTCDateTime
 
@@ -49,6 +51,9 @@ ROWS_AT_ONCE = 10_000
 
 OLDEST_VERSION: tuple[int | str, ...] = (3, 35)
 """The first with RETURNING."""
+
+_MIGRATION = b"migration"
+"""What the lock file says while a migration holds it."""
 
 _BUSY_SECONDS = 30
 """The wait for another connection that writes."""
@@ -91,7 +96,7 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
     except OSError as error:  # no permission to search its directory
         raise _unopened(path, error) from error
     if not is_there:
-        message = f"there is no database {path}; run: alembic upgrade head"
+        message = f"there is no database {path}; run: {migrate_command(url)}"
         raise DatabaseError(message)
     if read_only:
         return _engine(url, "PRAGMA foreign_keys = ON", "PRAGMA query_only = ON")
@@ -143,9 +148,22 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     return engine
 
 
-def migration_preamble() -> tuple[str, ...]:
-    """Return none: BEGIN IMMEDIATE keeps two migrations apart."""
+def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:  # noqa: ARG001 - as base
+    """Return none: a statement cannot take the run lock, and there is nothing to set."""
     return ()
+
+
+def back_up(url: URL, path: Path) -> None:
+    """Copy the database while others may use it; raises ConfigurationError if the copy fails."""
+    try:
+        with (
+            closing(sqlite3.connect(local_path(url))) as source,
+            closing(sqlite3.connect(path)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        message = f"the backup cannot be written: {error}; nothing was migrated"
+        raise ConfigurationError(message) from error
 
 
 def incomplete_encoding(_connection: Connection) -> str:
@@ -159,19 +177,24 @@ def foreign_key_violations(connection: Connection) -> set[str]:
 
 
 @contextmanager
-def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
+def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to lock a file beside the database.
 
     The kernel releases the lock however the process ends. The database file itself is not locked:
-    closing another handle of it would drop SQLite's own locks.
+    closing another handle of it would drop SQLite's own locks. The file says what its holder is.
     """
     handle = _open_private(_lock_path(connection))
+    _give_to_owner(handle, local_path(connection.engine.url))
 
     def take() -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        with suppress(OSError):  # a full disk: it is only for a message
+            os.ftruncate(handle, 0)
+            if is_migration:
+                os.pwrite(handle, _MIGRATION, 0)
         return True
 
     try:
@@ -180,10 +203,18 @@ def run_lock(connection: Connection) -> Iterator[Callable[[], bool]]:
         os.close(handle)
 
 
-def is_held(connection: Connection) -> bool:
-    """Whether a load holds the lock; also if that cannot be found out.
+def is_migrating(connection: Connection) -> bool:
+    """Whether the last who took the run lock is a migration."""
+    try:
+        return Path(_lock_path(connection)).read_bytes() == _MIGRATION
+    except OSError:
+        return False
 
-    A load that holds it is not disturbed. If none does, this takes a shared lock for an instant; a
+
+def is_held(connection: Connection) -> bool:
+    """Whether anyone holds the lock; also if that cannot be found out.
+
+    Who holds it is not disturbed. If nobody does, this takes a shared lock for an instant; a
     load that starts in that instant tries again, unless it was told not to wait.
     """
     try:
@@ -205,6 +236,13 @@ def is_held(connection: Connection) -> bool:
 def _lock_path(connection: Connection) -> str:
     # The real path: a database that is reached by several links still has one lock.
     return f"{os.path.realpath(local_path(connection.engine.url))}-lock"
+
+
+def _give_to_owner(handle: int, database: Path) -> None:
+    """Let a file that root opened belong to the database's owner, whose loads will open it."""
+    owner = database.stat()
+    if os.geteuid() == 0 and os.fstat(handle).st_uid != owner.st_uid:
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _open_private(path: str | Path) -> int:

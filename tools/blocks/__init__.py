@@ -1,0 +1,1 @@
+"""Parts of the documentation, each made from the code that it describes."""

@@ -1,0 +1,316 @@
+"""What the commands do, as functions: `from visitpay import load, status`.
+
+A function takes what its command takes, and returns what the command shows. Where nothing is given,
+the environment decides as it does for the commands: VISITPAY_DATABASE_URL, VISITPAY_LANDING and
+VISITPAY_HOSPITAL. All raise a VisitPayError: ConfigurationError for something that cannot be used,
+DatabaseError for a database that cannot be used or is held by a load. Nobody is told of anything:
+alerts, metrics and pings are the command's.
+"""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
+
+if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
+    from visitpay.landing.place import Landing
+    from visitpay.ledger.files import Entry
+    from visitpay.loading.types import Options, Progress, RunReport
+    from visitpay.loading.validate import CheckedFile
+    from visitpay.quality.balances import Reconciliation
+    from visitpay.quality.checks import Finding
+    from visitpay.rejects.export import ExportedFile
+    from visitpay.rejects.queries import Reject, RejectFilter
+    from visitpay.reporting.explain import Explained
+    from visitpay.reporting.status import FeedStatus
+
+
+def load(
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    options: "Options | None" = None,
+    progress: "Progress | None" = None,
+) -> "RunReport":
+    """Load the files that were not loaded before, each in one transaction.
+
+    That a file fails, or that rows are rejected, raises nothing: the report says so. `options` say
+    how, as the options of `visitpay load` do; `progress` is told how far the load has come.
+    """
+    from visitpay.database.engine import make_engine
+    from visitpay.loading.run import load as load_landing
+
+    directory, of_hospital = _landing(landing), _hospital(hospital)
+    return load_landing(make_engine(_url(database_url)), directory, of_hospital, options, progress)
+
+
+def check(
+    landing: Path | str | None = None,
+    *,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+) -> "list[CheckedFile]":
+    """Read and validate every file of a directory, without a database.
+
+    Whether rows refer to something that is there, only a load can tell.
+    """
+    from visitpay.loading import validate
+
+    return list(validate.check(_scan(landing, hospital, pass_over)))
+
+
+def status(  # noqa: PLR0913 - as many as the command has
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+    settle: float = 0,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
+) -> "FeedStatus":
+    """Return how the feed stands: how far it has got, what waits, what needs a person.
+
+    `settle` is in seconds; `expect` is "weekdays" or "daily", the days on which files should come;
+    `ignore` names checks that are not made.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.reporting.status import feed_status
+
+    landed = _scan(landing, hospital, pass_over, settle)
+    with read_connection(_url(database_url)) as connection:
+        return feed_status(connection, landed, datetime.now(UTC), expect, ignore)
+
+
+def files(
+    *,
+    database_url: str | None = None,
+    entity: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
+) -> "list[Entry]":
+    """Return the ledger: every delivery of every file, the newest first.
+
+    `entity` is a record type such as "Visit", `status` one of "loaded", "failed" and "held".
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.ledger.files import list_entries
+    from visitpay.models import entity_named
+
+    name = None if entity is None else entity_named(entity).__name__
+    with read_connection(_url(database_url)) as connection:
+        return list_entries(connection, entity=name, status=status, limit=limit)
+
+
+def explain(entity: str, key: int, *, database_url: str | None = None) -> "Explained":
+    """Return all that is known of one row: its values, where it came from, what was rejected.
+
+    `entity` is a record type such as "Visit", in any letter case.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.models import entity_named
+    from visitpay.reporting.explain import explain as explain_key
+
+    with read_connection(_url(database_url)) as connection:
+        return explain_key(connection, entity_named(entity), key)
+
+
+def retry(*, database_url: str | None = None, wait_seconds: float = 60) -> tuple[int, int]:
+    """Try the rows again that refer to something that was not there; every load does so too.
+
+    Returns how many rows are loaded now, and how many rejects are open.
+    """
+    from visitpay.database.engine import make_engine
+    from visitpay.loading.run import retry as retry_orphans
+
+    return retry_orphans(make_engine(_url(database_url)), wait_seconds)
+
+
+def reconcile(*, database_url: str | None = None, wait_seconds: float = 60) -> "Reconciliation":
+    """Compare each visit's balance with the sum of its transactions; record what differs."""
+    from visitpay.database.engine import make_engine
+    from visitpay.quality.balances import reconcile as compare_balances
+
+    return compare_balances(make_engine(_url(database_url)), datetime.now(UTC), wait_seconds)
+
+
+def findings(
+    *, database_url: str | None = None, expect: str | None = None, ignore: Collection[str] = ()
+) -> "list[Finding]":
+    """Return what the checks of deliveries and of visits find; `expect`, `ignore` as in `status`.
+
+    Balances are told of as `reconcile` found them when it last ran.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.quality import checks
+
+    with read_connection(_url(database_url)) as connection:
+        return checks.findings(connection, datetime.now(UTC), expect, ignore)
+
+
+def list_rejects(
+    wanted: "RejectFilter | None" = None, *, database_url: str | None = None, limit: int = 50
+) -> "list[Reject]":
+    """Return rejected rows with file, line and reason, the oldest delivery first.
+
+    Without a filter these are the open ones. They hold health and payment data.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects import queries
+
+    with read_connection(_url(database_url)) as connection:
+        return queries.list_rejects(connection, wanted or queries.RejectFilter(), limit)
+
+
+def export_rejects(
+    directory: Path | str,
+    wanted: "RejectFilter | None" = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+) -> "list[ExportedFile]":
+    """Write rejected rows to files, one for each record type, to be mended and loaded again.
+
+    Without a filter these are the open ones; lines that were too long are left out.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects.export import export_for_mending
+    from visitpay.rejects.queries import RejectFilter
+
+    chosen, of_hospital = wanted or RejectFilter(), _hospital(hospital)
+    with read_connection(_url(database_url)) as connection:
+        return export_for_mending(connection, Path(directory), of_hospital, chosen)
+
+
+def export_response(
+    directory: Path | str,
+    wanted: "RejectFilter | None" = None,
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+) -> "ExportedFile":
+    """Write rejected rows to one file for the hospital, with what became of each of its files."""
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects import export
+    from visitpay.rejects.queries import RejectFilter
+
+    landed = _scan(landing, hospital, pass_over).files
+    chosen, now = wanted or RejectFilter(), datetime.now(UTC)
+    with read_connection(_url(database_url)) as connection:
+        return export.export_response(
+            connection, Path(directory), _hospital(hospital), chosen, now, landed
+        )
+
+
+def dismiss_rejects(
+    chosen: "Sequence[int] | RejectFilter",
+    *,
+    why: str,
+    database_url: str | None = None,
+    wait_seconds: float = 60,
+    dry_run: bool = False,
+) -> Sequence[int]:
+    """Close open rejects that nobody will mend, and record why; return their ids.
+
+    They are chosen by their ids or by a filter; a `dry_run` takes everything back. Raises
+    ConfigurationError, with nothing changed, if an id is not that of an open reject.
+    """
+    from visitpay.database.engine import make_engine
+    from visitpay.database.session import ExclusiveSession
+    from visitpay.rejects.queries import dismiss
+
+    with (
+        ExclusiveSession(make_engine(_url(database_url)), wait_seconds) as session,
+        session.dry_run() if dry_run else nullcontext(),
+    ):
+        return session.transact(partial(dismiss, chosen=chosen, why=why))
+
+
+def report(  # noqa: PLR0913 - as many as the command has
+    output: Path | str,
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+    settle: float = 0,
+    expect: str | None = None,
+    ignore: Collection[str] = (),
+) -> "FeedStatus":
+    """Write one HTML page that shows how the feed stands, and return that; others as in `status`.
+
+    Raises ConfigurationError if the extra `report` is not installed.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.errors import ConfigurationError
+    from visitpay.private_files import write_private
+    from visitpay.reporting.status import feed_status
+
+    try:
+        from visitpay.reporting import page
+    except ImportError as error:
+        message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
+        raise ConfigurationError(message) from error
+    now = datetime.now(UTC)
+    landed = _scan(landing, hospital, pass_over, settle)
+    with read_connection(_url(database_url)) as connection:
+        feed = feed_status(connection, landed, now, expect, ignore)
+        written = page.page(page.report(connection, feed, now))
+    with write_private(Path(output), over=page.BEGIN) as file:
+        file.write(written)
+    return feed
+
+
+def migrate(
+    *,
+    database_url: str | None = None,
+    wait_seconds: float = 600,
+    backup: Path | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Bring the database's tables to what this visitpay needs; make them in a new database.
+
+    It waits for a load to end. `backup` is a file for a copy of the database (SQLite), which is
+    made if there is anything to do; `tell` takes lines that say what is done.
+    """
+    from visitpay.migrations.migrate import (  # type: ignore[import-untyped,unused-ignore]
+        migrate as migrate_database,
+    )
+
+    migrate_database(_url(database_url), wait_seconds=wait_seconds, backup=backup, tell=tell)
+
+
+def _url(given: str | None) -> str:
+    return _setting(given, "VISITPAY_DATABASE_URL", DEFAULT_URL)
+
+
+def _landing(given: Path | str | None) -> Path:
+    return Path(_setting(given, "VISITPAY_LANDING", DEFAULT_LANDING))
+
+
+def _hospital(given: str | None) -> str:
+    return _setting(given, "VISITPAY_HOSPITAL", DEFAULT_HOSPITAL)
+
+
+def _setting(given: Path | str | None, variable: str, default: str) -> str:
+    """Return what was given, else what the environment says, else a default."""
+    return str(given) if given is not None else os.environ.get(variable) or default
+
+
+def _scan(
+    landing: Path | str | None,
+    hospital: str | None,
+    pass_over: Collection[str],
+    settle: float = 0,
+) -> "Landing":
+    from visitpay.landing.local import scan
+
+    return scan(_landing(landing), _hospital(hospital), pass_over, settle)
