@@ -90,6 +90,7 @@ def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
             entry(VISITS, rows_read=1, inserted=1),
             entry(TRANSACTIONS, rows_read=2, inserted=1, rejected=1),
         ],
+        "files_again": [],
         "files_waiting": [],
         "unrecognised": ["readme.md"],
         "why_unrecognised": {"readme.md": ""},
@@ -1176,7 +1177,8 @@ def test_harmful_names(
 
 OPTIONS = {
     "load": "--database-url --hospital --pass-over --settle --expect --since --max-rejects"
-    " --hold-above --approve --wait --metrics-file --dry-run --json --log-format --verbose --help",
+    " --hold-above --approve --again --again-since --wait --metrics-file --dry-run --json"
+    " --log-format --verbose --help",
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json --help",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --json --help",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json --help",

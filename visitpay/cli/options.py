@@ -310,7 +310,9 @@ AgainNames = Annotated[
 AgainSince = Annotated[
     datetime | None,
     typer.Option(
-        parser=as_moment, metavar="TIME", help="So all files with no older time in their name."
+        parser=as_moment,
+        metavar="TIME",
+        help="So all files with this time in their name, or a later one.",
     ),
 ]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
