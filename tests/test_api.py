@@ -35,6 +35,8 @@ def test_the_page_names_everything() -> None:
     assert all(callable(getattr(visitpay, name)) for name in names - {"__version__"})
     assert all(f"`{name}" in PAGE for name in names | {"migrate"})
     assert names < set(dir(visitpay))
+    modules = {path.stem for path in Path(visitpay.__file__).parent.iterdir()}
+    assert not names & modules  # importing the module would hide the function
 
 
 def test_other_names() -> None:

@@ -1,4 +1,4 @@
-"""What a new record type needs: a class, its table, and nothing else."""
+"""What a new column or record type needs: an edit of the model, its table, and nothing else."""
 
 import json
 import os
@@ -8,44 +8,59 @@ from pathlib import Path
 
 from tests.support.feed import Feed
 from tests.support.growth import grow
+from visitpay.landing.local import scan
+from visitpay.loading.validate import check
+from visitpay.models import ENTITIES, entity_named
+from visitpay.parsing.columns import file_headers
+from visitpay.sample import write_sample
+
+NEW = {"Procedure": {"Price"}, "Visit": {"WardCode"}, "Transaction": {"PostedOn"}}
+REFUND = ["RefundIdentifier", "VisitIdentifier", "RepaidOn", "RepaidAmount", "Method"]
 
 SCRIPT = """
 import json
 from pathlib import Path
 from visitpay.cli.app import main
 from visitpay.database.engine import make_migration_engine
-from visitpay.models import ENTITIES, Payment
+from visitpay.models import ENTITIES, Base
 import visitpay
 
-Payment.__table__.create(make_migration_engine(URL))
+tables = [entity.__table__ for entity in ENTITIES]
+Base.metadata.drop_all(make_migration_engine(URL), tables)
+Base.metadata.create_all(make_migration_engine(URL), tables)
 written = visitpay.write_sample(Path("landing"), visits=40, days=2, dirt=10)
 checked = visitpay.check()
 loaded = visitpay.load()
-payments = [file for file in loaded.files if file.file.entity == "Payment"]
-wanted = visitpay.RejectFilter(entity="Payment")
+refunds = [file for file in loaded.files if file.file.entity == "Refund"]
+wanted = visitpay.RejectFilter(entity="Refund")
 visitpay.report("report.html")
 print(json.dumps({
     "entities": [entity.__name__ for entity in ENTITIES],
-    "written": sorted(path.name for path in written if "Payment" in path.name),
-    "header": written[3].read_text().splitlines()[0],
-    "checked": [file.rejected for file in checked if file.file.entity == "Payment"],
+    "written": sorted(path.name for path in written if "Refund" in path.name),
+    "headers": {
+        path.name.split("_")[2]: path.read_bytes().decode(errors="replace").splitlines()[0].split()
+        for path in written
+    },
+    "checked": {file.file.name: [file.rows_read, file.rejected] for file in checked},
     "loaded": [file.file.entity for file in loaded.files],
-    "rejected": [file.counts.rejected for file in payments],
+    "rejected": [file.counts.rejected for file in refunds],
     "status": sorted(each.entity for each in visitpay.status().entities),
-    "files": len(visitpay.files(entity="payment")),
+    "files": len(visitpay.files(entity="refund")),
     "rejects": len(visitpay.list_rejects(wanted)),
     "exported": [file.rows for file in visitpay.export_rejects("mended", wanted)],
     "findings": [each.check for each in visitpay.findings()],
     "retried": visitpay.retry()[0],
-    "explained": [bool(visitpay.explain("payment", key).row) for key in (1, 41)],
-    "reported": "Payment" in Path("report.html").read_text(),
+    "explained": [bool(visitpay.explain("refund", key).row) for key in (1, 41)],
+    "reported": "Refund" in Path("report.html").read_text(),
 }))
-main(["rejects", "list", "--entity", "payments"])
+main(["rejects", "list", "--entity", "refunds"])
 """
 
 
-def test_a_new_record_type(feed: Feed, tmp_path: Path) -> None:
-    """A class `Payment` that refers to a visit is sampled, loaded, shown, exported and reported."""
+def test_a_model_that_has_grown(feed: Feed, tmp_path: Path) -> None:
+    """New columns cost no row; a class `Refund` is sampled, loaded, shown, exported, reported."""
+    before = tmp_path / "before"
+    write_sample(before, visits=40, days=2, dirt=10)
     feed.landing.rmdir()
     grow(tmp_path)
     done = subprocess.run(
@@ -59,21 +74,28 @@ def test_a_new_record_type(feed: Feed, tmp_path: Path) -> None:
     assert done.stdout, done.stderr
     seen = json.loads(done.stdout)
     checked = seen.pop("checked")
-    assert sum(checked) > 0
+    for file in check(scan(before, "HospitalABC")):
+        assert checked[file.file.name] == [file.rows_read, file.rejected]
+    rejected = seen["rejected"]
+    assert all(rejected)
+    headers = seen.pop("headers")
+    assert headers.pop("Refund") == REFUND
+    new = {name: set(headers[name]) - set(file_headers(entity_named(name))) for name in headers}
+    assert new == NEW | {name: set() for name in new.keys() - NEW}
+    names = [entity.__name__ for entity in ENTITIES]
     assert seen == {
-        "entities": ["Procedure", "Visit", "Transaction", "Payment"],
-        "written": [f"HospitalABC_VisitPay_Payment_2021120{day}_223200.txt" for day in (1, 2)],
-        "header": "PaymentIdentifier\tVisitIdentifier\tPaidOn\tPaidAmount\tMethod",
-        "loaded": [name for name in ("Procedure", "Visit", "Transaction", "Payment") for _ in "12"],
-        "rejected": seen["rejected"],
-        "status": ["Payment", "Procedure", "Transaction", "Visit"],
+        "entities": [*names, "Refund"],
+        "written": [f"HospitalABC_VisitPay_Refund_2021120{day}_223200.txt" for day in (1, 2)],
+        "loaded": [name for name in (*names, "Refund") for _ in "12"],
+        "rejected": rejected,
+        "status": sorted([*names, "Refund"]),
         "files": 2,
-        "rejects": sum(seen["rejected"]),
-        "exported": [sum(seen["rejected"])],
+        "rejects": sum(rejected),
+        "exported": [sum(rejected)],
         "findings": [],
         "retried": 0,
         "explained": [True, False],
         "reported": True,
     }
     last = done.stderr.splitlines()[-1]
-    assert last.endswith("'payments' is none of Procedure, Visit, Transaction, Payment")
+    assert last.endswith(f"'refunds' is none of {', '.join(names)}, Refund")

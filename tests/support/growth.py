@@ -1,41 +1,52 @@
-"""A copy of the package whose model has one more record type: a developer's first step."""
+"""A copy of the package whose model has more columns, and one more record type."""
 
 import shutil
 from pathlib import Path
 
 from tests.support.databases import ROOT
 
-PAYMENT = '''
-class Payment(Entity):
-    """Something that was paid for a visit."""
+REFUND = '''
+class Refund(Entity):
+    """Something that was paid back for a visit."""
 
-    __tablename__ = "payments"
+    __tablename__ = "refunds"
 
-    payment_identifier: Mapped[BusinessKey]
-    """The hospital's number of the payment."""
+    refund_identifier: Mapped[BusinessKey]
+    """The hospital's number of the refund."""
     visit_identifier: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("visits.visit_identifier"), index=True
     )
     """The visit that it is for."""
-    paid_on: Mapped[date]
-    """The day on which it was paid."""
-    paid_amount: Mapped[Money]
-    """What was paid, in dollars."""
+    repaid_on: Mapped[date]
+    """The day on which it was paid back."""
+    repaid_amount: Mapped[Money]
+    """What was paid back, in dollars."""
     method: Mapped[str | None]
-    """How it was paid; NULL if that is not known."""
+    """How it was paid back; NULL if that is not known."""
 '''
+
+COLUMNS = {
+    "visit_balance: Mapped[Money | None]": "ward_code: Mapped[str | None]",
+    "visit: Mapped[Visit] =": "posted_on: Mapped[date]",
+    "procedure_description: Mapped[str]": "price: Mapped[Money | None]",
+}
+"""Columns to add, each by what it stands ahead of."""
 
 _BEHIND = "class RowCounts:"
 """What follows the entities in the model."""
 
 
-def grow(folder: Path, entity: str = PAYMENT) -> None:
-    """Copy the package and its revisions to a folder, with one more class in the model."""
+def grow(folder: Path) -> None:
+    """Copy the package and its revisions to a folder, with more columns, and a class `Refund`."""
     for name in ("visitpay", "alembic"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.db")
         )
     models = folder / "visitpay" / "models.py"
-    written = models.read_text()
-    assert written.count(_BEHIND) == 1
-    models.write_text(written.replace(_BEHIND, f"{entity.strip()}\n\n\n{_BEHIND}"))
+    text = models.read_text()
+    added = {_BEHIND: f"{REFUND.strip()}\n\n\n"}
+    added |= {place: f"{column}\n    " for place, column in COLUMNS.items()}
+    for place, addition in added.items():
+        assert text.count(place) == 1
+        text = text.replace(place, addition + place)
+    models.write_text(text)
