@@ -1,9 +1,10 @@
 """Databases that older code left (`freezing.py` made them): each is upgraded, and goes on."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from decimal import Decimal
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from tests.database.freezing import FOLDER, deliver_first_day, deliver_second_da
 from tests.database.test_migrations import run_script, schema
 from tests.support.command import Visitpay
 from tests.support.databases import MakeDatabase, Postgres, alembic_config, rendered
-from tests.support.feed import Feed, row
+from tests.support.feed import Feed, columns, row
 from tools.lint_migrations import RELEASED
-from visitpay.models import Procedure, Transaction, Visit
+from visitpay.models import Entity, Procedure, Transaction, Visit
 
 OLDEST = str(ScriptDirectory.from_config(alembic_config()).get_base())
 TABLES = ("procedures", "visits", "transactions")
@@ -76,6 +77,22 @@ def books(feed: Feed) -> list[list[dict[str, Any]]]:
     ]
 
 
+class FormerFeed(Feed):
+    """A landing directory with files as they came then: by their bytes they are known."""
+
+    def deliver(
+        self, entity: type[Entity], *rows: Mapping[str, object] | str, at: str = "", **cells: object
+    ) -> Path:
+        """Write a file with the header of then, and without the columns that have come since."""
+        query = f"SELECT header FROM load_files WHERE entity = '{entity.__name__}' ORDER BY id"
+        header = next(each["header"] for each in ask(self, query) if each["header"])
+        (there,) = ask(self, f"SELECT * FROM {entity.__tablename__} LIMIT 1")
+        kept = [name in there for name in columns(entity)]
+        path = super().deliver(entity, *rows, at=at, **cells)
+        lines = (compress(each.split("\t"), kept) for each in path.read_text().splitlines()[1:])
+        return self.deliver_lines(entity, *map("\t".join, lines), at=at, header=header)
+
+
 @pytest.fixture
 def feed(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,8 +104,9 @@ def feed(
     with restored(dump, tmp_path, request) as url:
         monkeypatch.setenv("VISITPAY_DATABASE_URL", url)
         feed = Feed(landing, url)
-        deliver_first_day(feed)
-        deliver_second_day(feed)
+        former = FormerFeed(landing, url)
+        deliver_first_day(former)
+        deliver_second_day(former)
         yield feed
 
 
