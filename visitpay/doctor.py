@@ -150,10 +150,14 @@ def _database(engine: Engine, url: str) -> Iterator[Examined]:
     dialect = dialect_of(engine.url)
     try:
         # The first requires a schema that can be used, the second requires foreign keys.
-        with read_connection(url), translate_errors(engine.url), engine.connect() as connection:
+        with (
+            read_connection(url) as reader,
+            translate_errors(engine.url),
+            engine.connect() as connection,
+        ):
             version = connection.dialect.server_version_info or ()
             lacking = dialect.incomplete_encoding(connection)
-            newer = newer_revisions(connection)
+            newer = newer_revisions(reader)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
         return
