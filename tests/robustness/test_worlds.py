@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.robustness import reference
@@ -184,11 +184,6 @@ def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) ->
     return partial(make_database, request.param)
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(runs=arrivals(), block_bytes=st.sampled_from([30, 1 << 20]))
 def test_deliveries_mean_what_the_model_says(
     new_database: NewDatabase, runs: list[dict[str, bytes]], block_bytes: int
