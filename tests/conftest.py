@@ -3,9 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from tests.support.command import Outcome, Visitpay, start, without_privilege
@@ -13,6 +16,18 @@ from tests.support.databases import MakeDatabase, Postgres, maker, migrate, runn
 from tests.support.feed import Feed
 from tests.support.listeners import Listener, Mailbox
 from visitpay.cli.app import main
+
+# Few examples, the same every time; `make torture` takes many, others every time.
+_UNHURRIED = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("few", _UNHURRIED, max_examples=15, derandomize=True, database=None)
+settings.register_profile("many", _UNHURRIED, max_examples=150)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+# A process has one command line; here it would be made anew from its functions every time.
+typer.main.get_command = cache(typer.main.get_command)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from random import Random
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
@@ -73,7 +73,6 @@ def test_amounts_are_the_numbers_that_were_sent(feed: Feed, visitpay: Visitpay, 
     assert cast == (float(texts[-1]),)
 
 
-@settings(max_examples=60, deadline=None)
 @given(amounts=st.lists(AMOUNTS, min_size=1, max_size=30))
 def test_any_amount(
     make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory, amounts: list[Decimal]

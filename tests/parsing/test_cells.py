@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 from sqlalchemy import JSON, Boolean, Column, Integer, Numeric, String
@@ -165,7 +165,6 @@ CENTS = st.integers(-LARGEST, LARGEST) | st.integers(-(10**6), 10**6)
 AMOUNT_LISTS = st.lists(st.tuples(CENTS, st.text("(,$rz", max_size=5)), max_size=20)
 
 
-@settings(deadline=None)
 @given(AMOUNT_LISTS)
 def test_amounts_are_exact(amounts: list[tuple[int, str]]) -> None:
     """Any amount in range comes back to the cent, however it is written."""
@@ -173,7 +172,6 @@ def test_amounts_are_exact(amounts: list[tuple[int, str]]) -> None:
     assert converted(cells, AMOUNT) == [(cents, False) for cents, _ in amounts]
 
 
-@settings(deadline=None)
 @given(AMOUNT_LISTS, st.integers(1, 10**6))
 def test_fractions_of_a_cent(amounts: list[tuple[int, str]], beyond: int) -> None:
     """An amount with a fraction of a cent is never rounded."""
@@ -189,7 +187,6 @@ def integer_of(cell: str) -> int | None:
     return int(cell) if -BOUND <= int(cell) < BOUND else None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.integers(BOUND - 2, BOUND + 1).map(str)
@@ -205,7 +202,6 @@ def test_integers(cells: list[str]) -> None:
     assert converted([*cells], INTEGER) == [(value, value is None) for value in expected]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("0123456789.,$()+-", min_size=1, max_size=9), max_size=20))
 def test_one_rule_for_amounts(cells: list[str]) -> None:
     """The rule for whole columns and the exact one agree on every cell."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -717,7 +717,6 @@ LINES = st.sampled_from(USUAL) | st.lists(st.sampled_from(PIECES), max_size=9).m
 ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     lines=st.lists(st.tuples(LINES, ENDS), max_size=12),
     block_bytes=st.integers(1, 200),
@@ -745,7 +744,6 @@ LETTERS = st.sampled_from('",;|\t \\aé') | st.characters(
 TEXTS = st.text(LETTERS).filter(lambda text: text.strip(" ") not in {"", "NULL", r"\N"})
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     values=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), TEXTS), max_size=12),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),

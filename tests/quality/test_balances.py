@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
@@ -170,9 +170,6 @@ def fill(feed: Feed, visits: Mapping[int, tuple[int | None, list[int]]]) -> None
                 connection.execute(insert(Transaction), charge | paid | source)
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(visits=VISITS)
 def test_sums_are_exact(feed: Feed, visits: dict[int, tuple[int | None, list[int]]]) -> None:
     """Whatever the amounts, what differs is what differs from an exact sum of decimals."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.command import Visitpay
@@ -51,7 +51,6 @@ def spoilt_rows(draw: st.DrawFn) -> tuple[type[Entity], bytes]:
     return entity, b"\n".join(lines)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(file=spoilt_rows())
 @example(file=(Procedure, f"{header_line(Procedure)}\n7\tcaf\xe9".encode("latin-1")))
 def test_nothing_gets_in_unmended(

@@ -35,7 +35,7 @@ class Landings:
     then: Path
 
 
-def arrivals(scene: str, folder: Path, visits: int = 20_000, seed: int = 0) -> Landings:
+def arrivals(scene: str, folder: Path, visits: int, seed: int = 0) -> Landings:
     """Write the files of a scene."""
     before, then = folder / "before", folder / "then"
     before.mkdir()
@@ -164,11 +164,15 @@ class Victims:
     """The loads of a scene, to be killed on one database after the other."""
 
     def __init__(
-        self, scene: str, make_database: MakeDatabase, make_folder: Callable[[str], Path]
+        self,
+        scene: str,
+        make_database: MakeDatabase,
+        make_folder: Callable[[str], Path],
+        visits: int = 20_000,
     ) -> None:
         """Write the scene's files, and find out how it ends when nobody disturbs."""
         self._make_database, self._make_folder = make_database, make_folder
-        self._landings = arrivals(scene, make_folder("feed"))
+        self._landings = arrivals(scene, make_folder("feed"), visits)
         self._random = Random(scene)  # noqa: S311 - no secret
         with make_database("sqlite", make_folder("undisturbed")) as url:
             self._expected = undisturbed(Feed(self._landings.then, url), self._landings)

@@ -11,16 +11,23 @@ from visitpay.database.engine import make_engine
 from visitpay.loading.run import load
 from visitpay.models import Procedure
 
-KILLS = 5
+KILLS = 2
+VISITS = 5000
+
+
+@pytest.fixture(scope="module", params=SCENES)
+def victims(
+    request: pytest.FixtureRequest,
+    make_database: MakeDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Victims:
+    """Return the loads of a scene."""
+    return Victims(request.param, make_database, tmp_path_factory.mktemp, VISITS)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("scene", SCENES)
-def test_killed_loads(
-    tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase, scene: str, kind: str
-) -> None:
+def test_killed_loads(victims: Victims, kind: str) -> None:
     """Killed at any moment, loads end as if nothing had happened, and nobody sees half a file."""
-    victims = Victims(scene, make_database, tmp_path_factory.mktemp)
     killing = victims.kill(kind, KILLS)
     assert killing.wrong == []
     assert killing.looks > KILLS

@@ -1,4 +1,7 @@
-"""A clean feed, damaged in one place at a time: no value is loaded that nobody sent."""
+"""A clean feed, damaged in one place at a time: no value is loaded that nobody sent.
+
+A part of what `make torture` does.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 
 from tests.robustness.pollution import Figures, Polluted, Sheet, damages, sheets
 
-FILES = 40
+FILES = 12
 SHEETS = {f"{sheet.entity}, {sheet.delimiter!r}": sheet for sheet in sheets()}
 
 
@@ -26,13 +29,13 @@ def test_damaged_files(sheet: Sheet, migrated: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("entity", ["Visit", "Procedure"])
 def test_headers(entity: str, migrated: Path, tmp_path: Path) -> None:
-    """Every damage of a header is refused with what is wrong, or does no harm."""
+    """A damaged header is refused with what is wrong, or does no harm."""
     sheet = next(each for each in sheets() if each.entity == entity)
     polluted, figures = Polluted(sheet, migrated, tmp_path), Figures()
-    headers = [each for each in damages(sheet) if each.header]
+    headers = [each for each in damages(sheet) if each.header][::3]
     for damaged in headers:
         polluted.measure(damaged, figures)
-    assert len(headers) > 30
+    assert len(headers) > 15
     assert (figures.corrupt, figures.unnamed) == ([], [])
     assert figures.refused > 0.8 * len(headers)
 

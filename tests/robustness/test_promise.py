@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.robustness.promise import HEADERS, ROWS, check_books
@@ -79,11 +79,6 @@ def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) ->
     return partial(make_database, request.param)
 
 
-@settings(
-    max_examples=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(delivered=deliveries(), block_bytes=st.sampled_from([30, 100, 1 << 20]))
 def test_order_and_repetition_make_no_difference(
     new_database: NewDatabase,
@@ -113,7 +108,7 @@ def kill_after(feed: Feed, lines: int) -> None:
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return some days of a feed with damage in it; loading it logs some forty lines."""
     folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder, visits=4000, days=6, dirt=2, seed=5)
+    write_sample(folder, visits=800, days=6, dirt=2, seed=5)
     return folder
 
 

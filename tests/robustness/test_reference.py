@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.robustness import reference
@@ -24,7 +24,7 @@ STRANGE_QUOTES = "\n".join(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8 * settings().max_examples)
 @given(file=files(), block_bytes=st.sampled_from([20, 200, 1 << 20]))
 @example(file=("Visit", STRANGE_QUOTES.encode()), block_bytes=20)
 def test_files(file: tuple[str, bytes], block_bytes: int) -> None:
@@ -32,7 +32,6 @@ def test_files(file: tuple[str, bytes], block_bytes: int) -> None:
     compare(*file, block_bytes)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     name=st.from_regex(
         r"\A(HospitalABC|hospitalabc|Hospital)_VisitPay_(Visit|Procedure|Transaction|visit)_"

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.robustness import reference
@@ -198,11 +198,6 @@ def new_database(request: pytest.FixtureRequest, make_database: MakeDatabase) ->
     return partial(make_database, request.param)
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(
     runs=arrivals(),
     block_bytes=st.sampled_from([30, 1 << 20]),

@@ -1,7 +1,8 @@
-"""Ten minutes of the worst: `make torture` runs it and writes docs/robustness.md."""
+"""Fifteen minutes of the worst: `make torture` runs it and writes docs/robustness.md."""
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -65,27 +66,31 @@ def main() -> None:
         polluted = pool.submit(pollute, scratch, migrated)
         compared = pool.submit(fuzz, began + given.seconds)
         parts = killed.result(), polluted.result(), compared.result()
-    faults = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "tests/robustness/test_faults.py",
-            "tests/test_privacy.py",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    told = faults.stdout.strip().splitlines()[-1]
-    page = written(*parts, told, time.monotonic() - began)
+    faults = run_tests("tests/robustness/test_faults.py", "tests/test_privacy.py")
+    rules = run_tests("-m", "hypothesis", "tests")
+    page = written(*parts, told(faults), told(rules), time.monotonic() - began)
     PAGE.write_text(page)
     print(page)
     bad = [bool(each.wrong) or each.survived < each.kills for each in parts[0].values()]
     bad += [bool(each.corrupt or each.unnamed or each.missing) for each in parts[1].values()]
-    sys.exit(1 if any(bad) else faults.returncode)
+    sys.exit(1 if any(bad) else faults.returncode or rules.returncode)
+
+
+def run_tests(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a part of the tests, each rule with many examples, others every time."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"HYPOTHESIS_PROFILE": "many"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def told(tests: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that tests print: how many passed."""
+    return tests.stdout.strip().splitlines()[-1]
 
 
 def kill(scratch: Path, migrated: Path, kills: int) -> dict[tuple[str, str], Killing]:
@@ -171,7 +176,8 @@ def written(
     killed: dict[tuple[str, str], Killing],
     polluted: dict[str, Figures],
     compared: int,
-    told: str,
+    faults: str,
+    rules: str,
     seconds: float,
 ) -> str:
     """Write the page."""
@@ -196,7 +202,8 @@ def written(
         ),
         ("damaged headers neither refused nor harmless", len(total.unnamed)),
         ("random files that the parser and a second, plain parser read alike", compared),
-        ("tests of full disks, signals, locks, permissions, broken databases, privacy", told),
+        ("tests of full disks, signals, locks, permissions, broken databases, privacy", faults),
+        ("tests of rules, each with 150 examples or more, others every time", rules),
     ]
     scenes = [
         (f"{scene}, {names[kind]}", each.kills, each.survived, each.looks, len(each.wrong))

@@ -65,8 +65,9 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         with (self.data / "postgresql.conf").open("a") as settings:
-            settings.write(f"fsync = off\nlisten_addresses = '127.0.0.1'\nport = {self.port}\n")
-            settings.write("unix_socket_directories = ''\n")
+            settings.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n")
+            settings.write("unix_socket_directories = ''\nfsync = off\nfull_page_writes = off\n")
+            settings.write("wal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\n")
         self.start()
 
     @property
