@@ -56,7 +56,7 @@ schema: .venv/done ## writes docs/schema.md and whatever else in docs/ is made f
 	$(BIN)/python -m tools.generate_docs
 
 docs: schema ## builds the pages in build/docs; a dead link fails
-	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
+	$(BIN)/python -m sphinx -E -W --keep-going -n -q docs build/docs
 
 # The nearest rivals, 100,000 rows, less than a minute.
 bench-quick: .venv/done
