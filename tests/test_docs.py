@@ -21,7 +21,9 @@ SHOWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 SOURCES = ("visitpay", "alembic", "benchmarks", "deploy", "tests", "tools", "Makefile", *SHOWN)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if generate_docs.blocks_of(page)], ids=str)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if generate_docs.blocks_of(page)], ids=lambda page: page.stem
+)
 def test_what_is_made_from_the_code_is_as_the_code_says(page: Path) -> None:
     """A page that is stale is mended by `make schema`."""
     assert page.read_text("utf-8") == generate_docs.refreshed(page), "run: make schema"

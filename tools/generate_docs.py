@@ -29,6 +29,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "reasons": words.reasons,
     "relations": schema.relations,
     "statuses": words.statuses,
+    "types": schema.types,
 }
 """What makes each part, by its name; a text in Markdown without the end of its last line."""
 

@@ -1,6 +1,7 @@
 """The tables, from the models: how they refer to each other, and what each column means."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, LargeBinary, Numeric, make_url
 
@@ -79,7 +80,7 @@ def _entity_section(entity: type[Entity]) -> str:
         (
             code(column.name) + _key(column),
             _names(column) if column in of_files else "",
-            _type(column),
+            _word(column),
             "yes" if column.nullable else "no",
             _presence(column) if column in of_files else "",
             docs.get(column.name, ""),
@@ -122,10 +123,18 @@ def _word(column: Column[object]) -> str:
     return next((word for kind, word in _WORDS.items() if isinstance(column.type, kind)), "text")
 
 
-def _type(column: Column[object]) -> str:
-    """Return the type in a word, and as PostgreSQL and SQLite have it."""
-    names = dict.fromkeys(column.type.compile(dialect) for dialect in _DIALECTS)
-    return f"{_word(column)} ({', '.join(map(code, names))})"
+def types() -> str:
+    """Return how the databases store each type."""
+    stored: dict[str, list[set[str]]] = {}
+    for column in chain.from_iterable(each.columns for each in Base.metadata.tables.values()):
+        sets = stored.setdefault(_word(column), [set() for _ in _DIALECTS])
+        for names, dialect in zip(sets, _DIALECTS, strict=True):
+            names.add(column.type.compile(dialect))
+    rows = (
+        (word, *(", ".join(map(code, sorted(names))) for names in sets))
+        for word, sets in sorted(stored.items())
+    )
+    return table(("type", "PostgreSQL", "SQLite"), rows)
 
 
 def books() -> str:
@@ -138,7 +147,7 @@ def _book(model: type[Base]) -> str:
     rows = (
         (
             code(column.name) + _key(column),
-            _type(column),
+            _word(column),
             "yes" if column.nullable else "no",
             docs.get(column.name, ""),
         )
