@@ -1,6 +1,7 @@
 """Columns that the hospital sends and the model lacks, or lacked when their files were loaded."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from visitpay.landing.local import scan
 from visitpay.models import Entity, Procedure, Visit
 from visitpay.notify import problems
 from visitpay.notify.problems import Transition
+from visitpay.parsing.columns import model_columns
 from visitpay.quality.checks import Finding, findings
 
 FIRST = date(2021, 12, 1)
@@ -56,7 +58,14 @@ def changes(feed: Feed) -> list[tuple[Transition, str]]:
 def learn(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Let the model know a header of visits, as an alias of a column that it has."""
     column = Visit.__table__.c.insurance_identifier
-    monkeypatch.setitem(column.info, "aliases", (name,))
+    monkeypatch.setattr(column, "info", {"aliases": (name,)})
+    model_columns.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forget_what_was_learnt() -> Iterator[None]:
+    yield
+    model_columns.cache_clear()
 
 
 def test_what_the_ledger_records(feed: Feed, visitpay: Visitpay) -> None:
@@ -65,7 +74,7 @@ def test_what_the_ledger_records(feed: Feed, visitpay: Visitpay) -> None:
     deliver(feed, 1, "PhysicianId", "Ward", "")
     visitpay("load")
     entries = visitpay("files", "--json").document["files"]
-    assert [each["columns_unknown"] for each in entries] == [["physicianid", "ward"], []]
+    assert [each["columns_unknown"] for each in entries] == [["PhysicianId", "Ward"], []]
 
 
 def test_once_for_all_files(feed: Feed) -> None:
@@ -118,7 +127,7 @@ def test_one_that_nobody_wants(
     outcome = visitpay("load")
     assert ("unknown column" in outcome.err, found(feed)) == (False, [])
     deliver(feed, 1, "Ward", "PhysicianId")
-    assert "1 unknown column: physicianid\n" in visitpay("load").err
+    assert "1 unknown column: PhysicianId\n" in visitpay("load").err
     assert [each.message for each in found(feed)] == [
         "1 unknown column (PhysicianId): 1 file was loaded without"
     ]
@@ -155,7 +164,7 @@ def test_entries_of_older_versions(feed: Feed, monkeypatch: pytest.MonkeyPatch) 
     feed.load()
     feed.execute("UPDATE load_files SET columns_unknown = NULL")
     assert [each.message for each in found(feed)] == [
-        "1 unknown column (ward;2): 1 file was loaded without",
+        "1 unknown column (Ward;2): 1 file was loaded without",
         "1 unknown column (Ward): 1 file was loaded without",
     ]
     learn(monkeypatch, "Ward")
