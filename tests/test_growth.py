@@ -14,7 +14,7 @@ from visitpay.models import ENTITIES, entity_named
 from visitpay.parsing.columns import file_headers
 from visitpay.sample import write_sample
 
-NEW = {"Procedure": {"Price"}, "Visit": {"WardCode"}, "Transaction": {"PostedOn"}}
+NEW = {"Procedure": {"SparePrice"}, "Visit": {"SpareCode"}, "Transaction": {"SpareOn"}}
 REFUND = ["RefundIdentifier", "VisitIdentifier", "RepaidOn", "RepaidAmount", "Method"]
 
 SCRIPT = """
