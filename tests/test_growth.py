@@ -13,7 +13,7 @@ from visitpay.loading.validate import check
 from visitpay.models import ENTITIES, entity_named
 from visitpay.sample import write_sample
 
-NEW = {"Procedure": {"Price"}, "Visit": {"WardCode"}, "Transaction": {"PostedOn"}}
+NEW = {"Procedure": {"SparePrice"}, "Visit": {"SpareCode"}, "Transaction": {"SpareOn"}}
 REFUND = ["RefundIdentifier", "VisitIdentifier", "RepaidOn", "RepaidAmount", "Method"]
 
 SCRIPT = """

@@ -26,9 +26,9 @@ class Refund(Entity):
 '''
 
 COLUMNS = {
-    "visit_balance: Mapped[Money | None]": "ward_code: Mapped[str | None]",
-    "visit: Mapped[Visit] =": "posted_on: Mapped[date]",
-    "procedure_description: Mapped[str]": "price: Mapped[Money | None]",
+    "visit_balance: Mapped[Money | None]": "spare_code: Mapped[str | None]",
+    "visit: Mapped[Visit] =": "spare_on: Mapped[date]",
+    "procedure_description: Mapped[str]": "spare_price: Mapped[Money | None]",
 }
 """Columns to add, each by what it stands ahead of."""
 
