@@ -27,6 +27,7 @@ def test_each_change_is_measured(
         for kind in costs
     )
     assert costs["postgresql"]["add a nullable column"].others == "nobody reads or writes"
+    assert costs["postgresql"]["drop the table"].others == "nobody reads or writes"
     assert costs["postgresql"]["add an index"].others == "nobody writes"
     assert costs["postgresql"]["add an index CONCURRENTLY"].others == "nothing"
     assert "sqlite, rename a column: " in capsys.readouterr().out
