@@ -1194,6 +1194,7 @@ OPTIONS = {
     " --help",
     "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --help",
     "check": "--hospital --pass-over --json --help",
+    "migrate": "--database-url --check --sql --downgrade --backup --wait --help",
     "sample": "--visits --days --dirt --seed --hospital --help",
 }
 

@@ -98,9 +98,7 @@ URLS = {
     "postgresql+psycopg://me@host/db": "--database-url postgresql+psycopg://me@host/db",
     "postgresql+psycopg://me:SECRET@host/db": None,
     "postgresql+psycopg://me@host/db?password=SECRET": None,
-    "postgresql+psycopg://me@host/db?sslmode=require": (
-        "--database-url 'postgresql+psycopg://me@host/db?sslmode=require'"
-    ),
+    "postgresql+psycopg://me@host/db?options=SECRET": None,
 }
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def migrate(  # noqa: PLR0913 - each is an option of the command
-    revision: Annotated[str, typer.Argument(help="Where to go; with --sql also from where.")] = (
-        "head"
-    ),
+    revision: Annotated[
+        str, typer.Argument(metavar="[REVISION]", help="Where to go; with --sql also from where.")
+    ] = ("head"),
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
     check: Annotated[
@@ -57,7 +57,7 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
     arguments; 3 the database cannot be used; 130 or 143 stopped by Ctrl-C or SIGTERM, with nothing
     changed.
 
-    Example: visitpay migrate --database-url sqlite:////srv/pay.db --backup /srv/pay.before.db
+    Example: visitpay migrate --backup before.db
     """
     from visitpay.cli import console
     from visitpay.cli.logs import start_log
