@@ -11,7 +11,7 @@ CREATE TABLE balance_comparisons (
 	different BIGINT NOT NULL, 
 	CONSTRAINT pk_balance_comparisons PRIMARY KEY (id)
 );
-INSERT INTO "balance_comparisons" VALUES(1,'2026-11-26 18:18:55.084212',10,0);
+INSERT INTO "balance_comparisons" VALUES(1,'2026-11-26 19:34:47.682903',10,0);
 CREATE TABLE "balance_differences" (
 	id INTEGER NOT NULL, 
 	visit_identifier BIGINT NOT NULL, 
@@ -62,16 +62,16 @@ CREATE TABLE load_files (
 	CONSTRAINT pk_load_files PRIMARY KEY (id), 
 	CONSTRAINT fk_load_files_run_id_load_runs FOREIGN KEY(run_id) REFERENCES load_runs (id)
 );
-INSERT INTO "load_files" VALUES(1,1,'HospitalABC_VisitPay_Procedure_20211201_223357.txt','HospitalABC','Procedure','2021-12-01 22:33:57.000000','7ad784679b0e8dd1e5083d8b9c1728545fb416f11fa24a057d4d9d2db6bce3b3',148,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 18:18:20.600025',5,3,0,0,0,0,2,'148 1795717091586490643 1795717091586490643 2573718',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(2,1,'HospitalABC_VisitPay_Visit_20211201_223005.txt','HospitalABC','Visit','2021-12-01 22:30:05.000000','1eb196e8f93f4197785015a1088acd8dfd211d87aff22748de161b2c9a53dc2f',383,'VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 18:18:20.927416',13,9,0,0,0,0,4,'383 1795717091586828697 1795717091586828697 2573736',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(3,3,'HospitalABC_VisitPay_Visit_20211202_223005.txt','HospitalABC','Visit','2021-12-02 22:30:05.000000',NULL,20,NULL,'failed','line 1 lacks the columns VisitIdentifier, GuarantorIdentifier, AdmitDate, DischargeDate, VisitBalance, InsuranceIdentifier; the whole file is needed again',NULL,0,0,0,0,0,0,0,'20 1795717091587275385 1795717091587275385 2573750',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(4,1,'HospitalABC_VisitPay_Transaction_20211201_223133.txt','HospitalABC','Transaction','2021-12-01 22:31:33.000000','ced2a765b538e55a60d9132906e1e4c6ba208c0449edc40c4765caf93101352a',247,'TransactionIdentifier	VisitIdentifier	ProcedureId	Amount','loaded',NULL,'2026-11-26 18:18:21.200460',13,8,0,0,0,0,5,'247 1795717091587191237 1795717091587191237 2573744',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(5,2,'HospitalABC_VisitPay_Procedure_20211130_223357.txt','HospitalABC','Procedure','2021-11-30 22:33:57.000000','218c65e875e1af4d6c5c9543502e332fd28b4b13eaa51bdf6d8f9d880c166586',43,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 18:18:29.939731',1,0,0,0,1,0,0,'43 1795717101925636454 1795717101925636454 2573787',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(6,2,'HospitalABC_VisitPay_Procedure_20211201_223357.txt','HospitalABC','Procedure','2021-12-01 22:33:57.000000','cb9e5c829ed974e5e17760fe60cc9e924415818fbfc92825cf8ba9a42580a719',111,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 18:18:30.263958',3,0,1,1,0,0,1,'111 1795717101914376632 1795717101914376632 2573718',0,NULL,0,1,NULL);
-INSERT INTO "load_files" VALUES(7,3,'HospitalABC_VisitPay_Procedure_20990101_223357.txt','HospitalABC','Procedure','2099-01-01 22:33:57.000000',NULL,43,NULL,'held','held: its name is dated in the future, 2099-01-01 22:33 UTC',NULL,0,0,0,0,0,0,0,'43 1795717101925877747 1795717101925877747 2573788',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(8,2,'HospitalABC_VisitPay_Visit_20211203_223005.txt','HospitalABC','Visit','2021-12-03 22:30:05.000000','19d2357da3a0c0a9109600ff08cf9e1805b71342f020958759212e953cae664b',135,'VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 18:18:30.926638',2,2,0,0,0,0,0,'135 1795717101914101696 1795717101914101696 2573783',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(9,2,'HospitalABC_VisitPay_Transaction_20211203_223133.txt','HospitalABC','Transaction','2021-12-03 22:31:33.000000','7ba2a7cd893e6dde5276162578e6f4600a7a41d81d7ab224d7b56367c03366e2',96,'TransactionIdentifier	VisitIdentifier	ProcedureId	Amount','loaded',NULL,'2026-11-26 18:18:31.145012',3,1,0,1,0,0,1,'96 1795717101914258140 1795717101914258140 2573784',0,NULL,0,0,NULL);
-INSERT INTO "load_files" VALUES(10,3,'HospitalABC_VisitPay_Visit_20211203_223006.txt','HospitalABC','Visit','2021-12-03 22:30:06.000000','bf3bbadb3072bba4779edeb5d008a65b0fb0a3437973fb27e4bf434076ef451e',403,'RejectReason	RejectColumn	RejectFile	RejectLine	VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 18:18:51.306212',3,1,0,0,0,0,2,'403 1795717125569614247 1795717125569614247 2573679',1,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(1,1,'HospitalABC_VisitPay_Procedure_20211201_223357.txt','HospitalABC','Procedure','2021-12-01 22:33:57.000000','7ad784679b0e8dd1e5083d8b9c1728545fb416f11fa24a057d4d9d2db6bce3b3',148,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 19:34:42.428549',5,3,0,0,0,0,2,'148 1795721680972914699 1795721680972914699 2377137',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(2,1,'HospitalABC_VisitPay_Visit_20211201_223005.txt','HospitalABC','Visit','2021-12-01 22:30:05.000000','1eb196e8f93f4197785015a1088acd8dfd211d87aff22748de161b2c9a53dc2f',383,'VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 19:34:42.495030',13,9,0,0,0,0,4,'383 1795721680973677741 1795721680973677741 2377138',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(3,3,'HospitalABC_VisitPay_Visit_20211202_223005.txt','HospitalABC','Visit','2021-12-02 22:30:05.000000',NULL,20,NULL,'failed','line 1 lacks the columns VisitIdentifier, GuarantorIdentifier, AdmitDate, DischargeDate, VisitBalance, InsuranceIdentifier; the whole file is needed again',NULL,0,0,0,0,0,0,0,'20 1795721680974594582 1795721680974594582 2377141',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(4,1,'HospitalABC_VisitPay_Transaction_20211201_223133.txt','HospitalABC','Transaction','2021-12-01 22:31:33.000000','ced2a765b538e55a60d9132906e1e4c6ba208c0449edc40c4765caf93101352a',247,'TransactionIdentifier	VisitIdentifier	ProcedureId	Amount','loaded',NULL,'2026-11-26 19:34:42.572669',13,8,0,0,0,0,5,'247 1795721680974271836 1795721680974271836 2377140',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(5,2,'HospitalABC_VisitPay_Procedure_20211130_223357.txt','HospitalABC','Procedure','2021-11-30 22:33:57.000000','218c65e875e1af4d6c5c9543502e332fd28b4b13eaa51bdf6d8f9d880c166586',43,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 19:34:43.851932',1,0,0,0,1,0,0,'43 1795721682649335833 1795721682649335833 2376209',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(6,2,'HospitalABC_VisitPay_Procedure_20211201_223357.txt','HospitalABC','Procedure','2021-12-01 22:33:57.000000','cb9e5c829ed974e5e17760fe60cc9e924415818fbfc92825cf8ba9a42580a719',111,'ProcedureId	ProcedureDescription','loaded',NULL,'2026-11-26 19:34:43.906797',3,0,1,1,0,0,1,'111 1795721682649015332 1795721682649015332 2377137',0,NULL,0,1,NULL);
+INSERT INTO "load_files" VALUES(7,3,'HospitalABC_VisitPay_Procedure_20990101_223357.txt','HospitalABC','Procedure','2099-01-01 22:33:57.000000',NULL,43,NULL,'held','held: its name is dated in the future, 2099-01-01 22:33 UTC',NULL,0,0,0,0,0,0,0,'43 1795721682649791839 1795721682649791839 2377142',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(8,2,'HospitalABC_VisitPay_Visit_20211203_223005.txt','HospitalABC','Visit','2021-12-03 22:30:05.000000','19d2357da3a0c0a9109600ff08cf9e1805b71342f020958759212e953cae664b',135,'VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 19:34:43.958749',2,2,0,0,0,0,0,'135 1795721682648385279 1795721682648385279 2376185',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(9,2,'HospitalABC_VisitPay_Transaction_20211203_223133.txt','HospitalABC','Transaction','2021-12-03 22:31:33.000000','7ba2a7cd893e6dde5276162578e6f4600a7a41d81d7ab224d7b56367c03366e2',96,'TransactionIdentifier	VisitIdentifier	ProcedureId	Amount','loaded',NULL,'2026-11-26 19:34:44.013143',3,1,0,1,0,0,1,'96 1795721682648793475 1795721682648793475 2376193',0,NULL,0,0,NULL);
+INSERT INTO "load_files" VALUES(10,3,'HospitalABC_VisitPay_Visit_20211203_223006.txt','HospitalABC','Visit','2021-12-03 22:30:06.000000','bf3bbadb3072bba4779edeb5d008a65b0fb0a3437973fb27e4bf434076ef451e',403,'RejectReason	RejectColumn	RejectFile	RejectLine	VisitIdentifier	GuarantorIdentifier	AdmitDate	DischargeDate	VisitBalance	InsuranceIdentifier','loaded',NULL,'2026-11-26 19:34:46.744048',3,1,0,0,0,0,2,'403 1795721685787530475 1795721685787530475 2377144',1,NULL,0,0,NULL);
 CREATE TABLE load_runs (
 	id INTEGER NOT NULL, 
 	started_at DATETIME NOT NULL, 
@@ -91,9 +91,9 @@ CREATE TABLE load_runs (
 	rows_rejected BIGINT NOT NULL, 
 	CONSTRAINT pk_load_runs PRIMARY KEY (id)
 );
-INSERT INTO "load_runs" VALUES(1,'2026-11-26 18:18:18.570720','2026-11-26 18:18:21.592342','attention','0.1.0','host',3,1,0,31,20,0,0,0,0,11);
-INSERT INTO "load_runs" VALUES(2,'2026-11-26 18:18:28.358805','2026-11-26 18:18:31.253961','attention','0.1.0','host',4,1,1,9,3,1,2,1,0,2);
-INSERT INTO "load_runs" VALUES(3,'2026-11-26 18:18:49.893085','2026-11-26 18:18:51.427302','attention','0.1.0','host',1,1,0,3,1,0,0,0,0,2);
+INSERT INTO "load_runs" VALUES(1,'2026-11-26 19:34:42.003005','2026-11-26 19:34:42.614008','attention','0.1.0','host',3,1,0,31,20,0,0,0,0,11);
+INSERT INTO "load_runs" VALUES(2,'2026-11-26 19:34:43.534849','2026-11-26 19:34:44.076989','attention','0.1.0','host',4,1,1,9,3,1,2,1,0,2);
+INSERT INTO "load_runs" VALUES(3,'2026-11-26 19:34:46.414350','2026-11-26 19:34:46.808656','attention','0.1.0','host',1,1,0,3,1,0,0,0,0,2);
 CREATE TABLE problems (
 	id INTEGER NOT NULL, 
 	name VARCHAR(32) NOT NULL, 
@@ -131,27 +131,28 @@ CREATE TABLE rejected_rows (
 	CONSTRAINT fk_rejected_rows_file_id_load_files FOREIGN KEY(file_id) REFERENCES load_files (id), 
 	CONSTRAINT uq_rejected_rows_file_id_line_number UNIQUE (file_id, line_number)
 );
-INSERT INTO "rejected_rows" VALUES(1,1,5,'Procedure',NULL,'invalid_integer','ProcedureId','three	bandaid','superseded','2026-11-26 18:18:20.448179','2026-11-26 18:18:30.223009',NULL);
-INSERT INTO "rejected_rows" VALUES(2,1,6,'Procedure',4,'missing_value','ProcedureDescription','4	','superseded','2026-11-26 18:18:20.448179','2026-11-26 18:18:30.223009',NULL);
-INSERT INTO "rejected_rows" VALUES(3,2,3,'Visit',11,'invalid_amount','VisitBalance','11	7	1/2/2021		.005	','superseded','2026-11-26 18:18:20.851338','2026-11-26 18:18:30.924067',NULL);
-INSERT INTO "rejected_rows" VALUES(4,2,12,'Visit',30,'invalid_date','AdmitDate','30	7	1/41/2021			','superseded','2026-11-26 18:18:20.851338','2026-11-26 18:18:51.275090',NULL);
-INSERT INTO "rejected_rows" VALUES(5,2,13,'Visit',31,'missing_value','GuarantorIdentifier','31		1/2/2021			','open','2026-11-26 18:18:20.851338',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(6,2,14,'Visit',NULL,'malformed',NULL,'32	7','open','2026-11-26 18:18:20.851338',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(7,4,3,'Transaction',101,'invalid_amount','Amount','101	11	1	.005','superseded','2026-11-26 18:18:21.171330','2026-11-26 18:18:31.143108',NULL);
-INSERT INTO "rejected_rows" VALUES(8,4,14,'Transaction',203,'invalid_amount','Amount','203	10	1	1e3','open','2026-11-26 18:18:21.171330',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(9,4,11,'Transaction',200,'missing_reference','VisitIdentifier','200	40	1	9','resolved','2026-11-26 18:18:21.171330','2026-11-26 18:18:31.231954',NULL);
-INSERT INTO "rejected_rows" VALUES(10,4,12,'Transaction',201,'missing_reference','VisitIdentifier','201	41	1	9','open','2026-11-26 18:18:21.171330',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(11,4,13,'Transaction',202,'missing_reference','ProcedureId','202	10	99	9','open','2026-11-26 18:18:21.171330',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(12,6,4,'Procedure',NULL,'invalid_integer','ProcedureId','drei	bandaid','open','2026-11-26 18:18:30.154196',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(13,9,4,'Transaction',204,'missing_reference','VisitIdentifier','204	42	1	9','open','2026-11-26 18:18:31.058102',NULL,NULL);
-INSERT INTO "rejected_rows" VALUES(14,10,3,'Visit',31,'missing_value','GuarantorIdentifier','missing_value	GuarantorIdentifier	HospitalABC_VisitPay_Visit_20211201_223005.txt	13#5	31		1/2/2021			','superseded','2026-11-26 18:18:51.247497','2026-11-26 18:18:51.247497',NULL);
-INSERT INTO "rejected_rows" VALUES(15,10,4,'Visit',NULL,'malformed',NULL,'malformed		HospitalABC_VisitPay_Visit_20211201_223005.txt	14#6	32	7','superseded','2026-11-26 18:18:51.247497','2026-11-26 18:18:51.247497',NULL);
+INSERT INTO "rejected_rows" VALUES(1,1,5,'Procedure',NULL,'invalid_integer','ProcedureId','three	bandaid','superseded','2026-11-26 19:34:42.399515','2026-11-26 19:34:43.897471',NULL);
+INSERT INTO "rejected_rows" VALUES(2,1,6,'Procedure',4,'missing_value','ProcedureDescription','4	','superseded','2026-11-26 19:34:42.399515','2026-11-26 19:34:43.897471',NULL);
+INSERT INTO "rejected_rows" VALUES(3,2,3,'Visit',11,'invalid_amount','VisitBalance','11	7	1/2/2021		.005	','superseded','2026-11-26 19:34:42.477439','2026-11-26 19:34:43.952880',NULL);
+INSERT INTO "rejected_rows" VALUES(4,2,12,'Visit',30,'invalid_date','AdmitDate','30	7	1/41/2021			','superseded','2026-11-26 19:34:42.477439','2026-11-26 19:34:46.728296',NULL);
+INSERT INTO "rejected_rows" VALUES(5,2,13,'Visit',31,'missing_value','GuarantorIdentifier','31		1/2/2021			','open','2026-11-26 19:34:42.477439',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(6,2,14,'Visit',NULL,'malformed',NULL,'32	7','open','2026-11-26 19:34:42.477439',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(7,4,3,'Transaction',101,'invalid_amount','Amount','101	11	1	.005','superseded','2026-11-26 19:34:42.559962','2026-11-26 19:34:44.009941',NULL);
+INSERT INTO "rejected_rows" VALUES(8,4,14,'Transaction',203,'invalid_amount','Amount','203	10	1	1e3','open','2026-11-26 19:34:42.559962',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(9,4,11,'Transaction',200,'missing_reference','VisitIdentifier','200	40	1	9','resolved','2026-11-26 19:34:42.559962','2026-11-26 19:34:44.044342',NULL);
+INSERT INTO "rejected_rows" VALUES(10,4,12,'Transaction',201,'missing_reference','VisitIdentifier','201	41	1	9','open','2026-11-26 19:34:42.559962',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(11,4,13,'Transaction',202,'missing_reference','ProcedureId','202	10	99	9','open','2026-11-26 19:34:42.559962',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(12,6,4,'Procedure',NULL,'invalid_integer','ProcedureId','drei	bandaid','open','2026-11-26 19:34:43.881154',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(13,9,4,'Transaction',204,'missing_reference','VisitIdentifier','204	42	1	9','open','2026-11-26 19:34:43.997565',NULL,NULL);
+INSERT INTO "rejected_rows" VALUES(14,10,3,'Visit',31,'missing_value','GuarantorIdentifier','missing_value	GuarantorIdentifier	HospitalABC_VisitPay_Visit_20211201_223005.txt	13#5	31		1/2/2021			','superseded','2026-11-26 19:34:46.718146','2026-11-26 19:34:46.718146',NULL);
+INSERT INTO "rejected_rows" VALUES(15,10,4,'Visit',NULL,'malformed',NULL,'malformed		HospitalABC_VisitPay_Visit_20211201_223005.txt	14#6	32	7','superseded','2026-11-26 19:34:46.718146','2026-11-26 19:34:46.718146',NULL);
 CREATE TABLE schema_revisions (
 	revision VARCHAR(32) NOT NULL, 
 	is_additive BOOLEAN NOT NULL, 
 	applied_at DATETIME NOT NULL, 
 	CONSTRAINT pk_schema_revisions PRIMARY KEY (revision)
 );
+INSERT INTO "schema_revisions" VALUES('0005',1,'2026-11-26 19:34:40');
 CREATE TABLE "transactions" (
 	transaction_identifier INTEGER NOT NULL, 
 	visit_identifier BIGINT NOT NULL, 
