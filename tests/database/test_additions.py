@@ -1,14 +1,15 @@
-"""What others added to an SQLite database stays through migrations that make tables anew."""
+"""What others added to a database stays through migrations, or stops them with its name."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.util import CommandError
 
-from tests.support.databases import alembic_config, revision_before
+from tests.support.databases import Postgres, alembic_config, rendered, revision_before
 
 ADDITIONS = (
     "CREATE VIEW owed AS SELECT visit_identifier, visit_balance FROM visits",
@@ -57,3 +58,19 @@ def test_addition_that_no_longer_fits(older: Path) -> None:
     assert (trigger,) in run(older, "SELECT sql FROM sqlite_master")
     found = run(older, "SELECT version_num FROM alembic_version")
     assert found == [(revision_before("what a delivery means"),)]
+
+
+def test_view_in_the_way(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view of others that PostgreSQL would have to change is named, and nothing is migrated."""
+    url = postgres.create()
+    monkeypatch.setenv("VISITPAY_DATABASE_URL", rendered(url))
+    before = revision_before("what a delivery means")
+    command.upgrade(alembic_config(), before)
+    plain = rendered(url.set(drivername="postgresql"))
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute("CREATE VIEW seen AS SELECT name FROM load_files")
+        with pytest.raises(CommandError, match="view seen depends on column .* take away what"):
+            command.upgrade(alembic_config(), "head")
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        assert found == [(before,)]
+    postgres.drop(url)

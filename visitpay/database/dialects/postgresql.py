@@ -93,8 +93,13 @@ A change of a large table takes as long as it takes. Nothing is changed for a cl
 killed: the server looks whether it is there, which it cannot on Windows.
 """
 
-_SAFE = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
+_SAFE = ("08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX")
 """The classes of errors whose message names no value of a row (PostgreSQL, appendix A)."""
+
+_TAKE_AWAY = "take away what is in the way, such as a view of others,"
+
+_OF_OBJECTS = ("0A", "2B")
+"""Those whose detail names the objects in the way, such as a view."""
 
 _OF_DATA = ("22", "23")
 
@@ -102,6 +107,8 @@ _TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 """Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
 
 _REMEDIES = {
+    "0A": _TAKE_AWAY,
+    "2B": _TAKE_AWAY,
     "25006": "use a server and a role that may write (default_transaction_read_only)",
     "08": "check the server, and the host, database, user and password (PGPASSFILE)",
     "42501": "grant the role what it lacks (docs/postgres.md)",
@@ -378,6 +385,9 @@ def describe_error(error: DBAPIError) -> ErrorSummary:
     diagnosis = getattr(error.orig, "diag", None)
     if state.startswith(_SAFE):
         what = getattr(diagnosis, "message_primary", None) or str(error.orig)
+        detail = getattr(diagnosis, "message_detail", None)
+        if detail and state.startswith(_OF_OBJECTS):
+            what = f"{what} ({detail})"
     else:
         names = ("table_name", "column_name", "constraint_name")
         parts = (getattr(diagnosis, name, None) for name in names)
