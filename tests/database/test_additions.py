@@ -69,7 +69,7 @@ def test_view_in_the_way(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) ->
     plain = rendered(url.set(drivername="postgresql"))
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute("CREATE VIEW seen AS SELECT name FROM load_files")
-        with pytest.raises(CommandError, match="view seen depends on column .* take away what"):
+        with pytest.raises(CommandError, match=r"view seen depends on column .* take away what"):
             command.upgrade(alembic_config(), "head")
         found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         assert found == [(before,)]
