@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
@@ -90,6 +91,7 @@ class Checkout:
         while not (self.folder / "waiting").exists():
             if process.poll() is not None:
                 raise AssertionError(process.communicate())
+            time.sleep(0.01)
 
     def go_on(self) -> None:
         """Let the revision, and all after it, go on."""
