@@ -67,6 +67,9 @@ def make_private(path: Path) -> Iterator[Path]:
 
     Raises ConfigurationError if it cannot be written, or a file of its name is there.
     """
+    if not path.name:
+        message = f"{path} is no name of a file"
+        raise ConfigurationError(message)
     hidden = path.with_name(f".{path.name}")
     try:
         if os.path.lexists(path):

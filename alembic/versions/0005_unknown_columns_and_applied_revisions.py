@@ -11,7 +11,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
-additive = True
+additive = False  # code from before it refuses every schema that it does not know
 
 IDENTIFIER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

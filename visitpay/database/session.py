@@ -49,7 +49,7 @@ def run_lock(
         while not take():
             if describe_holder and not holder:
                 holder = describe_holder()
-                logger.warning("waiting for %s, %g s at most", holder, wait_seconds)
+                logger.warning("waiting for %s, %g s at most", holder.rstrip(","), wait_seconds)
             if time.monotonic() >= deadline:
                 other = "a migration" if dialect.is_migrating(connection) else "another load"
                 name = connection.engine.url.database

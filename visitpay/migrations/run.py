@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import (
@@ -161,6 +161,8 @@ def migrate_on(connection: Connection, deadline: float, on_step: _OnStep | None 
     while True:
         try:
             return _migrate_once(connection, on_step)
+        except PendingRollbackError as error:  # a signal has ended the statement and the connection
+            raise (_signal_behind(error) or error) from None
         except DBAPIError as error:
             is_over = time.monotonic() + pause > deadline
             if is_over or error.connection_invalidated or not dialect.is_transient(error):
@@ -169,6 +171,16 @@ def migrate_on(connection: Connection, deadline: float, on_step: _OnStep | None 
             logger.warning("%s; trying again in %g s", what, pause)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _signal_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the stop signal that an error came after, if one did."""
+    behind = error.__context__
+    while behind:
+        if isinstance(behind, KeyboardInterrupt):
+            return behind
+        behind = behind.__context__
+    return None
 
 
 def _migrate_once(connection: Connection, on_step: _OnStep | None) -> None:

@@ -258,7 +258,7 @@ INSERT INTO public.rejected_rows VALUES (14, 10, 3, 'Visit', 31, 'missing_value'
 INSERT INTO public.rejected_rows VALUES (15, 10, 4, 'Visit', NULL, 'malformed', NULL, 'malformed		HospitalABC_VisitPay_Visit_20211201_223005.txt	14#6	32	7', 'superseded', '2026-11-26 19:34:57.02735+00', '2026-11-26 19:34:57.02735+00', NULL);
 INSERT INTO public.rejected_rows VALUES (4, 2, 12, 'Visit', 30, 'invalid_date', 'AdmitDate', '30	7	1/41/2021			', 'superseded', '2026-11-26 19:34:51.451037+00', '2026-11-26 19:34:57.041238+00', NULL);
 
-INSERT INTO public.schema_revisions VALUES ('0005', true, '2026-11-26 19:34:49.422105+00');
+INSERT INTO public.schema_revisions VALUES ('0005', false, '2026-11-26 19:34:49.422105+00');
 
 INSERT INTO public.transactions VALUES (100, 10, 1, 0.10, 4, 2);
 INSERT INTO public.transactions VALUES (102, 12, 1, 0.29, 4, 4);

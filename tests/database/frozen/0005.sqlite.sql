@@ -152,7 +152,7 @@ CREATE TABLE schema_revisions (
 	applied_at DATETIME NOT NULL, 
 	CONSTRAINT pk_schema_revisions PRIMARY KEY (revision)
 );
-INSERT INTO "schema_revisions" VALUES('0005',1,'2026-11-26 19:34:40');
+INSERT INTO "schema_revisions" VALUES('0005',0,'2026-11-26 19:34:40');
 CREATE TABLE "transactions" (
 	transaction_identifier INTEGER NOT NULL, 
 	visit_identifier BIGINT NOT NULL, 

@@ -78,7 +78,7 @@ def validate_url(url: URL) -> URL:
         message = f"a database in memory keeps nothing; use a URL like {EXAMPLES['sqlite']}"
         raise ConfigurationError(message)
     if url.host or url.query:
-        message = f"a database URL has a path and nothing else; use one like {EXAMPLES['sqlite']}"
+        message = f"an SQLite URL has a path and nothing else; use one like {EXAMPLES['sqlite']}"
         raise ConfigurationError(message)
     return url
 
