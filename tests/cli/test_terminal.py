@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from rich.cells import cell_len
 
-from tests.support.command import looks_on_terminal, on_terminal, start
+from tests.support.command import on_terminal, start
 from tests.support.databases import MakeDatabase
 from tests.support.feed import Feed, line, only_sqlite, row
 from visitpay.cli.console import show
@@ -128,9 +128,7 @@ def month(tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase)
 @pytest.mark.parametrize("command", LOOKS)
 def test_no_line_is_wider_than_the_terminal(month: Feed, command: str, columns: int) -> None:
     """Whatever a command that looks has to show of a dirty month, it fits."""
-    leaves_polars_alone = command.startswith(("files", "rejects"))
-    look = looks_on_terminal if leaves_polars_alone else on_terminal
-    _, lines = look(month, columns, *command.split())
+    _, lines = on_terminal(month, columns, *command.split())
     widest = max(lines, key=cell_len)
     assert 0 < cell_len(widest) <= columns, widest
 
@@ -145,7 +143,7 @@ def test_no_line_is_wider_than_the_terminal(month: Feed, command: str, columns: 
 )
 def test_usual_tables_need_80_columns(month: Feed, command: str, headers: str) -> None:
     """Of a dirty month a file, or a reject, is a line; only what someone wrote goes below."""
-    _, (header, *lines) = looks_on_terminal(month, 80, *command.split())
+    _, (header, *lines) = on_terminal(month, 80, *command.split())
     assert header.split() == ["id", "file", *headers.split()]
     for shown in lines[: 4 if "dismissed" in command else 50]:
         is_row = re.match(r" *\d+ \w+_\d{8}_\d{6} ", shown)

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import resource
-import signal
 import struct
 import subprocess
 import sys
@@ -15,10 +14,9 @@ import termios
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from tests.support.feed import Feed
-from visitpay.__main__ import run
 
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -64,46 +62,6 @@ def on_terminal(
     feed: Feed, columns: int, *arguments: str, **settings: str
 ) -> tuple[str, list[str]]:
     """Run the command on a terminal, and give what it is sent, whole and as plain lines."""
-    environment = _terminal_environment(feed) | settings
-    ours, theirs = _terminal(columns)
-    command = [sys.executable, "-m", "visitpay", *arguments]
-    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs):
-        os.close(theirs)
-        return _shown(ours)
-
-
-def looks_on_terminal(feed: Feed, columns: int, *arguments: str) -> tuple[str, list[str]]:
-    """Do as `on_terminal` in a copy of this process, for a command that leaves polars alone.
-
-    A copy has its modules already, but none of the threads of polars, for which it would wait.
-    """
-    ours, theirs = _terminal(columns)
-    child = os.fork()
-    if child == 0:
-        _become(theirs, _terminal_environment(feed), arguments)
-    os.close(theirs)
-    shown = _shown(ours)
-    os.waitpid(child, 0)
-    return shown
-
-
-def _become(terminal: int, environment: dict[str, str], arguments: Sequence[str]) -> NoReturn:
-    """Go on as the command on a terminal; the system ends it after a minute."""
-    try:
-        signal.alarm(60)
-        for number in range(3):
-            os.dup2(terminal, number)
-        os.closerange(3, 256)
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-        sys.argv = ["visitpay", *arguments]
-        run()
-    finally:
-        os._exit(99)
-
-
-def _terminal_environment(feed: Feed) -> dict[str, str]:
     environment = os.environ | {
         "TERM": "xterm-256color",
         "VISITPAY_DATABASE_URL": feed.url,
@@ -111,21 +69,16 @@ def _terminal_environment(feed: Feed) -> dict[str, str]:
     }
     for name in ("COLUMNS", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         environment.pop(name, None)
-    return environment
-
-
-def _terminal(columns: int) -> tuple[int, int]:
-    """Open a terminal; return our end and the command's."""
+    environment |= settings
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
-    return ours, theirs
-
-
-def _shown(ours: int) -> tuple[str, list[str]]:
-    shown = b""
-    with suppress(OSError):  # Linux says EIO when nobody holds the other end any more
-        while block := os.read(ours, 1 << 16):
-            shown += block
+    command = [sys.executable, "-m", "visitpay", *arguments]
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # Linux says EIO when nobody holds the other end any more
+            while block := os.read(ours, 1 << 16):
+                shown += block
     os.close(ours)
     return shown.decode(), [line.rstrip() for line in STEERING.sub("", shown.decode()).splitlines()]
 
