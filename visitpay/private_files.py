@@ -37,8 +37,8 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
     replaced only with `over`, and only if it begins with that (`may_replace`). Raises
     ConfigurationError if the file cannot be written.
     """
-    hidden = path.with_name(f".{path.name}")
-    try:
+    hidden = _hidden(path)
+    with _errors_of(path):
         if over is not None and not may_replace(path, over):
             message = f"{path} is there, and is not ours to write over; name another place"
             raise ConfigurationError(message)
@@ -56,9 +56,6 @@ def write_private(path: Path, *, over: bytes | None = None) -> Iterator[TextIO]:
             (os.replace if over else _rename_new)(hidden, path)
         finally:
             hidden.unlink(missing_ok=True)
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise ConfigurationError(message) from error
 
 
 @contextmanager
@@ -67,11 +64,8 @@ def make_private(path: Path) -> Iterator[Path]:
 
     Raises ConfigurationError if it cannot be written, or a file of its name is there.
     """
-    if not path.name:
-        message = f"{path} is no name of a file"
-        raise ConfigurationError(message)
-    hidden = path.with_name(f".{path.name}")
-    try:
+    hidden = _hidden(path)
+    with _errors_of(path):
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         hidden.unlink(missing_ok=True)  # a process that was killed may have left it
@@ -81,6 +75,21 @@ def make_private(path: Path) -> Iterator[Path]:
             _rename_new(hidden, path)
         finally:
             hidden.unlink(missing_ok=True)
+
+
+def _hidden(path: Path) -> Path:
+    """Return the name that a file has until it is complete; raises ConfigurationError for none."""
+    if not path.name:
+        message = f"{path} is no name of a file"
+        raise ConfigurationError(message)
+    return path.with_name(f".{path.name}")
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into a ConfigurationError that names the file."""
+    try:
+        yield
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise ConfigurationError(message) from error
