@@ -113,6 +113,11 @@ def file_header(column: Column[Any]) -> str:
     return header
 
 
+def comparable(header: str) -> str:
+    """Return a header as headers are compared: in small letters and Unicode form NFC."""
+    return normalize_name(header).lower()
+
+
 def key_column(entity: type[Entity]) -> Column[Any]:
     """Return the column that tells an entity's rows apart."""
     (key,) = entity.__table__.primary_key.columns
@@ -156,7 +161,7 @@ def _model_column(column: Column[Any]) -> ModelColumn:
         name=column.name,
         header=header,
         aliases=aliases,
-        names=tuple(normalize_name(name).lower() for name in (header, *aliases)),
+        names=tuple(map(comparable, (header, *aliases))),
         kind=kind,
         nullable=bool(column.nullable),
         is_key=column.primary_key,

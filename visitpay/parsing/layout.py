@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from visitpay.errors import FileError
-from visitpay.feed import REJECT_HEADERS, normalize_name
+from visitpay.feed import REJECT_HEADERS
 from visitpay.models import Entity
 from visitpay.parsing.columns import (
     FileColumn,
     ModelColumn,
+    comparable,
     due_headers,
     key_column,
     locate_columns,
@@ -251,7 +252,7 @@ def _cells_of_most(rows: Sequence[str], delimiter: str) -> int | None:
 
 def _names(header: str, delimiter: str) -> list[str]:
     """Return the names in a header, in small letters and Unicode form NFC."""
-    return [normalize_name(cell).lower() for cell in _cells(header, delimiter)]
+    return list(map(comparable, _cells(header, delimiter)))
 
 
 def _cells(header: str, delimiter: str) -> list[str]:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from visitpay.errors import FileError
-from visitpay.feed import normalize_name
 from visitpay.ledger.files import IN_ORDER
 from visitpay.models import ENTITIES, Entity, LoadFile
+from visitpay.parsing.columns import comparable, file_columns, file_header, model_columns
 from visitpay.text import counted, first, iso
 from visitpay.vocabulary import FileStatus
 
@@ -103,7 +103,7 @@ def find_unknown(connection: Connection) -> list[UnknownColumns]:
     sets: dict[tuple[str, bool, frozenset[str]], list[tuple[_Header, tuple[str, ...]]]] = {}
     for header in headers:
         for is_known_now, names in _unknown(header):
-            key = header.entity, is_known_now, frozenset(map(_compared, names))
+            key = header.entity, is_known_now, frozenset(map(comparable, names))
             sets.setdefault(key, []).append((header, names))
     return [
         _found(connection, is_known_now, parts)
@@ -149,35 +149,28 @@ def _unknown(header: _Header) -> Iterator[tuple[bool, tuple[str, ...]]]:
     else:
         names, known = json.loads(header.columns_unknown), _known(entity)
     for is_known_now in (True, False):
-        chosen = [name for name in names if (_compared(name) in known) is is_known_now]
+        chosen = [name for name in names if (comparable(name) in known) is is_known_now]
         if wanted := without_ignored(entity, chosen):
             yield is_known_now, wanted
 
 
 def without_ignored(entity: type[Entity], names: Iterable[str]) -> tuple[str, ...]:
     """Return the headers that are not among those that nobody wants of an entity, each once."""
-    ignored = set(map(_compared, entity.__ignored_headers__))
-    return tuple(name for name in dict.fromkeys(names) if _compared(name) not in ignored)
-
-
-def _compared(name: str) -> str:
-    """Return a header in the form in which the parser compares headers."""
-    return normalize_name(name).lower()
+    ignored = set(map(comparable, entity.__ignored_headers__))
+    return tuple(name for name in dict.fromkeys(names) if comparable(name) not in ignored)
 
 
 def _known(entity: type[Entity]) -> set[str]:
     """Return the headers under which an entity's columns may come, in small letters."""
-    # Imported here, as below: most feeds have no unknown columns, and need not wait for polars.
-    from visitpay.parsing.columns import model_columns
-
     return {name for column in model_columns(entity) for name in column.names}
 
 
 def _extra(entity: type[Entity], header: str) -> Sequence[str]:
     """Return the names in a header that the entity lacks, as the parser does."""
-    usual = {column.name.replace("_", "") for column in entity.__table__.columns}
+    usual = {comparable(file_header(column)) for column in file_columns(entity)}
     if usual.issuperset(_DELIMITERS.split(header.lower())):
         return ()
+    # Imported here: most feeds have no unknown columns, and need not wait for polars.
     from visitpay.parsing.layout import Layout
 
     try:
