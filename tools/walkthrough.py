@@ -296,9 +296,9 @@ def main() -> None:
         before, after = copy_checkout(here / "before"), copy_checkout(here / "after")
         add_columns(after)
         databases = (sqlite(here / "visitpay.db"), postgresql(rendered(server.create())))
-        for database in databases:
+        for number, database in enumerate(databases):
             print(database.url.partition(":")[0])
-            landing = here / f"landing {databases.index(database)}" / "landing"
+            landing = here / f"landing {number}" / "landing"
             landing.parent.mkdir()
             tell(Story(before, after, landing, database))
         run([sys.executable, "-m", "pytest", "-q", *TESTS], after, (0,))

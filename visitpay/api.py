@@ -281,9 +281,7 @@ def migrate(
     It waits for a load to end. `backup` is a file for a copy of the database (SQLite), which is
     made if there is anything to do; `tell` takes lines that say what is done.
     """
-    from visitpay.migrations.migrate import (  # type: ignore[import-untyped,unused-ignore]
-        migrate as migrate_database,
-    )
+    from visitpay.migrations.migrate import migrate as migrate_database
 
     migrate_database(_url(database_url), wait_seconds=wait_seconds, backup=backup, tell=tell)
 

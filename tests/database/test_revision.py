@@ -27,7 +27,6 @@ def newer(revision: str, *, is_additive: bool, instead_of: str = HEAD) -> list[s
 
 NOT_OURS = "it belongs to another program, or was restored in part; name another database"
 UNKNOWN = "and not every newer revision is known to be additive; use the newer visitpay"
-FORGET = "DELETE FROM schema_revisions WHERE revision"
 UNUSABLE = [
     (["DROP TABLE alembic_version"], NOT_OURS),
     (["DELETE FROM alembic_version"], NOT_OURS),
