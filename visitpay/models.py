@@ -216,6 +216,18 @@ class LoadRun(RowCounts, Base):
     """Files that failed or are held."""
     rejects_resolved: Mapped[Count]
     """Rejected rows of before that it loaded, since what they refer to has come."""
+    rejects_tolerated: Mapped[bool] = mapped_column(default=False)
+    """Whether it ended with no more rejected rows than it was told to tolerate."""
+    error: Mapped[str | None]
+    """What ended it early; NULL if nothing did, or if it was killed."""
+    landing: Mapped[str | None]
+    """The landing directory that it read; NULL if that is unknown."""
+    process_id: Mapped[int | None]
+    """Its process on that machine; NULL if that is unknown."""
+    files_planned: Mapped[Count]
+    """Files that it set out to load."""
+    bytes_planned: Mapped[Count]
+    """Their size."""
 
 
 class LoadFile(RowCounts, Base):
@@ -247,6 +259,8 @@ class LoadFile(RowCounts, Base):
     """Headers of columns that no entity had when it was loaded, as a JSON list; NULL if none."""
     is_resubmission: Mapped[bool] = mapped_column(default=False)
     """Whether its rows are exported rejects: such a file does not move the checkpoint."""
+    has_last_line_end: Mapped[bool | None]
+    """Whether its last line ended with a line end; NULL if that is unknown."""
     trailer_rows: Mapped[int | None]
     """The number of rows according to its trailer; NULL without one."""
     rows_conflicting: Mapped[Count]
@@ -353,7 +367,7 @@ class BalanceComparison(Base):
 
 
 class Problem(Base):
-    """Something that needs a person and that alerts report; open until it is over."""
+    """Something that needs a person; open until it is over."""
 
     __tablename__ = "problems"
 
@@ -375,6 +389,28 @@ class Problem(Base):
     """When people were last told; NULL as long as no message got through."""
     closed_at: Mapped[datetime | None]
     """When it was over, in UTC; NULL while it lasts."""
+
+
+class Acknowledgement(Base):
+    """A person knows of a problem: it needs no person until it gets worse, or is over."""
+
+    __tablename__ = "acknowledgements"
+
+    id: Mapped[SurrogateKey]
+    name: Mapped[Code]
+    """The kind of the problem, as in `problems`."""
+    subject: Mapped[str]
+    """What the problem is about, as in `problems`."""
+    size: Mapped[int]
+    """How large the problem was: when it is larger, it needs a person again."""
+    why: Mapped[str]
+    """Why it may stay as it is."""
+    who: Mapped[str]
+    """The account that said so."""
+    made_at: Mapped[datetime]
+    """When it was said, in UTC."""
+    ended_at: Mapped[datetime | None]
+    """When the problem was over, or the word was taken back, in UTC; NULL while it holds."""
 
 
 class SchemaRevision(Base):

@@ -21,6 +21,8 @@ class RunStatus(StrEnum):
     """It ended, and all is well."""
     ATTENTION = "attention"
     """It ended, and something needs a person."""
+    FAILED = "failed"
+    """An error ended it; what it had loaded before is kept."""
     INTERRUPTED = "interrupted"
     """It was stopped, or killed."""
 
@@ -55,6 +57,7 @@ class Reason(StrEnum):
     None may go or be renamed: the quarantine and old exports hold them. At most 32 letters.
     """
 
+    NO_LINE_END = "no_line_end"
     MALFORMED = "malformed"
     INVALID_ENCODING = "invalid_encoding"
     LINE_TOO_LONG = "line_too_long"
@@ -63,3 +66,14 @@ class Reason(StrEnum):
     INVALID_DATE = "invalid_date"
     INVALID_AMOUNT = "invalid_amount"
     MISSING_REFERENCE = "missing_reference"
+
+
+class Health(StrEnum):
+    """Whether all is well with the feed: the state of a verdict (`visitpay.verdict`)."""
+
+    WELL = "well"
+    """Nothing needs a person."""
+    NEEDS_PERSON = "needs a person"
+    """Something stays wrong until a person looks into it."""
+    UNKNOWN = "unknown"
+    """Nothing was loaded yet, or it cannot be told."""

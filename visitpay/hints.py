@@ -1,0 +1,60 @@
+"""The commands that messages tell people to run: exact, for the database and directory in use."""
+
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from visitpay.database.naming import shown
+from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
+
+_TAKE_LANDING = {"load", "status", "report", "check", "doctor", "files", "rejects export"}
+_TAKE_LANDING_AS_OPTION = {"explain", "acknowledge"}
+_TAKE_HOSPITAL = _TAKE_LANDING | _TAKE_LANDING_AS_OPTION
+_TAKE_NO_DATABASE = {"check", "sample", "config"}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What commands work on here: the database, the landing directory, the hospital."""
+
+    database_url: str = DEFAULT_URL
+    landing: Path | str = DEFAULT_LANDING
+    hospital: str = DEFAULT_HOSPITAL
+    found: Collection[str] = ()
+    """Fields that every command finds by itself, such as in /etc: no hint needs to name them."""
+
+    def hint(self, command: str, *arguments: str) -> str:
+        """Return a command to be run as it stands, from whatever directory and environment.
+
+        `command` is its name, such as `rejects list`. Paths are absolute. A database URL with a
+        password or options is never in it; the command takes it from the environment.
+        """
+        words = ["visitpay", *command.split(), *arguments]
+        secret = ""
+        if self._is_named("landing", DEFAULT_LANDING):
+            directory = str(Path(self.landing).absolute())
+            words += [directory] if command in _TAKE_LANDING else []
+            words += ["--landing", directory] if command in _TAKE_LANDING_AS_OPTION else []
+        if command in _TAKE_HOSPITAL and self._is_named("hospital", DEFAULT_HOSPITAL):
+            words += ["--hospital", self.hospital]
+        if command not in _TAKE_NO_DATABASE and self._is_named("database_url", DEFAULT_URL):
+            url = _public(self.database_url)
+            words += ["--database-url", url] if url else []
+            secret = "" if url else " (with VISITPAY_DATABASE_URL set to this database)"
+        return shlex.join(words) + secret
+
+    def _is_named(self, field: str, default: str) -> bool:
+        return field not in self.found and str(getattr(self, field)) != default
+
+
+def _public(url: str) -> str:
+    """Return the URL as a command may show it; empty if it holds a secret, or is none."""
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return ""
+    return "" if parts.password or parts.query else shown(parts)

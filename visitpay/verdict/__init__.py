@@ -1,0 +1,1 @@
+"""Whether all is well: the one place that decides what needs a person."""
