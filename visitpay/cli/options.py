@@ -1,9 +1,10 @@
 """The options that commands share, and how their values are read."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import isnan
 from pathlib import Path
@@ -22,6 +23,11 @@ ALL_PERCENT = 100
 
 PERCENT = ("%", "percent")
 """The ends that make a number a share. Cron cuts a command at a `%`, so there is a word for it."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,9})\s?([smhdw])")
+_LONGEST = timedelta(days=36_525)
+_DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
 class LogFormat(StrEnum):
@@ -48,12 +54,36 @@ class Expect(StrEnum):
     DAILY = "daily"
 
 
+def as_duration(text: str) -> timedelta:
+    """Return how long a text says, such as 90s, 15m, 2h, 1d or 2w; raises BadParameter."""
+    if (duration := _duration(text)) and duration <= _LONGEST:
+        return duration
+    message = "not a duration like 90s, 15m, 2h, 1d or 2w"
+    raise typer.BadParameter(message)
+
+
+def _duration(text: str) -> timedelta | None:
+    """Return how long a text says; None if it says none."""
+    if found := _DURATION.fullmatch(text.strip().lower()):
+        return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return None
+
+
 def as_moment(text: str) -> datetime:
-    """Return the time that a text says, in UTC unless it names another zone."""
+    """Return the time that a text says, in UTC unless it names another zone; raises BadParameter.
+
+    It is a date, a time, `today` or `yesterday` (where they begin), or how long ago, such as 2h.
+    """
+    now, word = datetime.now(UTC), text.strip().lower()
+    if word in _DAYS_AGO:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight - timedelta(days=_DAYS_AGO[word])
     try:
+        if ago := _duration(word):
+            return now - ago
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = "not a date or a UTC time like 2021-12-01 or 2021-12-01T22:30:00Z"
+    except (ValueError, OverflowError) as error:
+        message = "not a time in UTC like 2021-12-01, 2021-12-01T22:30:00Z, yesterday, 2h or 3d"
         raise typer.BadParameter(message) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -242,6 +272,17 @@ Ignored = Annotated[
         metavar="CHECK",
         callback=as_checks,
         help="Do not make this check, such as type_missing; several are parted by commas.",
+    ),
+]
+
+Every = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--every",
+        parser=as_duration,
+        envvar="VISITPAY_EVERY",
+        metavar="DURATION",
+        help="How often a load runs; else learnt from past runs.",
     ),
 ]
 
