@@ -14,6 +14,7 @@ import typer
 
 from visitpay import vocabulary
 from visitpay.errors import ConfigurationError
+from visitpay.state import state_directory as state_directory  # noqa: PLC0414 - commands ask here
 from visitpay.vocabulary import RejectStatus
 
 if TYPE_CHECKING:
@@ -173,19 +174,6 @@ def as_number(given: float) -> float:
 def as_globs(globs: list[str] | None) -> list[str]:
     """Return patterns of names, given with commas between them; in the environment also spaces."""
     return [glob.strip() for listed in globs or () for glob in listed.split(",") if glob.strip()]
-
-
-def state_directory() -> Path | None:
-    """Return the directory for state that outlives a run: the service's, else the user's."""
-    # systemd parts several by colons.
-    if service := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
-        return Path(service)
-    home = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        state = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError:  # there is no home
-        return None
-    return state / "visitpay"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from visitpay.state import database_key
 
 SECONDS = 3600
 """The time before the same message is sent again."""
@@ -21,7 +20,7 @@ class LastAlert:
 
     def __init__(self, directory: Path | None, url: str) -> None:
         """Keep the file in `directory`; without one nothing is remembered."""
-        self._path = directory and directory / f"alerted-{_digest(_database(url))[:16]}"
+        self._path = directory and directory / f"alerted-{database_key(url)}"
 
     def was_sent(self, message: str) -> bool:
         """Whether this was the last message, and was sent less than SECONDS ago."""
@@ -42,15 +41,6 @@ class LastAlert:
             flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="ascii") as file:
                 file.write(_digest(message))
-
-
-def _database(url: str) -> str:
-    """Return the parts of a URL that identify the database, without user and password."""
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        return ""
-    return f"{parts.host} {parts.port} {parts.database}"
 
 
 def _digest(text: str) -> str:
