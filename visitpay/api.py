@@ -8,9 +8,9 @@ alerts, metrics and pings are the command's.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
 
 if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
+    from sqlalchemy import Connection
+
+    from visitpay.hints import Setup
     from visitpay.landing.place import Landing
     from visitpay.ledger.files import Entry
     from visitpay.loading.types import Options, Progress, RunReport
@@ -28,6 +31,7 @@ if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from visitpay.rejects.queries import Reject, RejectFilter
     from visitpay.reporting.explain import Explained
     from visitpay.reporting.status import FeedStatus
+    from visitpay.verdict.problems import CurrentProblem, Feed
 
 
 def load(
@@ -74,18 +78,20 @@ def status(  # noqa: PLR0913 - as many as the command has
     settle: float = 0,
     expect: str | None = None,
     ignore: Collection[str] = (),
+    every: timedelta | None = None,
 ) -> "FeedStatus":
     """Return how the feed stands: how far it has got, what waits, what needs a person.
 
     `settle` is in seconds; `expect` is "weekdays" or "daily", the days on which files should come;
-    `ignore` names checks that are not made.
+    `ignore` names checks that are not made; `every` is how often a load should run, learnt from
+    past runs if it is None.
     """
-    from visitpay.database.engine import read_connection
     from visitpay.reporting.status import feed_status
 
+    setup = _setup(landing, database_url, hospital)
     landed = _scan(landing, hospital, pass_over, settle)
-    with read_connection(_url(database_url)) as connection:
-        return feed_status(connection, landed, datetime.now(UTC), expect, ignore)
+    with _feed(setup, landed, expect, ignore, every) as feed:
+        return feed_status(feed)
 
 
 def files(
@@ -244,12 +250,12 @@ def report(  # noqa: PLR0913 - as many as the command has
     settle: float = 0,
     expect: str | None = None,
     ignore: Collection[str] = (),
+    every: timedelta | None = None,
 ) -> "FeedStatus":
     """Write one HTML page that shows how the feed stands, and return that; others as in `status`.
 
     Raises ConfigurationError if the extra `report` is not installed.
     """
-    from visitpay.database.engine import read_connection
     from visitpay.errors import ConfigurationError
     from visitpay.private_files import write_private
     from visitpay.reporting.status import feed_status
@@ -259,14 +265,14 @@ def report(  # noqa: PLR0913 - as many as the command has
     except ImportError as error:
         message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
         raise ConfigurationError(message) from error
-    now = datetime.now(UTC)
+    setup = _setup(landing, database_url, hospital)
     landed = _scan(landing, hospital, pass_over, settle)
-    with read_connection(_url(database_url)) as connection:
-        feed = feed_status(connection, landed, now, expect, ignore)
-        written = page.page(page.report(connection, feed, now))
+    with _feed(setup, landed, expect, ignore, every) as feed:
+        status = feed_status(feed)
+        written = page.page(page.report(feed.connection, status, feed.now))
     with write_private(Path(output), over=page.BEGIN) as file:
         file.write(written)
-    return feed
+    return status
 
 
 def migrate(
@@ -284,6 +290,76 @@ def migrate(
     from visitpay.migrations.migrate import migrate as migrate_database
 
     migrate_database(_url(database_url), wait_seconds=wait_seconds, backup=backup, tell=tell)
+
+
+def acknowledge(  # noqa: PLR0913 - as many as the command has
+    kind: str,
+    *subjects: str,
+    why: str,
+    landing: Path | str | None = None,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+    expect: str | None = None,
+    every: timedelta | None = None,
+    wait_seconds: float = 60,
+) -> "list[CurrentProblem]":
+    """Say that a person knows of problems, and why they may stay; return them.
+
+    They are the problems of a kind, about the given subjects or all. Until they get worse, or are
+    over, they need no person. Raises ConfigurationError if there are none.
+    """
+    from visitpay.database.engine import make_engine
+    from visitpay.database.session import ExclusiveSession
+    from visitpay.verdict import acknowledging
+    from visitpay.verdict.problems import Expectations, Feed, find
+
+    setup = _setup(landing, database_url, hospital)
+    landed, now = _scan(landing, hospital, pass_over), datetime.now(UTC)
+
+    def work(connection: "Connection") -> "list[CurrentProblem]":
+        feed = Feed(connection, landed, now, Expectations(expect, (), every), setup)
+        chosen = acknowledging.choose(find(feed), kind, subjects)
+        acknowledging.acknowledge(connection, chosen, why, now)
+        return chosen
+
+    with ExclusiveSession(make_engine(setup.database_url), wait_seconds) as session:
+        return session.transact(work)
+
+
+def take_back(
+    kind: str, *subjects: str, database_url: str | None = None, wait_seconds: float = 60
+) -> int:
+    """Take back what was acknowledged of a kind, about the given subjects or all; return it."""
+    from visitpay.database.engine import make_engine
+    from visitpay.database.session import ExclusiveSession
+    from visitpay.verdict import acknowledging
+
+    undo = partial(acknowledging.take_back, kind=kind, subjects=subjects, now=datetime.now(UTC))
+    with ExclusiveSession(make_engine(_url(database_url)), wait_seconds) as session:
+        return session.transact(undo)
+
+
+def _setup(landing: Path | str | None, database_url: str | None, hospital: str | None) -> "Setup":
+    from visitpay.hints import Setup
+
+    return Setup(_url(database_url), _landing(landing), _hospital(hospital))
+
+
+@contextmanager
+def _feed(
+    setup: "Setup",
+    landed: "Landing",
+    expect: str | None,
+    ignore: Collection[str],
+    every: timedelta | None,
+) -> "Iterator[Feed]":
+    from visitpay.database.engine import read_connection
+    from visitpay.verdict.problems import Expectations, Feed
+
+    expected = Expectations(expect, ignore, every)
+    with read_connection(setup.database_url) as connection:
+        yield Feed(connection, landed, datetime.now(UTC), expected, setup)
 
 
 def _url(given: str | None) -> str:

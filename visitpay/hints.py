@@ -30,11 +30,11 @@ class Setup:
     def hint(self, command: str, *arguments: str) -> str:
         """Return a command to be run as it stands, from whatever directory and environment.
 
-        `command` is its name, such as `rejects list`. Paths are absolute. A database URL with a
-        password or options is never in it; the command takes it from the environment.
+        `command` is its name, such as `rejects list`, or more of it. Paths are absolute. A database
+        URL with a password or options is never in it; the command takes it from the environment.
         """
         words = ["visitpay", *command.split(), *arguments]
-        secret = ""
+        command, secret = " ".join(words[1 : 3 if words[1] == "rejects" else 2]), ""
         if self._is_named("landing", DEFAULT_LANDING):
             directory = str(Path(self.landing).absolute())
             words += [directory] if command in _TAKE_LANDING else []
@@ -49,6 +49,9 @@ class Setup:
 
     def _is_named(self, field: str, default: str) -> bool:
         return field not in self.found and str(getattr(self, field)) != default
+
+
+DEFAULT_SETUP = Setup()
 
 
 def _public(url: str) -> str:

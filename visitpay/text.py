@@ -32,6 +32,14 @@ def iso(moment: datetime | None) -> str | None:
     return f"{second(moment)}Z".replace(" ", "T") if moment else None
 
 
+def span(length: timedelta) -> str:
+    """Return a length of time in words, in its largest whole unit: `15 minutes`, `1 day`."""
+    for unit, one in (("day", timedelta(days=1)), ("hour", timedelta(hours=1))):
+        if length == one or length >= 2 * one:
+            return counted(round(length / one), unit)
+    return counted(max(1, round(length / timedelta(minutes=1))), "minute")
+
+
 def ago(age: timedelta) -> str:
     """Return how long ago something was, in minutes, hours or days: `3 hours ago`."""
     if age < timedelta():

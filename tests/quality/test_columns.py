@@ -12,7 +12,7 @@ from visitpay.database.engine import make_engine, read_connection
 from visitpay.landing.local import scan
 from visitpay.models import Entity, Procedure, Visit
 from visitpay.notify import problems
-from visitpay.notify.problems import Transition
+from visitpay.verdict.kinds import Transition
 from visitpay.parsing.columns import model_columns
 from visitpay.quality.checks import Finding, findings
 

@@ -30,7 +30,7 @@ from visitpay.models import (
     Visit,
 )
 from visitpay.quality.checks import CHECKS
-from visitpay.reporting.advice import ADVICE, advice_for
+from visitpay.verdict.advice import ADVICE, advice_for
 from visitpay.vocabulary import Reason, RejectStatus
 
 HARMFUL = "<img src=x onerror=alert(1)><script>alert(2)<|script>{{ 7*7 }}.txt"
@@ -313,7 +313,7 @@ def test_everything_has_a_remedy() -> None:
     """No reason and no finding leaves a person at a loss."""
     states = {"file_failed", "file_held", "file_changing", "not_recognised"}
     lacking = {*Reason, *CHECKS, *states} - set(ADVICE)
-    assert lacking == set(), "say in reporting/advice.py what they mean, and what to do"
+    assert lacking == set(), "say in verdict/advice.py what they mean, and what to do"
     assert set(ADVICE) == {*Reason, *CHECKS, *states}
 
 

@@ -1,11 +1,15 @@
 """The metrics that a load writes."""
 
+from datetime import UTC, datetime
+
 from prometheus_client import Metric
 from sqlalchemy import create_engine
 
 from tools.blocks.markdown import code, table
+from visitpay.landing.place import Landing
 from visitpay.models import Base
 from visitpay.notify.metrics import database_metrics, run_metrics
+from visitpay.verdict.problems import Feed
 
 
 def metrics() -> str:
@@ -13,7 +17,8 @@ def metrics() -> str:
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     with engine.connect() as connection:
-        families = [*run_metrics(0, 0), *database_metrics(connection, ())]
+        feed = Feed(connection, Landing((), {}), datetime.now(UTC))
+        families = [*run_metrics(0, 0), *database_metrics(feed)]
     rows = ((code(_name(each)), each.type, _labels(each), each.documentation) for each in families)
     return table(("metric", "type", "labels", "meaning"), rows)
 

@@ -7,7 +7,7 @@ from tools.blocks.markdown import about, attribute_docs, code, table
 from visitpay.errors import FileChangedError, FileError, StoppedError, VisitPayError
 from visitpay.events import Event
 from visitpay.quality.checks import CHECKS
-from visitpay.reporting.advice import ADVICE
+from visitpay.verdict.advice import ADVICE
 from visitpay.vocabulary import FileStatus, Reason, RejectStatus, RunStatus
 
 

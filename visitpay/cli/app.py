@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
+from visitpay.cli.acknowledge import acknowledge
 from visitpay.cli.check import check
 from visitpay.cli.doctor import doctor
 from visitpay.cli.explain import explain
@@ -60,7 +61,10 @@ def _visitpay(
     pass
 
 
-for command in (load, status, files, explain, doctor, reconcile, report, check, sample, migrate):
+for command in (
+    *(load, status, acknowledge, files, explain, doctor),
+    *(reconcile, report, check, sample, migrate),
+):
     app.command()(command)
 app.add_typer(rejects_app, name="rejects")
 

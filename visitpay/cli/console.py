@@ -60,6 +60,11 @@ def line(path: Path) -> None:
     _Console().print(Text(printable(str(path))), soft_wrap=True)
 
 
+def command(text: str) -> None:
+    """Print a command on a line of its own, never folded, so that it can be copied."""
+    _Console().print(Text(f"  {text}"), soft_wrap=True)
+
+
 def show(
     headers: Sequence[str],
     rows: Sequence[Sequence[object]],

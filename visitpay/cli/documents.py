@@ -235,11 +235,57 @@ class LoadDocument(Document):
     ]
 
 
+class AcknowledgedRow(TypedDict):
+    """A person's word that a problem is known."""
+
+    why: Annotated[str, "why it may stay"]
+    who: Annotated[str, "the account that said so"]
+    made_at: Annotated[datetime, "when it was said"]
+
+
+class ProblemRow(TypedDict):
+    """Something that is wrong."""
+
+    kind: Annotated[str, "a stable name, such as file_failed"]
+    subject: Annotated[str, "what it is about, such as a file's name; empty if it is the feed"]
+    size: Annotated[int, "how large it is, such as a number of rows"]
+    message: Annotated[str, "what is wrong"]
+    command: Annotated[str, "the command that helps, to be run as it stands"]
+    since: Annotated[datetime | None, "since when; null if no load has recorded it yet"]
+    is_new: Annotated[bool, "whether it began in the last 24 hours, or is not recorded yet"]
+    acknowledged: Annotated[
+        AcknowledgedRow | None, "null if it needs a person: nobody knows of it, or it got worse"
+    ]
+
+
+class ChosenProblem(TypedDict):
+    """A problem that was acknowledged."""
+
+    kind: Annotated[str, "a stable name, such as file_failed"]
+    subject: Annotated[str, "what it is about, such as a file's name; empty if it is the feed"]
+    size: Annotated[int, "how large it is, such as a number of rows"]
+    message: Annotated[str, "what is wrong"]
+
+
+class VerdictRow(TypedDict):
+    """Whether all is well."""
+
+    state: Annotated[str, "well, needs a person or unknown"]
+    since: Annotated[datetime | None, "since when"]
+    loaded_until: Annotated[
+        datetime | None, "up to when all is loaded: the oldest of the newest times of the entities"
+    ]
+    new: Annotated[int, "how many problems need a person and are new"]
+    known: Annotated[int, "how many others need a person"]
+    problems: Annotated[list[ProblemRow], "all that is wrong, the most urgent first"]
+
+
 class StatusDocument(Document):
     """`visitpay status`."""
 
-    status: Annotated[str, "ok or attention"]
-    summary: Annotated[str, "the verdict in `status`, as one sentence for people"]
+    status: Annotated[str, "ok, attention or unknown: the state of the verdict"]
+    summary: Annotated[str, "the verdict, as one sentence for people"]
+    verdict: Annotated[VerdictRow, "whether all is well, and what is wrong"]
     checkpoint: Annotated[
         datetime | None, "the newest time in the names of loaded files, without mended rejects"
     ]
@@ -340,11 +386,19 @@ class RawReconcileDocument(ReconcileDocument):
     total: Annotated[int, "how many there are in all"]
 
 
+class AcknowledgeDocument(Document):
+    """`visitpay acknowledge`."""
+
+    acknowledged: Annotated[int, "how many problems are acknowledged, or no longer (--undo)"]
+    undone: Annotated[bool, "whether it was taken back"]
+    problems: Annotated[list[ChosenProblem], "those that are acknowledged now"]
+
+
 class ReportDocument(Document):
     """`visitpay report`."""
 
-    status: Annotated[str, "ok or attention"]
-    summary: Annotated[str, "the verdict in `status`, as one sentence for people"]
+    status: Annotated[str, "ok, attention or unknown: the state of the verdict"]
+    summary: Annotated[str, "the verdict, as one sentence for people"]
     path: Annotated[str, "where the page was written"]
 
 
@@ -370,6 +424,7 @@ class DoctorDocument(Document):
 DOCUMENTS: tuple[type[Document], ...] = (
     LoadDocument,
     StatusDocument,
+    AcknowledgeDocument,
     FilesDocument,
     RejectsDocument,
     ExportDocument,

@@ -89,7 +89,7 @@ def _still_failed(
 def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
     from visitpay.cli import console
     from visitpay.feed import short_name
-    from visitpay.reporting.advice import ADVICE
+    from visitpay.verdict.advice import ADVICE
 
     rows = [
         (

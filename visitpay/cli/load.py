@@ -16,8 +16,10 @@ from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
 if TYPE_CHECKING:
+    from visitpay.hints import Setup
     from visitpay.loading.types import RunReport, Tolerance
     from visitpay.notify.watch import LoadWatch
+    from visitpay.verdict.problems import Expectations
 
 
 def load(  # noqa: PLR0913 - each is an option of the command
@@ -28,6 +30,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     pass_over: options.PassOver = None,
     settle: options.Settle = 0,
     expect: options.Expected = None,
+    ignore: options.Ignored = None,
     since: options.Since = None,
     max_rejects: options.MaxRejects = "0",
     hold_above: options.HoldAbove = 100,
@@ -64,9 +67,11 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
     from visitpay.feed import normalize_name
+    from visitpay.hints import Setup
     from visitpay.ledger.plan import Again
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
+    from visitpay.verdict.problems import Expectations
 
     start_log(log_format, verbose=verbose)
     wanted = Options(
@@ -80,7 +85,9 @@ def load(  # noqa: PLR0913 - each is an option of the command
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
-    watch = _watch(database_url, metrics_file, expect, told=not dry_run)
+    setup = Setup(database_url, landing, hospital)
+    expected = Expectations(expect, ignore or ())
+    watch = _watch(setup, metrics_file, expected, told=not dry_run)
     with _watched(watch):
         with stoppable(), progress_bar() as progress:
             engine = make_engine(database_url)
@@ -96,17 +103,23 @@ def load(  # noqa: PLR0913 - each is an option of the command
 
 
 def _watch(
-    database_url: str, metrics_file: Path | None, expect: str | None = None, *, told: bool = True
+    setup: "Setup",
+    metrics_file: Path | None,
+    expected: "Expectations | None" = None,
+    *,
+    told: bool = True,
 ) -> "LoadWatch":
     """Return the watch over a load; nobody is `told` of a dry run."""
     from visitpay.notify.last_alert import LastAlert
     from visitpay.notify.watch import LoadWatch
+    from visitpay.verdict.problems import NOTHING_EXPECTED
 
     if not told:
         return LoadWatch()
     settings = options.NotifySettings.from_environment()
-    last_alert = LastAlert(options.state_directory(), database_url)
-    return LoadWatch(settings.alert_urls, settings.ping_url, metrics_file, last_alert, expect)
+    last_alert = LastAlert(options.state_directory(), setup.database_url)
+    urls = (settings.alert_urls, settings.ping_url)
+    return LoadWatch(*urls, metrics_file, last_alert, expected or NOTHING_EXPECTED, setup)
 
 
 @contextmanager
@@ -130,12 +143,13 @@ def tell_of_arguments(arguments: Sequence[str]) -> None:
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
     from visitpay.cli.logs import start_log
+    from visitpay.hints import Setup
 
     start_log(options.LogFormat.TEXT, verbose=False)
     metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
     url = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
     error = ConfigurationError("an argument of its command cannot be used, its log says which")
-    _watch(url, Path(metrics_file) if metrics_file else None).end(error.exit_status, error)
+    _watch(Setup(url), Path(metrics_file) if metrics_file else None).end(error.exit_status, error)
 
 
 def _show(report: "RunReport") -> None:

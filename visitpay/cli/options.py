@@ -132,6 +132,21 @@ def complete_entity(incomplete: str) -> list[str]:
     return [incomplete + name[len(incomplete) :] for name in begun]
 
 
+def as_kind(kind: str) -> str:
+    """Return the kind of a problem; raises BadParameter if it is none."""
+    from visitpay.verdict.kinds import KINDS
+
+    _require_one_of(KINDS, kind)
+    return kind
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """Return the kinds of problems that begin with a text, for the shell."""
+    from visitpay.verdict.kinds import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 def as_checks(checks: list[str] | None) -> list[str] | None:
     """Return the names of checks, given with commas or spaces between them; raises BadParameter."""
     if not checks:
@@ -199,6 +214,17 @@ LandingDirectory = Annotated[
         help="The directory in which the hospital's files arrive.",
         readable=False,  # whether it is, is for `scan` to say, in words of ours
         show_default=True,
+    ),
+]
+
+LandingOption = Annotated[
+    Path,
+    typer.Option(
+        "--landing",
+        metavar="LANDING",
+        envvar="VISITPAY_LANDING",
+        help="The directory in which the hospital's files arrive.",
+        readable=False,
     ),
 ]
 

@@ -1,24 +1,30 @@
 """`visitpay status`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visitpay import api
 from visitpay.cli import options
+from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import ago, first, minute
-from visitpay.vocabulary import DEFAULT_URL, RunStatus
+from visitpay.vocabulary import DEFAULT_URL, Health, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from visitpay.landing.place import Landing
     from visitpay.ledger.runs import Run
     from visitpay.quality.balances import Comparison
     from visitpay.reporting.status import FeedStatus
+    from visitpay.verdict.verdict import Judged, Verdict
+
+UNKNOWN_STATUS = 3
+"""The exit status for a verdict that is unknown, as for a database that cannot be asked."""
 
 _FILES_NAMED = 3
+_PROBLEMS_SHOWN = 5
 
 
 def status(  # noqa: PLR0913 - each is an option of the command
@@ -30,31 +36,43 @@ def status(  # noqa: PLR0913 - each is an option of the command
     settle: options.Settle = 0,
     expect: options.Expected = None,
     ignore: options.Ignored = None,
+    every: options.Every = None,
+    exit_status: Annotated[
+        bool,
+        typer.Option("--exit-status", help="Exit with 1 if a person is needed, 3 if unknown."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Say whether all is well, how far the feed has got, what waits, and what needs a person.
 
-    Balances are told of as `visitpay reconcile` found them when it last ran.
+    The verdict is `all is well`, `needs a person` or `unknown`. Each problem stands with the
+    command that helps; `visitpay acknowledge` says that it may stay. Balances are told of as
+    `visitpay reconcile` found them when it last ran.
 
     Example: visitpay status /srv/landing
     """
-    from visitpay.database.engine import read_connection
-    from visitpay.landing.local import scan
-    from visitpay.reporting.status import feed_status
-
-    now = datetime.now(UTC)
-    landed = scan(landing, hospital, pass_over or (), settle)
-    with read_connection(database_url) as connection:
-        feed = feed_status(connection, landed, now, expect, ignore or ())
+    feed = api.status(
+        landing,
+        database_url=database_url,
+        hospital=hospital,
+        pass_over=pass_over or (),
+        settle=settle,
+        expect=expect,
+        ignore=ignore or (),
+        every=every,
+    )
     if as_json:
         from visitpay.cli import to_json
 
         typer.echo(to_json.dumps(to_json.status(feed)))
     else:
-        _show(feed, landed, now)
+        _show(feed, datetime.now(UTC))
+    if exit_status and feed.verdict.state is not Health.WELL:
+        is_known = feed.verdict.state is Health.NEEDS_PERSON
+        raise typer.Exit(ATTENTION_STATUS if is_known else UNKNOWN_STATUS)
 
 
-def _show(feed: "FeedStatus", landed: "Landing", now: datetime) -> None:
+def _show(feed: "FeedStatus", now: datetime) -> None:
     from visitpay.cli import console
 
     newest = [
@@ -62,12 +80,34 @@ def _show(feed: "FeedStatus", landed: "Landing", now: datetime) -> None:
         for entity in feed.entities
     ]
     console.say(feed.summary)
-    console.show(("", ""), list(_facts(feed, landed, now)))
+    _show_problems(feed.verdict, now)
+    console.show(("", ""), list(_facts(feed, now)))
     console.show(("entity", "files", "newest", "age"), newest)
-    console.show_findings(feed.findings)
 
 
-def _facts(feed: "FeedStatus", landed: "Landing", now: datetime) -> "Iterator[tuple[str, object]]":
+def _show_problems(verdict: "Verdict", now: datetime) -> None:
+    """Print the problems, each with the command that helps: new ones, then known ones."""
+    from visitpay.cli import console
+
+    for name, problems in (("new", verdict.new), ("known", verdict.known)):
+        for problem in problems[:_PROBLEMS_SHOWN]:
+            since = f" ({ago(now - problem.since)})" if problem.since and name == "known" else ""
+            console.say(f"{name}: {problem.message}{since}")
+            console.command(problem.command)
+        _say_more(problems)
+    for problem in verdict.acknowledged[:_PROBLEMS_SHOWN]:
+        word = problem.acknowledged
+        said = word and f"{word.why} ({word.who}, {minute(word.made_at)} UTC)"
+        console.say(f"acknowledged: {problem.message}: {said}")
+    _say_more(verdict.acknowledged)
+
+
+def _say_more(problems: "Sequence[Judged]") -> None:
+    if (more := len(problems) - _PROBLEMS_SHOWN) > 0:
+        typer.echo(f"and {more:,} more; --json shows all")
+
+
+def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
     if feed.fed_until != feed.checkpoint:
         yield "but the future", feed.fed_until or "none"
@@ -76,9 +116,8 @@ def _facts(feed: "FeedStatus", landed: "Landing", now: datetime) -> "Iterator[tu
     if feed.files_changing:
         yield "keep changing", _files(feed.files_changing)
     yield "failed or held", _files(feed.files_failed)
-    unrecognised = landed.unrecognised
-    named = f"{len(unrecognised):,}: {landed.describe_unrecognised()}"
-    yield "not recognised", named if unrecognised else "0"
+    named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
+    yield "not recognised", named if feed.unrecognised else "0"
     yield "rejects open", f"{feed.rejects_open:,}"
     yield "balances", _compared(feed.compared)
 

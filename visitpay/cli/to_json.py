@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from visitpay.cli import documents
 from visitpay.cli.documents import FORMAT
 from visitpay.text import iso
-from visitpay.vocabulary import RunStatus
+from visitpay.vocabulary import Health, RunStatus
 
 if TYPE_CHECKING:
     from visitpay.doctor import Examined
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from visitpay.rejects.queries import Reject
     from visitpay.reporting.explain import Balance, DeliveryRow, Explained
     from visitpay.reporting.status import FeedStatus
+    from visitpay.verdict.problems import CurrentProblem
+    from visitpay.verdict.verdict import Judged, Verdict
 
 
 def dumps(document: Mapping[str, object]) -> str:
@@ -43,6 +45,54 @@ def error(status: str, message: str) -> documents.ErrorDocument:
 def _verdict(*, attention: bool) -> RunStatus:
     """Return `attention` if something needs a person, else `ok`."""
     return RunStatus.ATTENTION if attention else RunStatus.OK
+
+
+_STATUS = {
+    Health.WELL: "ok",
+    Health.NEEDS_PERSON: "attention",
+    Health.UNKNOWN: "unknown",
+}
+
+
+def _verdict_row(verdict: "Verdict") -> documents.VerdictRow:
+    return {
+        "state": verdict.state,
+        "since": verdict.since,
+        "loaded_until": verdict.loaded_until,
+        "new": len(verdict.new),
+        "known": len(verdict.known),
+        "problems": list(map(_problem, verdict.problems)),
+    }
+
+
+def _problem(problem: "Judged") -> documents.ProblemRow:
+    word = problem.acknowledged
+    return {
+        "kind": problem.kind,
+        "subject": problem.subject,
+        "size": problem.size,
+        "message": problem.message,
+        "command": problem.command,
+        "since": problem.since,
+        "is_new": problem.is_new,
+        "acknowledged": word and {"why": word.why, "who": word.who, "made_at": word.made_at},
+    }
+
+
+def acknowledged(
+    problems: "Iterable[CurrentProblem]", count: int, *, undone: bool
+) -> documents.AcknowledgeDocument:
+    """Return the document of problems that were acknowledged, or no longer are."""
+    rows: list[documents.ChosenProblem] = [
+        {
+            "kind": problem.kind,
+            "subject": problem.subject,
+            "size": problem.size,
+            "message": problem.message,
+        }
+        for problem in problems
+    ]
+    return {"format": FORMAT, "acknowledged": count, "undone": undone, "problems": rows}
 
 
 def load(report: "RunReport") -> documents.LoadDocument:
@@ -91,8 +141,9 @@ def status(feed: "FeedStatus") -> documents.StatusDocument:
     """Return the document of the feed's status."""
     return {
         "format": FORMAT,
-        "status": _verdict(attention=feed.needs_person),
+        "status": _STATUS[feed.verdict.state],
         "summary": feed.summary,
+        "verdict": _verdict_row(feed.verdict),
         "checkpoint": feed.checkpoint,
         "fed_until": feed.fed_until,
         "last_run": feed.last_run and _last_run(feed.last_run, died=feed.run_died),
@@ -311,7 +362,7 @@ def report(feed: "FeedStatus", path: Path) -> documents.ReportDocument:
     """Return the document of a page that was written."""
     return {
         "format": FORMAT,
-        "status": _verdict(attention=feed.needs_person),
+        "status": _STATUS[feed.verdict.state],
         "summary": feed.summary,
         "path": str(path),
     }

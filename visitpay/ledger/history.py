@@ -24,6 +24,20 @@ def checkpoint(connection: Connection, now: datetime | None = None) -> datetime 
     return connection.scalar(newest)
 
 
+def loaded_until(connection: Connection, now: datetime) -> datetime | None:
+    """Return up to when all is loaded (UTC): the oldest of the newest times of the record types.
+
+    A type of which nothing was ever loaded does not count, nor do files that are dated in the
+    future of `now`. None before the first file.
+    """
+    newest = (
+        select(func.max(LoadFile.file_datetime))
+        .where(*IS_OF_FEED, LoadFile.file_datetime <= now + CLOCKS_APART)
+        .group_by(LoadFile.entity)
+    )
+    return min(connection.scalars(newest), default=None)
+
+
 class LoadedType(NamedTuple):
     """An entity of which files were loaded."""
 

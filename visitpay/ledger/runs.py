@@ -34,6 +34,8 @@ class Run(NamedTuple):
     version: str
     """The version of visitpay."""
     host: str
+    error: str | None
+    """What ended it early; None if nothing did, or if it was killed."""
     files_loaded: int
     files_failed: int
     rejects_resolved: int

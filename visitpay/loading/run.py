@@ -1,7 +1,6 @@
 """The run: plan, one transaction a file, and another try for rows that miss a reference."""
 
 import logging
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from visitpay.events import RUN_ID, Event
 from visitpay.feed import normalize_name
 from visitpay.landing.local import scan
 from visitpay.landing.place import LandedFile, Landing
-from visitpay.ledger.changing import keeps_changing, record_changing
+from visitpay.ledger.changing import record_changing
 from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versions
 from visitpay.ledger.history import checkpoint
 from visitpay.ledger.plan import (
@@ -42,17 +41,19 @@ from visitpay.loading import orphans
 from visitpay.loading.faults import as_file_error
 from visitpay.loading.types import (
     CHANGED,
-    HELD_ADVICE,
+    AfterLoad,
     FileReport,
     NoProgress,
     Options,
     Progress,
     RunReport,
-    Tolerance,
     total_counts,
 )
 from visitpay.rejects.queries import count_open
 from visitpay.text import counted, first, printable
+from visitpay.verdict.problems import HELD_ADVICE, Feed, find_lasting
+from visitpay.verdict.record import record
+from visitpay.verdict.verdict import needs_attention
 from visitpay.vocabulary import FileStatus, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def load(
     hospital: str,
     options: Options | None = None,
     progress: Progress | None = None,
-    afterwards: Callable[[ExclusiveSession, Landing], None] | None = None,
+    afterwards: AfterLoad | None = None,
 ) -> RunReport:
     """Load the files that were not loaded before, each in one transaction.
 
@@ -85,9 +86,20 @@ def load(
         run = _Run(session, options, progress or NoProgress())
         with session.dry_run() if options.dry_run else nullcontext():
             report = run.load(landing)
-        if afterwards and not options.dry_run:
-            afterwards(session, landing)
+        if not options.dry_run:
+            (afterwards or _record_problems)(session, landing, rows_changed=report.rows_changed)
         return report
+
+
+def _record_problems(session: ExclusiveSession, landing: Landing, *, rows_changed: bool) -> None:
+    """Record what is wrong now, so that people can be told since when."""
+    now = datetime.now(UTC)
+
+    def look(connection: Connection) -> None:
+        feed = Feed(connection, landing, now, under_lock=True, rows_changed=rows_changed)
+        record(connection, find_lasting(feed), now, told=False)
+
+    session.transact(look)
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
@@ -97,28 +109,6 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
     """
     with ExclusiveSession(engine, wait_seconds) as session:
         return orphans.retry_all(session), session.transact(count_open)
-
-
-def needs_attention(
-    files: Sequence[FileReport],
-    landing: Landing,
-    tolerance: Tolerance,
-    *,
-    file_keeps_changing: bool,
-) -> bool:
-    """Whether a person must look at what a run did; its status is then `attention`.
-
-    A file failed or is held, a name is nearly the feed's, a file keeps changing, or more rows were
-    rejected than tolerated. Two other places ask another question. The feed as it is now, with the
-    open rejects of all runs and the findings of the checks: `reporting.status.FeedStatus`. What a
-    person was not told yet, problem by problem: `notify.problems`.
-    """
-    return (
-        file_keeps_changing
-        or bool(landing.near_misses)
-        or any(file.status in {FileStatus.FAILED, FileStatus.HELD} for file in files)
-        or tolerance.is_exceeded(total_counts(files))
-    )
 
 
 class _Run:
@@ -281,11 +271,16 @@ class _Run:
     def _report(
         self, connection: Connection, landing: Landing, run_id: int, resolved: int
     ) -> RunReport:
+        self._record_changing(connection, landing)
+        failed = [
+            file.file.name
+            for file in self._files
+            if file.status in {FileStatus.FAILED, FileStatus.HELD}
+        ]
         attention = needs_attention(
-            self._files,
-            landing,
-            self._options.tolerance,
-            file_keeps_changing=self._record_changing(connection, landing),
+            Feed(connection, landing, datetime.now(UTC), under_lock=True),
+            failed,
+            too_many_rejects=self._options.tolerance.is_exceeded(total_counts(self._files)),
         )
         return RunReport(
             run_id=None if self._options.dry_run else run_id,
@@ -300,8 +295,8 @@ class _Run:
             dry_run=self._options.dry_run,
         )
 
-    def _record_changing(self, connection: Connection, landing: Landing) -> bool:
-        """Record which files this run left because they change; whether one does for too long."""
+    def _record_changing(self, connection: Connection, landing: Landing) -> None:
+        """Record which files this run left because they change."""
         changed = {file.file.name for file in self._files if file.status == CHANGED}
         changed.update(self._waiting)
         now = datetime.now(UTC)
@@ -309,11 +304,9 @@ class _Run:
         try:
             with connection.begin_nested():
                 record_changing(connection, changed, left_out, now)
-                return bool(keeps_changing(connection, changed, now))
         except DBAPIError as error:  # no reason to lose what was loaded
             what = dialect_of(connection).describe_error(error).what
             logger.warning("which files keep changing could not be written down: %s", what)
-            return False
 
 
 def _require_present(landing: Landing, names: frozenset[str]) -> None:

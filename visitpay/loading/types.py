@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from visitpay.landing.place import LandedFile
+from visitpay.database.session import ExclusiveSession
+from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.files import Counts
 from visitpay.ledger.plan import NOTHING_AGAIN, Again
 from visitpay.vocabulary import FileStatus
 
 CHANGED = "changed"
 """The status of a file that changed while it was read; the ledger has no entry for it."""
-
-HELD_ADVICE = "ask for a better one, or load it with --approve"
-"""What a person does about a file that is held."""
 
 
 class Progress(Protocol):
@@ -28,6 +26,15 @@ class Progress(Protocol):
 
     def advance(self, size_bytes: int) -> None:
         """Show that this many more bytes were loaded."""
+
+
+class AfterLoad(Protocol):
+    """What is called at the end of a load, before another load can begin."""
+
+    def __call__(
+        self, session: ExclusiveSession, landed: Landing, /, *, rows_changed: bool
+    ) -> None:
+        """Look at what was loaded; `rows_changed` is whether rows of entities were written."""
 
 
 class NoProgress:
@@ -124,6 +131,12 @@ class RunReport:
         """Names of the files that were loaded again, with the content that they had before."""
         loaded = (file for file in self.files if file.status == FileStatus.LOADED)
         return tuple(file.file.name for file in loaded if file.is_again)
+
+    @property
+    def rows_changed(self) -> bool:
+        """Whether rows of entities were written."""
+        counts = self.counts
+        return bool(counts.inserted or counts.updated or self.rejects_resolved)
 
     def count_files(self, status: str) -> int:
         """Return how many of its files have a status."""

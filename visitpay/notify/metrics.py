@@ -2,23 +2,25 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
-from visitpay.landing.place import LandedFile
-from visitpay.ledger.files import Counts, failed_files
+from visitpay.ledger.files import Counts
 from visitpay.ledger.history import checkpoint
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 from visitpay.text import printable
-from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
+from visitpay.verdict.problems import Feed
+from visitpay.verdict.verdict import Verdict, judge
+from visitpay.vocabulary import FileStatus, Health, RejectStatus, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,10 @@ _OPEN = (
 _LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == RunStatus.OK)
 
 
-def database_metrics(connection: Connection, files: Iterable[LandedFile]) -> list[Metric]:
-    """Return the metrics that come from the database; `files` are those that have landed."""
-    fed_until = checkpoint(connection, datetime.now(UTC))
+def database_metrics(feed: Feed) -> list[Metric]:
+    """Return the metrics that come from the database and the landing directory."""
+    connection = feed.connection
+    verdict = judge(feed)
     success = connection.scalar(_LAST_SUCCESS)
     rows = CounterMetricFamily(
         "visitpay_rows", "Rows of all loaded files.", labels=("entity", "outcome")
@@ -61,7 +64,7 @@ def database_metrics(connection: Connection, files: Iterable[LandedFile]) -> lis
         labels=("status",),
     )
     by_status.add_metric((FileStatus.LOADED,), connection.scalar(_LOADED) or 0)
-    by_status.add_metric((FileStatus.FAILED,), len(failed_files(connection, files)))
+    by_status.add_metric((FileStatus.FAILED,), len(feed.failed))
     rejects = GaugeMetricFamily(
         "visitpay_rejects_open", "Rejected rows that are open.", labels=("entity", "reason")
     )
@@ -74,14 +77,39 @@ def database_metrics(connection: Connection, files: Iterable[LandedFile]) -> lis
         GaugeMetricFamily(
             "visitpay_checkpoint_timestamp_seconds",
             "The newest time, not in the future, in the name of a loaded file of the feed.",
-            _seconds(fed_until),
+            _seconds(checkpoint(connection, feed.now)),
         ),
+        GaugeMetricFamily(
+            "visitpay_loaded_until_timestamp_seconds",
+            "Up to when all is loaded: the oldest of the newest times of the record types.",
+            _seconds(verdict.loaded_until),
+        ),
+        _health(verdict),
+        _problems(verdict),
         GaugeMetricFamily(
             "visitpay_last_success_timestamp_seconds",
             "When the last load with exit status 0 ended.",
             _seconds(success),
         ),
     ]
+
+
+def _health(verdict: Verdict) -> Metric:
+    health = GaugeMetricFamily(
+        "visitpay_health", "1 for the state of the verdict, 0 for the others.", labels=("state",)
+    )
+    for state in Health:
+        health.add_metric((state,), verdict.state is state)
+    return health
+
+
+def _problems(verdict: Verdict) -> Metric:
+    problems = GaugeMetricFamily(
+        "visitpay_problems", "Problems that need a person, by kind.", labels=("kind",)
+    )
+    for kind, count in sorted(Counter(problem.kind for problem in verdict.open).items()):
+        problems.add_metric((kind,), count)
+    return problems
 
 
 def _seconds(moment: datetime | None) -> float | None:

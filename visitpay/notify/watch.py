@@ -8,11 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import ConfigurationError, DatabaseError, StoppedError, VisitPayError
+from visitpay.hints import DEFAULT_SETUP, Setup
 from visitpay.landing.place import Landing
 from visitpay.private_files import may_replace
 from visitpay.text import printable
+from visitpay.verdict.problems import (
+    NOTHING_EXPECTED,
+    CurrentProblem,
+    Expectations,
+    Feed,
+    find_lasting,
+)
+from visitpay.verdict.record import Transition, record, worth_telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,13 +50,14 @@ class LoadWatch:
         ping_url: str = "",
         metrics_file: Path | None = None,
         last_alert: "LastAlert | None" = None,
-        expect: str | None = None,
+        expectations: Expectations = NOTHING_EXPECTED,
+        setup: Setup = DEFAULT_SETUP,
     ) -> None:
-        """Set up what is given; for `expect` see `quality.checks.findings`.
+        """Set up what is given; `setup` is what the commands in messages work on.
 
         Without `last_alert`, each load that cannot run sends an alert.
         """
-        self._last_alert, self._expect = last_alert, expect
+        self._last_alert, self._expectations, self._setup = last_alert, expectations, setup
         self._channels, alert_faults = open_channels(alert_urls)
         self._heartbeat, ping_faults = open_heartbeat(ping_url)
         self._metrics_file, metrics_faults = open_metrics(metrics_file)
@@ -61,17 +73,28 @@ class LoadWatch:
         if self._heartbeat:
             self._heartbeat.begin()
 
-    def after_load(self, session: ExclusiveSession, landed: Landing) -> None:
-        """Tell people what is new, and collect metrics, while the load still holds the run lock."""
+    def after_load(self, session: ExclusiveSession, landed: Landing, *, rows_changed: bool) -> None:
+        """Record problems, tell people what is new, and collect metrics.
+
+        The load still holds the run lock.
+        """
         self._is_loaded = True
+        now = datetime.now(UTC)
+        state = (landed, now, self._expectations, self._setup)
+
+        def feed(connection: Connection) -> Feed:
+            return Feed(connection, *state, under_lock=True, rows_changed=rows_changed)
+
         try:
-            if self._channels:
-                self._alert_of_changes(session, landed)
+            found = session.transact(lambda connection: find_lasting(feed(connection)))
+            told = bool(self._channels) and self._alert_of_changes(session, found, now)
+            session.transact(partial(record, found=found, now=now, told=told))
             if self._metrics_file:
                 from visitpay.notify.metrics import database_metrics
 
-                collect = partial(database_metrics, files=landed.files)
-                self._database_metrics = session.transact(collect)
+                self._database_metrics = session.transact(
+                    lambda connection: database_metrics(feed(connection))
+                )
         except DatabaseError as error:
             logger.warning("all is loaded, but not all could be told of it: %s", error)
 
@@ -87,29 +110,27 @@ class LoadWatch:
         if self._heartbeat:
             self._heartbeat.end(exit_status)
 
-    def _alert_of_changes(self, session: ExclusiveSession, landed: Landing) -> None:
-        from visitpay.notify import channels, problems
-        from visitpay.notify.problems import Transition
+    def _alert_of_changes(
+        self, session: ExclusiveSession, found: "Sequence[CurrentProblem]", now: datetime
+    ) -> bool:
+        """Tell people of what has changed; return whether someone was told."""
+        from visitpay.notify import channels, message
 
-        state = (landed, datetime.now(UTC), self._expect)
-        changes = session.transact(lambda connection: problems.changes_of(connection, *state))
-        news = [change for change in changes if change.transition.worth_telling]
-        told = bool(news) and channels.send(
+        changes = session.transact(partial(worth_telling, found=found, now=now))
+        return bool(changes) and channels.send(
             self._channels,
-            *problems.summary(news),
-            good=all(change.transition is Transition.OVER for change in news),
+            *message.summary(changes, self._setup),
+            good=all(change.transition is Transition.OVER for change in changes),
         )
-        if changes:
-            session.transact(lambda connection: problems.record(connection, *state, told=told))
 
     def _alert_of_error(self, error: Exception) -> None:
-        from visitpay.notify import channels, problems
+        from visitpay.notify import channels, message
 
         # The text of an error that is not ours may contain a cell.
         what = str(error) if isinstance(error, VisitPayError) else type(error).__name__
         if self._last_alert and self._last_alert.was_sent(what):
             return
-        title = f"{problems.sender()}: a load could not run"
+        title = f"{message.sender()}: a load could not run"
         body = f"{what}; what was not loaded waits for the next load"
         if channels.send(self._channels, title, body) and self._last_alert:
             self._last_alert.record(what)

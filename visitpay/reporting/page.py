@@ -22,10 +22,10 @@ from visitpay.ledger.files import WAS_TAKEN_AGAIN, count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
 from visitpay.quality.balances import comparisons
 from visitpay.rejects.queries import Reject, RejectFilter, count_by_reason, list_rejects
-from visitpay.reporting.advice import advice_for
 from visitpay.reporting.charts import Chart
 from visitpay.reporting.status import FeedStatus
 from visitpay.text import ago, counted, minute, printable, second
+from visitpay.verdict.advice import advice_for
 from visitpay.version import __version__
 from visitpay.vocabulary import FileStatus, Reason, RunStatus
 

@@ -12,6 +12,7 @@ class Advice(NamedTuple):
     meaning: str
     action: str
     command: str
+    """As `hints.Setup.hint` takes it."""
 
 
 _MENDABLE = {
@@ -24,29 +25,69 @@ _MENDABLE = {
 }
 
 ADVICE: Mapping[str, Advice] = {
+    "run_failed": Advice(
+        "The last load ended with an error; what it had loaded before is kept.",
+        "Do what its error says, and load again: it goes on from there.",
+        "runs last",
+    ),
+    "run_refused": Advice(
+        "A load could not begin.",
+        "Do what its error says, and load again.",
+        "doctor",
+    ),
+    "run_died": Advice(
+        "The books say that a load is running, but its process is gone. Nothing half-done is kept.",
+        "See why it died (memory? a restart of the machine?), and load again.",
+        "load",
+    ),
+    "run_not_ended": Advice(
+        "A load runs for longer than the time after which the next one is due.",
+        "See whether it still gets on.",
+        "runs last",
+    ),
+    "run_late": Advice(
+        "No load has begun for longer than usual.",
+        "See whether the scheduler still runs, and load by hand meanwhile.",
+        "load",
+    ),
+    "files_waiting": Advice(
+        "Files of the feed wait for longer than the next load should take to come.",
+        "See whether the scheduled load reads this directory and this database; load by hand.",
+        "load",
+    ),
+    "name_nearly_right": Advice(
+        "A file's name is nearly one of the feed's: it is not loaded.",
+        "Rename it, or take it away from the landing directory.",
+        "status",
+    ),
+    "rows_rejected": Advice(
+        "Rows could not be used, more than were tolerated; each is kept with its reason.",
+        "Look at them; send them back to the hospital, mend them, or dismiss them.",
+        "rejects list",
+    ),
     **{
         reason: Advice(
             meaning,
             "Ask the hospital for the row, or mend it and deliver it again.",
-            f"visitpay rejects export mended --reason {reason}",
+            f"rejects export mended --reason {reason}",
         )
         for reason, meaning in _MENDABLE.items()
     },
     Reason.LINE_TOO_LONG: Advice(
         "The line is longer than 1 MiB; only its start was kept.",
         "Ask the hospital for the row.",
-        "visitpay rejects list --reason line_too_long",
+        "rejects list --reason line_too_long",
     ),
     Reason.MISSING_REFERENCE: Advice(
         "The visit or procedure that the row refers to is not there.",
         "Nothing, if its file is still to come: the row is then loaded by itself. Otherwise ask"
         " the hospital for the file or the row that lacks.",
-        "visitpay rejects list --reason missing_reference",
+        "rejects list --reason missing_reference",
     ),
     "file_failed": Advice(
         "The file cannot be used as a whole; the table of files says why.",
         "Have it corrected, or take it away: every load tries it again.",
-        "visitpay files --status failed",
+        "files --status failed",
     ),
     "file_held": Advice(
         "Too many rows of the file were rejected, or its name is dated in the future, or its dates"
@@ -54,44 +95,44 @@ ADVICE: Mapping[str, Advice] = {
         "Ask for a better one, or take it all the same with `visitpay load --approve` and its name."
         " Rows that only miss what they refer to need its file first; one of the future is loaded"
         " by itself once its time has come.",
-        "visitpay files --status held",
+        "files --status held",
     ),
     "file_changing": Advice(
         "The file changed in every run for more than a day, so that none could load it.",
         "See who writes it; have it written under a hidden name, and renamed once it is whole.",
-        "visitpay status --json",
+        "status --json",
     ),
     "not_recognised": Advice(
         "The file's name is none of the feed's, or nearly one.",
         "Rename it, take it away from the landing directory, or name it with --pass-over.",
-        "visitpay status --json",
+        "status --json",
     ),
     "type_missing": Advice(
         "Files came together, and none of a type that usually comes with them within six hours.",
         "Ask the hospital for the file.",
-        "visitpay files",
+        "files",
     ),
     "feed_missing": Advice(
         "Nothing came on a day on which something should have.",
         "See whether the hospital sent anything, and whether it reaches the landing directory.",
-        "visitpay doctor",
+        "doctor",
     ),
     "file_in_future": Advice(
         "The file's name bears a time that is yet to come. Until then its rows are the newest, and"
         " no other file changes them.",
         "Ask the hospital whether the time is right. If not, go back to a backup from before it,"
         " and load the file under its right name.",
-        "visitpay files",
+        "files",
     ),
     "file_in_past": Advice(
         "A file far older than what was loaded before came; newer ones had brought rows of it.",
         "Ask the hospital why it came: its rows that were not known yet are loaded.",
-        "visitpay files",
+        "files",
     ),
     "content_repeated": Advice(
         "The content of the file came before under another name; its old values may be back.",
         "Ask the hospital for the file that was meant; it comes under the same name.",
-        "visitpay files",
+        "files",
     ),
     "columns_unknown": Advice(
         "The hospital sends columns that visitpay does not know, or did not know yet when it loaded"
@@ -99,47 +140,47 @@ ADVICE: Mapping[str, Advice] = {
         "Where they are wanted, add them to the model, migrate the database, and load the files"
         " again with the command that the finding then names. Where not, name them in"
         " `__ignored_headers__` of the entity.",
-        "visitpay files --json",
+        "files --json",
     ),
     "rows_withdrawn": Advice(
         "A file came again without rows that it had brought before. They stay in the tables.",
         "Ask the hospital whether the rows are void, or the new file is cut off.",
-        "visitpay explain",
+        "files --limit 10",
     ),
     "conflicting_rows": Advice(
         "A file has several rows of one identifier with different values; the last line won.",
         "Ask the hospital which row is right; a corrected file comes under the same name.",
-        "visitpay files",
+        "files",
     ),
     "unusual_rows": Advice(
         "The file has far more, or fewer, rows than those before it.",
         "Ask the hospital whether the file is whole; correct files come under the same name.",
-        "visitpay files",
+        "files",
     ),
     "reject_share": Advice(
         "Far more rows of the newest file were rejected than of those before it.",
         "Look at the reasons: something about the export may have changed.",
-        "visitpay rejects list",
+        "rejects list",
     ),
     "balance_differs": Advice(
         "Balances of visits are not the sum of their transactions.",
         "Look at the visits, and send the hospital what it must correct.",
-        "visitpay reconcile --raw",
+        "reconcile --raw",
     ),
     "discharge_before_admission": Advice(
         "Visits end before they begin.",
         "Send the hospital the visits to correct.",
-        "visitpay reconcile --raw",
+        "reconcile --raw",
     ),
     "admission_in_future": Advice(
         "Visits begin on a day that is yet to come.",
         "Send the hospital the visits to correct, unless they are planned.",
-        "visitpay reconcile --raw",
+        "reconcile --raw",
     ),
     "visit_without_transactions": Advice(
         "Visits have no transactions.",
         "See whether a Transaction file is missing, or rows of it are rejected.",
-        "visitpay reconcile --raw",
+        "reconcile --raw",
     ),
 }
 """By reason (`Reason`), by finding (`quality.CHECKS`), and by state of a file."""
@@ -147,7 +188,7 @@ ADVICE: Mapping[str, Advice] = {
 _UNKNOWN = Advice(
     "Nothing is known of this here: a newer version of visitpay may have recorded it.",
     "See the documentation of that version.",
-    "visitpay status --json",
+    "status --json",
 )
 
 

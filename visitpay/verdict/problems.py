@@ -1,0 +1,284 @@
+"""What is wrong now: each problem with its kind, what it is about, and the command that helps.
+
+This is the only place that says what is a problem. Whether a person must look at it is for
+`visitpay.verdict.verdict` to say, which knows what people have acknowledged.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from visitpay.database.dialects import dialect_of
+from visitpay.feed import short_name
+from visitpay.hints import DEFAULT_SETUP, Setup
+from visitpay.landing.place import LandedFile, Landing
+from visitpay.ledger.changing import FILE_CHANGING, ChangingFile, keeps_changing
+from visitpay.ledger.files import FailedFile, failed_files
+from visitpay.ledger.history import checkpoint
+from visitpay.ledger.plan import make_plan
+from visitpay.ledger.refused import last_refusal
+from visitpay.ledger.runs import Run, last_run
+from visitpay.models import LoadFile, LoadRun, RejectedRow
+from visitpay.quality.checks import VISIT_CHECKS, Finding, findings
+from visitpay.quality.columns import find_unknown
+from visitpay.text import ago, counted, minute, printable, span
+from visitpay.verdict import kinds
+from visitpay.verdict.advice import advice_for
+from visitpay.verdict.kinds import KINDS
+from visitpay.verdict.lateness import Schedule, schedule
+from visitpay.verdict.recorded import recorded_problems
+from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
+
+HELD_ADVICE = "ask for a better one, or load it with --approve"
+"""What a person does about a file that is held."""
+
+_UNTIL = {
+    FileStatus.FAILED: "each load tries it until it is corrected or taken away",
+    FileStatus.HELD: HELD_ADVICE,
+}
+
+
+class CurrentProblem(NamedTuple):
+    """A problem as it is now; it holds no cell of a row."""
+
+    kind: str
+    """A key of KINDS."""
+    subject: str
+    """What it is about, such as a file's name; kind and subject tell it from all others."""
+    size: int
+    """How large it is, such as a number of rows."""
+    message: str
+    """What is wrong, in a line of words."""
+    command: str = ""
+    """The command that helps, to be run as it stands."""
+    began: datetime | None = None
+    """When it began, in UTC, if it says so by itself."""
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What a person said of the feed."""
+
+    days: str | None = None
+    """On which days files should come: a key of `quality.checks.EXPECTED_WEEKDAYS`."""
+    ignored: Collection[str] = ()
+    """Checks that are not made."""
+    every: timedelta | None = None
+    """How often a load should run; None to learn it from the ledger."""
+
+
+NOTHING_EXPECTED = Expectations()
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The feed `now` (UTC): the landing directory held against the ledger."""
+
+    connection: Connection
+    landed: Landing
+    now: datetime
+    expectations: Expectations = NOTHING_EXPECTED
+    setup: Setup = DEFAULT_SETUP
+    under_lock: bool = False
+    """Whether the caller holds the run lock: then no other load is under way, and none died."""
+    rows_changed: bool = True
+    """Whether rows of entities may have changed since problems were last recorded."""
+
+    @cached_property
+    def pending(self) -> tuple[LandedFile, ...]:
+        """The files that were not loaded as they are now, failed and held ones included."""
+        return make_plan(self.connection, self.landed.files).pending
+
+    @cached_property
+    def failed(self) -> list[FailedFile]:
+        """The files that failed, or are held, and have not changed since."""
+        return failed_files(self.connection, self.landed.files)
+
+    @cached_property
+    def waiting(self) -> list[LandedFile]:
+        """The files that no run has tried as they are now."""
+        tried = {file.name for file in self.failed}
+        return [file for file in self.pending if file.name not in tried]
+
+    @cached_property
+    def changing(self) -> list[ChangingFile]:
+        """The files that changed in every run for more than a day."""
+        return keeps_changing(self.connection, self.landed.names, self.now)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the checks of deliveries and of visits find."""
+        ignored = set(self.expectations.ignored)
+        if not self.rows_changed:
+            ignored |= VISIT_CHECKS.keys()
+        return findings(self.connection, self.now, self.expectations.days, ignored, self.pending)
+
+    @cached_property
+    def last_run(self) -> Run | None:
+        """The newest run."""
+        return last_run(self.connection)
+
+    @cached_property
+    def run_is_alive(self) -> bool:
+        """Whether the last run is running, and its process is there."""
+        return self._is_running and not self.run_died
+
+    @cached_property
+    def run_died(self) -> bool:
+        """Whether the ledger says that the last run is running, and no load is there."""
+        if not self._is_running or dialect_of(self.connection).is_held(self.connection):
+            return False
+        with self.connection.engine.connect() as later:  # it may have ended since it was read
+            return last_run(later) == self.last_run
+
+    @property
+    def _is_running(self) -> bool:
+        is_running = self.last_run is not None and self.last_run.status == RunStatus.RUNNING
+        return is_running and not self.under_lock
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """How often a load runs."""
+        return schedule(self.connection, self.expectations.every)
+
+
+def find(feed: Feed) -> list[CurrentProblem]:
+    """Return all problems, the most urgent kinds first."""
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    found = [*of_runs(feed), *find_lasting(feed)]
+    return sorted(found, key=lambda problem: order[problem.kind])
+
+
+def find_lasting(feed: Feed) -> list[CurrentProblem]:
+    """Return the problems that a load can see at its end: of files, rows and checks."""
+    return [*of_files(feed), *of_rows(feed), *of_checks(feed)]
+
+
+def of_runs(feed: Feed) -> Iterator[CurrentProblem]:
+    """Yield what is wrong with the runs: late, dead, failed; and the files that wait for one."""
+    if run := feed.last_run:
+        yield from _of_last_run(feed, run)
+    if refusal := last_refusal(feed.setup.database_url):
+        message = f"the load of {minute(refusal.at)} UTC could not begin: {refusal.reason}"
+        yield _problem(feed, kinds.RUN_REFUSED, "", refusal.times, message, began=refusal.since)
+    limit = feed.schedule.limit
+    late = [(feed.now - at, at) for at in map(_waits_since, feed.waiting) if feed.now - at > limit]
+    if late and not feed.run_is_alive:
+        oldest = max(late)[1]
+        files = counted(len(late), "file waits", "files wait")
+        message = f"{files} to be loaded, the first since {minute(oldest)} UTC"
+        yield _problem(feed, kinds.FILES_WAITING, "", len(late), message, began=oldest + limit)
+
+
+def _of_last_run(feed: Feed, run: Run) -> Iterator[CurrentProblem]:
+    begun = f"the load of {minute(run.started_at)} UTC"
+    if run.status == RunStatus.FAILED:
+        message = f"{begun} ended with an error: {run.error or 'unknown'}"
+        yield _problem(feed, kinds.RUN_FAILED, "", 1, message, began=run.finished_at)
+    limit, age = feed.schedule.limit, feed.now - run.started_at
+    if feed.run_died:
+        message = f"{begun} died or was stopped, and none has begun since"
+        yield _problem(feed, kinds.RUN_DIED, "", 1, message, began=run.started_at)
+    if age <= limit:
+        return
+    due = run.started_at + limit
+    if feed.run_is_alive:
+        message = f"{begun} has not ended yet"
+        yield _problem(feed, kinds.RUN_NOT_ENDED, "", 1, message, began=due)
+    else:
+        usual = span(feed.schedule.interval)
+        message = f"no load has begun since {minute(run.started_at)} UTC, {ago(age)};"
+        message += f" one every {usual} is usual"
+        yield _problem(feed, kinds.RUN_LATE, "", 1, message, began=due)
+
+
+def _waits_since(file: LandedFile) -> datetime:
+    """Return since when a file waits (UTC): since it arrived, or the time in its name if later."""
+    return max(file.file_datetime, datetime.fromtimestamp(file.changed_at, UTC))
+
+
+def of_files(feed: Feed) -> Iterator[CurrentProblem]:
+    """Yield the files that cannot be loaded as they are, and the names that are nearly right."""
+    for file in feed.failed:
+        kind = kinds.FILE_HELD if file.status == FileStatus.HELD else kinds.FILE_FAILED
+        until = _UNTIL.get(FileStatus(file.status), file.status)
+        message = f"{file.name}: {file.error}; {until}"
+        yield _problem(feed, kind, file.name, 1, message)
+    unrecognised = feed.landed.unrecognised
+    for name in feed.landed.near_misses:
+        shown = printable(name)
+        why = f"its name is not right: {unrecognised[name]}; rename it, or take it away"
+        yield _problem(feed, kinds.NAME_NEARLY_RIGHT, shown, 1, f"{shown}: not loaded, {why}")
+    for changing in feed.changing:
+        what = f"not loaded, changed in every run since {minute(changing.since)} UTC"
+        message = f"{changing.name}: {what}; see who writes it"
+        yield _problem(feed, FILE_CHANGING, changing.name, 1, message)
+    if unrecognised and not feed.landed.near_misses and checkpoint(feed.connection) is None:
+        names = counted(len(unrecognised), "name is", "names are")
+        message = f"nothing was loaded yet, and {names} not the feed's"
+        yield _problem(feed, kinds.NOT_RECOGNISED, "", len(unrecognised), message)
+
+
+def of_rows(feed: Feed) -> Iterator[CurrentProblem]:
+    """Yield the open rejects of runs that rejected more than they were to tolerate, by reason.
+
+    Those of a run that is under way are not among them, unless it asks itself.
+    """
+    is_counted = ~LoadRun.rejects_tolerated & (LoadRun.status != RunStatus.OK)
+    if feed.run_is_alive and feed.last_run:
+        is_counted &= LoadRun.id != feed.last_run.id
+    rejected = (
+        select(RejectedRow.entity, RejectedRow.reason, func.count())
+        .join_from(RejectedRow, LoadFile)
+        .join(LoadRun)
+        .where(RejectedRow.status == RejectStatus.OPEN, is_counted)
+        .group_by(RejectedRow.entity, RejectedRow.reason)
+        .order_by(func.count().desc(), RejectedRow.entity, RejectedRow.reason)
+    )
+    for entity, reason, rows in feed.connection.execute(rejected):
+        what = counted(rows, "rejected row is", "rejected rows are")
+        command = feed.setup.hint("rejects list", "--entity", entity, "--reason", reason)
+        message = f"{entity}: {what} open: {reason}"
+        yield CurrentProblem(kinds.ROWS_REJECTED, f"{entity} {reason}", rows, message, command)
+
+
+def of_checks(feed: Feed) -> Iterator[CurrentProblem]:
+    """Yield what the checks of deliveries and of visits find.
+
+    Where no row has changed, visits are not looked at again: what was recorded of them still holds.
+    """
+    if not feed.rows_changed:
+        for recorded in recorded_problems(feed.connection, feed.now):
+            if recorded.kind in VISIT_CHECKS:
+                yield _problem(feed, *recorded[1:5])
+    for finding in feed.findings:
+        if finding.check == kinds.COLUMNS_UNKNOWN:
+            continue
+        about = f"{short_name(finding.subject)}: " if finding.subject else ""
+        message = f"{about}{finding.message}"
+        yield _problem(feed, finding.check, finding.subject, finding.count, message)
+    if any(finding.check == kinds.COLUMNS_UNKNOWN for finding in feed.findings):
+        # It stays the same problem when the model knows the columns.
+        described: dict[str, CurrentProblem] = {}
+        for columns in find_unknown(feed.connection):
+            subject = f"{columns.entity} {columns.described}"
+            message = f"{columns.entity}: {columns.message}"
+            described[subject] = _problem(feed, kinds.COLUMNS_UNKNOWN, subject, 1, message)
+        yield from described.values()
+
+
+def _problem(
+    feed: Feed,
+    kind: str,
+    subject: str,
+    size: int,
+    message: str,
+    *,
+    began: datetime | None = None,
+) -> CurrentProblem:
+    command = feed.setup.hint(advice_for(kind).command)
+    return CurrentProblem(kind, subject, size, message, command, began)

@@ -1,0 +1,114 @@
+"""The record of problems: since when each is there, and what people were told of it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, insert, update
+
+from visitpay.models import Problem
+from visitpay.verdict.acknowledging import acknowledged, end_acknowledgements, is_known
+from visitpay.verdict.kinds import KINDS
+from visitpay.verdict.problems import CurrentProblem
+from visitpay.verdict.recorded import RecordedProblem, recorded_problems
+
+
+class Transition(StrEnum):
+    """What became of a problem since people were told of it."""
+
+    NEW = "new"
+    WORSE = "worse"
+    OVER = "over"
+    BETTER = "better"
+    NEVER_TOLD = "never told"
+    """Over before anyone was told."""
+
+    @property
+    def worth_telling(self) -> bool:
+        """Whether people are told of it."""
+        return self in {Transition.NEW, Transition.WORSE, Transition.OVER}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A problem that has changed: people are told of it, or it is only recorded."""
+
+    transition: Transition
+    problem: CurrentProblem
+    recorded_id: int | None = None
+    """Its id if it was recorded before."""
+
+
+def decide(recorded: Iterable[RecordedProblem], found: Iterable[CurrentProblem]) -> list[Change]:
+    """Return the problems that have changed since they were recorded."""
+    before = {(problem.kind, problem.subject): problem for problem in recorded}
+    changes = []
+    for problem in found:
+        old = before.pop((problem.kind, problem.subject), None)
+        if old is None or old.told_at is None:
+            changes.append(Change(Transition.NEW, problem, old and old.id))
+        elif problem.size != old.size:
+            grown = problem.size > old.size
+            transition = Transition.WORSE if grown else Transition.BETTER
+            changes.append(Change(transition, problem, old.id))
+    for old in before.values():
+        message = f"{old.subject or old.message}: {KINDS[old.kind].over}"
+        transition = Transition.OVER if old.told_at else Transition.NEVER_TOLD
+        over = CurrentProblem(old.kind, old.subject, 0, message)
+        changes.append(Change(transition, over, old.id))
+    return changes
+
+
+def changes_of(
+    connection: Connection, found: Collection[CurrentProblem], now: datetime
+) -> list[Change]:
+    """Return what has changed between the recorded problems and those that were found `now`."""
+    return decide(recorded_problems(connection, now), found)
+
+
+def worth_telling(
+    connection: Connection, found: Collection[CurrentProblem], now: datetime
+) -> list[Change]:
+    """Return the changes that people are told of; what a person acknowledged is not told as new."""
+    words = acknowledged(connection)
+    return [
+        change
+        for change in changes_of(connection, found, now)
+        if change.transition.worth_telling
+        and not (change.transition is Transition.NEW and is_known(words, change.problem))
+    ]
+
+
+def record(
+    connection: Connection, found: Collection[CurrentProblem], now: datetime, *, told: bool
+) -> None:
+    """Record what has changed; what people could not be `told` is told by the next run.
+
+    What was acknowledged and is over is no longer acknowledged. A second call changes nothing: a
+    retry is safe if the first was committed unnoticed.
+    """
+    even_untold = {Transition.NEW, Transition.BETTER, Transition.NEVER_TOLD}
+    for change in changes_of(connection, found, now):
+        if told or change.transition in even_untold:
+            _record(connection, change, now, now if told else None)
+    end_acknowledgements(connection, now, but={problem[:2] for problem in found})
+
+
+def _record(
+    connection: Connection, change: Change, now: datetime, told_at: datetime | None
+) -> None:
+    problem = change.problem
+    values: dict[str, object]
+    if change.transition in {Transition.OVER, Transition.NEVER_TOLD}:
+        values = {"closed_at": now}
+    elif change.transition is Transition.BETTER:
+        values = {"size": problem.size, "message": problem.message}
+    else:
+        values = {"size": problem.size, "message": problem.message, "told_at": told_at}
+    if change.recorded_id is None:
+        new = {"name": problem.kind, "subject": problem.subject, "opened_at": now}
+        connection.execute(insert(Problem).values(**new, **values))
+    else:
+        recorded = update(Problem).where(Problem.id == change.recorded_id)
+        connection.execute(recorded.values(**values))

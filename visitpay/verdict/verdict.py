@@ -1,0 +1,159 @@
+"""The verdict: whether all is well, since when, what is new, and what to do first.
+
+It is decided here and nowhere else, for `visitpay status`, the page, alerts, metrics, the doctor
+and the exit status of a load.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from visitpay.ledger.history import loaded_until
+from visitpay.models import Acknowledgement, LoadRun, Problem
+from visitpay.text import counted, minute
+from visitpay.verdict.acknowledging import Acknowledged, acknowledged, is_known
+from visitpay.verdict.kinds import FILE_FAILED, FILE_HELD, NOT_RECOGNISED, in_words
+from visitpay.verdict.problems import CurrentProblem, Feed, find, of_files, of_rows
+from visitpay.verdict.recorded import recorded_problems
+from visitpay.vocabulary import Health
+
+A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A problem, since when it is there, and whether a person knows of it; times in UTC."""
+
+    kind: str
+    """A key of `kinds.KINDS`."""
+    subject: str
+    size: int
+    message: str
+    command: str
+    """The command that helps, to be run as it stands."""
+    since: datetime | None
+    """When it began, or was first recorded; None if no load has recorded it yet."""
+    is_new: bool
+    """Whether it began in the last 24 hours, or no load has recorded it yet."""
+    acknowledged: Acknowledged | None
+    """The word of a person who knows of it; None if nobody does, or it got worse since."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether all is well with the feed."""
+
+    state: Health
+    since: datetime | None
+    """Since when, in UTC; None if that is unknown."""
+    problems: Sequence[Judged]
+    """All that is open, the most urgent first."""
+    loaded_until: datetime | None
+    """The oldest of the newest times (UTC) of the record types; None if nothing was loaded."""
+    waiting: int
+    """How many files wait to be loaded."""
+    next_command: str
+    """What to run if nothing was loaded yet."""
+
+    @property
+    def new(self) -> list[Judged]:
+        """The problems that nobody knows of and that are new."""
+        return [problem for problem in self.open if problem.is_new]
+
+    @property
+    def known(self) -> list[Judged]:
+        """The problems that nobody has acknowledged and that are there for longer."""
+        return [problem for problem in self.open if not problem.is_new]
+
+    @property
+    def open(self) -> list[Judged]:
+        """The problems that need a person."""
+        return [problem for problem in self.problems if not problem.acknowledged]
+
+    @property
+    def acknowledged(self) -> list[Judged]:
+        """The problems that a person knows of."""
+        return [problem for problem in self.problems if problem.acknowledged]
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line of words."""
+        if self.state is Health.NEEDS_PERSON:
+            new = f" ({len(self.new):,} new)" if self.new and self.known else ""
+            return f"needs a person{new}: {_counted(self.open)}"
+        known = f"; acknowledged: {_counted(self.acknowledged)}" if self.acknowledged else ""
+        if self.loaded_until is None:
+            waiting = counted(self.waiting, "file waits", "files wait")
+            why = f"; {waiting}; run: {self.next_command}" if self.waiting else ""
+            return f"unknown: nothing was loaded yet{why}{known}"
+        return f"all is well: loaded up to {minute(self.loaded_until)} UTC{known}"
+
+
+def _counted(problems: Iterable[Judged]) -> str:
+    sizes: dict[str, list[int]] = {}
+    for problem in problems:
+        sizes.setdefault(problem.kind, []).append(problem.size)
+    return ", ".join(counted(*words) for words in in_words(sizes))
+
+
+def judge(feed: Feed) -> Verdict:
+    """Return the verdict on the feed."""
+    problems = _judged(feed, find(feed))
+    until = loaded_until(feed.connection, feed.now)
+    begins = [problem.since or feed.now for problem in problems if not problem.acknowledged]
+    state = Health.UNKNOWN if until is None else Health.WELL
+    return Verdict(
+        state=Health.NEEDS_PERSON if begins else state,
+        since=min(begins) if begins else _well_since(feed.connection),
+        problems=problems,
+        loaded_until=until,
+        waiting=len(feed.waiting),
+        next_command=feed.setup.hint("load"),
+    )
+
+
+def _judged(feed: Feed, problems: Iterable[CurrentProblem]) -> list[Judged]:
+    recorded = recorded_problems(feed.connection, feed.now)
+    opened = {(problem.kind, problem.subject): problem.opened_at for problem in recorded}
+    words = acknowledged(feed.connection)
+    judged = []
+    for problem in problems:
+        key = problem.kind, problem.subject
+        since = problem.began or opened.get(key)
+        judged.append(
+            Judged(
+                *problem[:5],
+                since=since,
+                is_new=since is None or since >= feed.now - A_DAY,
+                acknowledged=words[key] if is_known(words, problem) else None,
+            )
+        )
+    return judged
+
+
+def _well_since(connection: Connection) -> datetime | None:
+    """Return when the last problem was over or acknowledged, else when the first run began."""
+    ends = (func.max(Problem.closed_at), func.max(Acknowledgement.made_at))
+    times = [connection.scalar(select(end)) for end in ends]
+    known = [time for time in times if time is not None]
+    return max(known) if known else connection.scalar(select(func.min(LoadRun.started_at)))
+
+
+def needs_attention(feed: Feed, failed: Collection[str], *, too_many_rejects: bool) -> bool:
+    """Whether a run that ends needs a person: its status is then `attention`, its exit status 1.
+
+    A file failed or is held, a name is nearly the feed's, a file keeps changing, or the run
+    rejected more rows than it was to tolerate; and no person has acknowledged it. `failed` names
+    the files that failed in the run: some are not in the ledger, such as one taken again.
+    """
+    of_run = (problem for problem in of_files(feed) if problem.kind != NOT_RECOGNISED)
+    files = _judged(feed, of_run)
+    in_ledger = {problem.subject for problem in files if problem.kind in (FILE_FAILED, FILE_HELD)}
+    if set(failed) - in_ledger or any(not problem.acknowledged for problem in files):
+        return True
+    if not too_many_rejects:
+        return False
+    rows = _judged(feed, of_rows(feed))
+    return not rows or any(not problem.acknowledged for problem in rows)
