@@ -32,7 +32,10 @@ class Setup:
 
         `command` is its name, such as `rejects list`, or more of it. Paths are absolute. A database
         URL with a password or options is never in it; the command takes it from the environment.
+        No command gives an empty text.
         """
+        if not command:
+            return ""
         words = ["visitpay", *command.split(), *arguments]
         command, secret = " ".join(words[1 : 3 if words[1] == "rejects" else 2]), ""
         if self._is_named("landing", DEFAULT_LANDING):

@@ -11,10 +11,10 @@ from tests.support.feed import Feed, header_line, line, only_sqlite
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.landing.local import scan
 from visitpay.models import Entity, Procedure, Visit
-from visitpay.notify import problems
-from visitpay.verdict.kinds import Transition
 from visitpay.parsing.columns import model_columns
 from visitpay.quality.checks import Finding, findings
+from visitpay.verdict import problems
+from visitpay.verdict.record import Transition, changes_of, record
 
 FIRST = date(2021, 12, 1)
 NOW = datetime(2022, 6, 1, tzinfo=UTC)
@@ -48,11 +48,14 @@ def found(feed: Feed) -> list[Finding]:
 
 def changes(feed: Feed) -> list[tuple[Transition, str]]:
     """Return what is to be told of columns now, and record that it was told."""
-    state = (scan(feed.landing, "HospitalABC"), NOW)
+    landed = scan(feed.landing, "HospitalABC")
     with make_engine(feed.url).begin() as connection:
-        told = problems.changes_of(connection, *state)
-        problems.record(connection, *state, told=True)
-    return [(each.transition, each.problem.message) for each in told]
+        found = problems.find_lasting(problems.Feed(connection, landed, NOW))
+        of_columns = [each for each in found if each.kind == "columns_unknown"]
+        told = changes_of(connection, of_columns, NOW)
+        record(connection, of_columns, NOW, told=True)
+    columns = [each for each in told if each.problem.kind == "columns_unknown"]
+    return [(each.transition, each.problem.message) for each in columns]
 
 
 def learn(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -180,7 +183,7 @@ def test_people_are_told_once(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> No
     assert changes(feed) == [
         (
             Transition.NEW,
-            f"Visit: {message}; see: visitpay status",
+            f"Visit: {message}",
         )
     ]
     deliver(feed, 1, "PhysicianId")

@@ -45,9 +45,16 @@ class Listener:
         return f"json://{self.address}/hook"
 
     def messages(self) -> list[tuple[str, list[str]]]:
-        """Return title, after the host's name, and lines of each message, and forget them."""
+        """Return title, after the host's name, and lines of each message, and forget them.
+
+        The commands that they name are left out: those are run in tests of their own.
+        """
         told = [
-            (each["title"].partition(": ")[2], each["message"].splitlines()) for each in self.told
+            (
+                each["title"].partition(": ")[2],
+                [line.partition("; see: visitpay ")[0] for line in each["message"].splitlines()],
+            )
+            for each in self.told
         ]
         self.told.clear()
         return told

@@ -1,6 +1,6 @@
 """`visitpay status`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from visitpay.ledger.runs import Run
     from visitpay.quality.balances import Comparison
     from visitpay.reporting.status import FeedStatus
-    from visitpay.verdict.verdict import Judged, Verdict
+    from visitpay.verdict.verdict import Verdict
 
 UNKNOWN_STATUS = 3
 """The exit status for a verdict that is unknown, as for a database that cannot be asked."""
@@ -89,21 +89,23 @@ def _show_problems(verdict: "Verdict", now: datetime) -> None:
     """Print the problems, each with the command that helps: new ones, then known ones."""
     from visitpay.cli import console
 
-    for name, problems in (("new", verdict.new), ("known", verdict.known)):
+    for name, judged in (("new", verdict.new), ("known", verdict.known)):
+        problems = verdict.in_brief(judged)
         for problem in problems[:_PROBLEMS_SHOWN]:
-            since = f" ({ago(now - problem.since)})" if problem.since and name == "known" else ""
+            since = f" ({ago(now - problem.began)})" if problem.began and name == "known" else ""
             console.say(f"{name}: {problem.message}{since}")
-            console.command(problem.command)
-        _say_more(problems)
-    for problem in verdict.acknowledged[:_PROBLEMS_SHOWN]:
-        word = problem.acknowledged
+            if problem.command:
+                console.command(problem.command)
+        _say_more(len(problems))
+    for known in verdict.acknowledged[:_PROBLEMS_SHOWN]:
+        word = known.acknowledged
         said = word and f"{word.why} ({word.who}, {minute(word.made_at)} UTC)"
-        console.say(f"acknowledged: {problem.message}: {said}")
-    _say_more(verdict.acknowledged)
+        console.say(f"acknowledged: {known.message}: {said}")
+    _say_more(len(verdict.acknowledged))
 
 
-def _say_more(problems: "Sequence[Judged]") -> None:
-    if (more := len(problems) - _PROBLEMS_SHOWN) > 0:
+def _say_more(problems: int) -> None:
+    if (more := problems - _PROBLEMS_SHOWN) > 0:
         typer.echo(f"and {more:,} more; --json shows all")
 
 

@@ -15,6 +15,7 @@ from visitpay.database.dialects import dialect_of
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import (
     ConfigurationError,
+    DatabaseError,
     FileChangedError,
     FileError,
     HeldError,
@@ -99,7 +100,10 @@ def _record_problems(session: ExclusiveSession, landing: Landing, *, rows_change
         feed = Feed(connection, landing, now, under_lock=True, rows_changed=rows_changed)
         record(connection, find_lasting(feed), now, told=False)
 
-    session.transact(look)
+    try:
+        session.transact(look)
+    except DatabaseError as error:
+        logger.warning("all is loaded, but what is wrong could not be written down: %s", error)
 
 
 def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
@@ -271,17 +275,7 @@ class _Run:
     def _report(
         self, connection: Connection, landing: Landing, run_id: int, resolved: int
     ) -> RunReport:
-        self._record_changing(connection, landing)
-        failed = [
-            file.file.name
-            for file in self._files
-            if file.status in {FileStatus.FAILED, FileStatus.HELD}
-        ]
-        attention = needs_attention(
-            Feed(connection, landing, datetime.now(UTC), under_lock=True),
-            failed,
-            too_many_rejects=self._options.tolerance.is_exceeded(total_counts(self._files)),
-        )
+        attention = self._needs_attention(connection, landing)
         return RunReport(
             run_id=None if self._options.dry_run else run_id,
             status=RunStatus.ATTENTION if attention else RunStatus.OK,
@@ -295,18 +289,24 @@ class _Run:
             dry_run=self._options.dry_run,
         )
 
-    def _record_changing(self, connection: Connection, landing: Landing) -> None:
-        """Record which files this run left because they change."""
+    def _needs_attention(self, connection: Connection, landing: Landing) -> bool:
+        """Whether this run needs a person; record which files it left because they change."""
+        now = datetime.now(UTC)
         changed = {file.file.name for file in self._files if file.status == CHANGED}
         changed.update(self._waiting)
-        now = datetime.now(UTC)
         left_out = {file.name for file in landing.files if not self._is_wanted(file)}
+        ended_badly = {FileStatus.FAILED, FileStatus.HELD}
+        failed = [file.file.name for file in self._files if file.status in ended_badly]
+        too_many_rejects = self._options.tolerance.is_exceeded(total_counts(self._files))
         try:
             with connection.begin_nested():
                 record_changing(connection, changed, left_out, now)
+                feed = Feed(connection, landing, now, under_lock=True)
+                return needs_attention(feed, failed, too_many_rejects=too_many_rejects)
         except DBAPIError as error:  # no reason to lose what was loaded
             what = dialect_of(connection).describe_error(error).what
-            logger.warning("which files keep changing could not be written down: %s", what)
+            logger.warning("what is wrong could not be written down: %s", what)
+            return bool(failed or landing.near_misses or too_many_rejects)
 
 
 def _require_present(landing: Landing, names: frozenset[str]) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from visitpay.hints import Setup
+from visitpay.verdict.problems import CurrentProblem, in_brief
 from visitpay.verdict.record import Change, Transition
 
 _MAX_LINES = 20
@@ -12,19 +13,29 @@ _MAX_LINES = 20
 
 def summary(changes: Sequence[Change], setup: Setup) -> tuple[str, str]:
     """Return the title and the body of the message that tells of changes."""
-    counts = Counter(change.transition.value for change in changes)
+    lines = [
+        (transition.value, problem)
+        for transition in dict.fromkeys(change.transition for change in changes)
+        for problem in _problems(changes, transition, setup)
+    ]
+    counts = Counter(name for name, _ in lines)
     title = f"{sender()}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-    lines = list(map(_line, changes))
-    if len(changes) > _MAX_LINES:
-        more = len(changes) - _MAX_LINES
-        lines[_MAX_LINES:] = [f"and {more:,} more; see: {setup.hint('status')}"]
-    return title, "\n".join(lines)
+    told = [f"{name}: {_told(problem)}" for name, problem in lines]
+    if len(told) > _MAX_LINES:
+        more = len(told) - _MAX_LINES
+        told[_MAX_LINES:] = [f"and {more:,} more; see: {setup.hint('status')}"]
+    return title, "\n".join(told)
 
 
-def _line(change: Change) -> str:
-    problem = change.problem
-    see = "" if change.transition is Transition.OVER else f"; see: {problem.command}"
-    return f"{change.transition.value}: {problem.message}{see}"
+def _problems(
+    changes: Sequence[Change], transition: Transition, setup: Setup
+) -> list[CurrentProblem]:
+    problems = [change.problem for change in changes if change.transition is transition]
+    return problems if transition is Transition.OVER else in_brief(problems, setup)
+
+
+def _told(problem: CurrentProblem) -> str:
+    return f"{problem.message}; see: {problem.command}" if problem.command else problem.message
 
 
 def sender() -> str:

@@ -12,7 +12,7 @@ class Advice(NamedTuple):
     meaning: str
     action: str
     command: str
-    """As `hints.Setup.hint` takes it."""
+    """As `hints.Setup.hint` takes it; empty if none helps."""
 
 
 _MENDABLE = {
@@ -58,7 +58,7 @@ ADVICE: Mapping[str, Advice] = {
     "name_nearly_right": Advice(
         "A file's name is nearly one of the feed's: it is not loaded.",
         "Rename it, or take it away from the landing directory.",
-        "status",
+        "",
     ),
     "rows_rejected": Advice(
         "Rows could not be used, more than were tolerated; each is kept with its reason.",

@@ -4,7 +4,7 @@ This is the only place that says what is a problem. Whether a person must look a
 `visitpay.verdict.verdict` to say, which knows what people have acknowledged.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -240,10 +240,36 @@ def of_rows(feed: Feed) -> Iterator[CurrentProblem]:
         .order_by(func.count().desc(), RejectedRow.entity, RejectedRow.reason)
     )
     for entity, reason, rows in feed.connection.execute(rejected):
-        what = counted(rows, "rejected row is", "rejected rows are")
-        command = feed.setup.hint("rejects list", "--entity", entity, "--reason", reason)
-        message = f"{entity}: {what} open: {reason}"
-        yield CurrentProblem(kinds.ROWS_REJECTED, f"{entity} {reason}", rows, message, command)
+        yield rows_rejected(entity, {reason: rows}, feed.setup)
+
+
+def rows_rejected(entity: str, reasons: Mapping[str, int], setup: Setup) -> CurrentProblem:
+    """Return the problem of an entity's open rejects, for one reason or several."""
+    rows = counted(sum(reasons.values()), "rejected row is", "rejected rows are")
+    named = reasons if len(reasons) == 1 else (f"{count:,} {why}" for why, count in reasons.items())
+    of_reason = ("--reason", *reasons) if len(reasons) == 1 else ()
+    return CurrentProblem(
+        kind=kinds.ROWS_REJECTED,
+        subject=" ".join((entity, *reasons)),
+        size=sum(reasons.values()),
+        message=f"{entity}: {rows} open: {', '.join(named)}",
+        command=setup.hint("rejects list", "--entity", entity, *of_reason),
+    )
+
+
+def in_brief(problems: Iterable[CurrentProblem], setup: Setup) -> list[CurrentProblem]:
+    """Return the problems for people: the rejects of an entity, for all their reasons, as one."""
+    brief: dict[tuple[str, str], CurrentProblem] = {}
+    reasons: dict[str, dict[str, int]] = {}
+    for problem in problems:
+        if problem.kind != kinds.ROWS_REJECTED:
+            brief[problem.kind, problem.subject] = problem
+            continue
+        entity, _, reason = problem.subject.partition(" ")
+        of_entity = reasons.setdefault(entity, {})
+        of_entity[reason] = problem.size
+        brief[problem.kind, entity] = rows_rejected(entity, of_entity, setup)
+    return list(brief.values())
 
 
 def of_checks(feed: Feed) -> Iterator[CurrentProblem]:

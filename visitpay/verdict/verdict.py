@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
+from visitpay.hints import Setup
 from visitpay.ledger.history import loaded_until
 from visitpay.models import Acknowledgement, LoadRun, Problem
 from visitpay.text import counted, minute
 from visitpay.verdict.acknowledging import Acknowledged, acknowledged, is_known
 from visitpay.verdict.kinds import FILE_FAILED, FILE_HELD, NOT_RECOGNISED, in_words
-from visitpay.verdict.problems import CurrentProblem, Feed, find, of_files, of_rows
+from visitpay.verdict.problems import CurrentProblem, Feed, find, in_brief, of_files, of_rows
 from visitpay.verdict.recorded import recorded_problems
 from visitpay.vocabulary import Health
 
@@ -54,8 +55,8 @@ class Verdict:
     """The oldest of the newest times (UTC) of the record types; None if nothing was loaded."""
     waiting: int
     """How many files wait to be loaded."""
-    next_command: str
-    """What to run if nothing was loaded yet."""
+    setup: Setup
+    """What the commands of the problems work on."""
 
     @property
     def new(self) -> list[Judged]:
@@ -77,6 +78,17 @@ class Verdict:
         """The problems that a person knows of."""
         return [problem for problem in self.problems if problem.acknowledged]
 
+    def in_brief(self, problems: Iterable[Judged]) -> list[CurrentProblem]:
+        """Return some of its problems for people (`problems.in_brief`)."""
+        current = (
+            CurrentProblem(
+                *(problem.kind, problem.subject, problem.size),
+                *(problem.message, problem.command, problem.since),
+            )
+            for problem in problems
+        )
+        return in_brief(current, self.setup)
+
     @property
     def summary(self) -> str:
         """The verdict in one line of words."""
@@ -86,7 +98,7 @@ class Verdict:
         known = f"; acknowledged: {_counted(self.acknowledged)}" if self.acknowledged else ""
         if self.loaded_until is None:
             waiting = counted(self.waiting, "file waits", "files wait")
-            why = f"; {waiting}; run: {self.next_command}" if self.waiting else ""
+            why = f"; {waiting}; run: {self.setup.hint('load')}" if self.waiting else ""
             return f"unknown: nothing was loaded yet{why}{known}"
         return f"all is well: loaded up to {minute(self.loaded_until)} UTC{known}"
 
@@ -110,7 +122,7 @@ def judge(feed: Feed) -> Verdict:
         problems=problems,
         loaded_until=until,
         waiting=len(feed.waiting),
-        next_command=feed.setup.hint("load"),
+        setup=feed.setup,
     )
 
 
@@ -148,12 +160,10 @@ def needs_attention(feed: Feed, failed: Collection[str], *, too_many_rejects: bo
     rejected more rows than it was to tolerate; and no person has acknowledged it. `failed` names
     the files that failed in the run: some are not in the ledger, such as one taken again.
     """
-    of_run = (problem for problem in of_files(feed) if problem.kind != NOT_RECOGNISED)
-    files = _judged(feed, of_run)
+    words = acknowledged(feed.connection)
+    files = [problem for problem in of_files(feed) if problem.kind != NOT_RECOGNISED]
     in_ledger = {problem.subject for problem in files if problem.kind in (FILE_FAILED, FILE_HELD)}
-    if set(failed) - in_ledger or any(not problem.acknowledged for problem in files):
+    if set(failed) - in_ledger or not all(is_known(words, problem) for problem in files):
         return True
-    if not too_many_rejects:
-        return False
-    rows = _judged(feed, of_rows(feed))
-    return not rows or any(not problem.acknowledged for problem in rows)
+    rows = list(of_rows(feed)) if too_many_rejects else []
+    return too_many_rejects and not (rows and all(is_known(words, problem) for problem in rows))
