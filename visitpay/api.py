@@ -1,13 +1,12 @@
 """What the commands do, as functions: `from visitpay import load, status`.
 
-A function takes what its command takes, and returns what the command shows. Where nothing is given,
-the environment decides as it does for the commands: VISITPAY_DATABASE_URL, VISITPAY_LANDING and
-VISITPAY_HOSPITAL. All raise a VisitPayError: ConfigurationError for something that cannot be used,
-DatabaseError for a database that cannot be used or is held by a load. Nobody is told of anything:
-alerts, metrics and pings are the command's.
+A function takes what its command takes, and returns what the command shows. Where they are not
+given, the database's URL, the landing directory and the hospital are what the environment says, or
+the file `visitpay.toml`, as for the commands. All raise a VisitPayError: ConfigurationError for
+something that cannot be used, DatabaseError for a database that cannot be used or is held by a
+load. Nobody is told of anything: alerts, metrics and pings are the command's.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visitpay.settings import in_force
 from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
 
 if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
@@ -341,9 +341,9 @@ def take_back(
 
 
 def _setup(landing: Path | str | None, database_url: str | None, hospital: str | None) -> "Setup":
-    from visitpay.hints import Setup
+    from visitpay.hints import setup_of
 
-    return Setup(_url(database_url), _landing(landing), _hospital(hospital))
+    return setup_of(_url(database_url), _landing(landing), _hospital(hospital))
 
 
 @contextmanager
@@ -363,20 +363,20 @@ def _feed(
 
 
 def _url(given: str | None) -> str:
-    return _setting(given, "VISITPAY_DATABASE_URL", DEFAULT_URL)
+    return _setting(given, "database_url", DEFAULT_URL)
 
 
 def _landing(given: Path | str | None) -> Path:
-    return Path(_setting(given, "VISITPAY_LANDING", DEFAULT_LANDING))
+    return Path(_setting(given, "landing", DEFAULT_LANDING))
 
 
 def _hospital(given: str | None) -> str:
-    return _setting(given, "VISITPAY_HOSPITAL", DEFAULT_HOSPITAL)
+    return _setting(given, "hospital", DEFAULT_HOSPITAL)
 
 
-def _setting(given: Path | str | None, variable: str, default: str) -> str:
-    """Return what was given, else what the environment says, else a default."""
-    return str(given) if given is not None else os.environ.get(variable) or default
+def _setting(given: Path | str | None, key: str, default: str) -> str:
+    """Return what was given, else what the environment or the file of settings says."""
+    return str(in_force(key, default).value if given is None else given)
 
 
 def _scan(

@@ -20,6 +20,10 @@ class ConfigurationError(VisitPayError):
     exit_status = 2
 
 
+class SettingsError(ConfigurationError):
+    """Something in the file of settings, or in a file that it names, cannot be used."""
+
+
 class DatabaseError(VisitPayError):
     """The database cannot be reached, is not at the schema's head, or is held by another load."""
 

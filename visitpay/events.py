@@ -10,6 +10,8 @@ RUN_ID: ContextVar[int | None] = ContextVar("run_id", default=None)
 class Event(StrEnum):
     """What a line of the log is about."""
 
+    SETTINGS_READ = "settings_read"
+    """Where the settings are from that no argument gives (`-v`)."""
     RUN_ENDED = "run_ended"
     """A load ended; the line has its counts."""
     RUN_STOPPED = "run_stopped"

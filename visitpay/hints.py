@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from visitpay import settings
 from visitpay.database.naming import shown
 from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
 
@@ -52,6 +53,17 @@ class Setup:
 
     def _is_named(self, field: str, default: str) -> bool:
         return field not in self.found and str(getattr(self, field)) != default
+
+
+def setup_of(
+    database_url: str = DEFAULT_URL,
+    landing: Path | str = DEFAULT_LANDING,
+    hospital: str = DEFAULT_HOSPITAL,
+) -> Setup:
+    """Return what hints need: what a command works on, and what every command finds by itself."""
+    given = {"database_url": database_url, "landing": str(landing), "hospital": hospital}
+    found = {key for key, value in given.items() if settings.is_standing(key, value)}
+    return Setup(database_url, landing, hospital, found)
 
 
 DEFAULT_SETUP = Setup()

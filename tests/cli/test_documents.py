@@ -39,6 +39,7 @@ COMMANDS: Sequence[tuple[str, type[documents.Document]]] = (
     ("report {landing} --output {folder}/report.html", documents.ReportDocument),
     ("check {landing}", documents.CheckDocument),
     ("doctor {landing}", documents.DoctorDocument),
+    ("config", documents.ConfigDocument),
     ("load {folder}/nowhere", documents.ErrorDocument),
     ("load --wait many", documents.ErrorDocument),
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visitpay import api
-from visitpay.cli import options
+from visitpay.cli import completion, options
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL
@@ -22,7 +22,7 @@ def acknowledge(  # noqa: PLR0913 - each is an option of the command
         typer.Argument(
             metavar="KIND",
             callback=options.as_kind,
-            autocompletion=options.complete_kind,
+            autocompletion=completion.kinds,
             help="The kind of problem, such as file_failed, as `status --json` names it.",
         ),
     ],

@@ -11,6 +11,8 @@ import typer
 
 from visitpay.cli.acknowledge import acknowledge
 from visitpay.cli.check import check
+from visitpay.cli.command import Command
+from visitpay.cli.config import config
 from visitpay.cli.doctor import doctor
 from visitpay.cli.explain import explain
 from visitpay.cli.files import files
@@ -24,6 +26,7 @@ from visitpay.cli.status import status
 from visitpay.errors import (
     ConfigurationError,
     OutputError,
+    SettingsError,
     StoppedError,
     VisitPayError,
     to_visitpay_error,
@@ -38,6 +41,7 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 app = typer.Typer(
     name="visitpay",
     help="Load a hospital's daily VisitPay text files into a database, every row accounted for.",
+    epilog="Options may stand in a file, visitpay.toml: see visitpay config.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -63,9 +67,9 @@ def _visitpay(
 
 for command in (
     *(load, status, acknowledge, files, explain, doctor),
-    *(reconcile, report, check, sample, migrate),
+    *(reconcile, report, check, sample, migrate, config),
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(rejects_app, name="rejects")
 
 
@@ -118,6 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SystemExit as leaving:  # typer's, which says 1
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
         sys.exit(OutputError.exit_status if is_lost else leaving.code)
+    except SettingsError as error:
+        exit_status = _report_error(arguments, error)
+        tell_of_arguments(arguments)
+        sys.exit(exit_status)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
         sys.exit(_report_error(arguments, error))
     if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C

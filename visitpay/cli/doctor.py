@@ -29,8 +29,8 @@ def doctor(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.logs import start_log
     from visitpay.doctor import State, examine
 
-    start_log(options.LogFormat.TEXT, verbose=False)
-    notify = options.NotifySettings.from_environment()
+    start_log(options.LogFormat.TEXT)
+    notify = options.NotifySettings.in_force()
     settings = (database_url, landing, hospital, notify.alert_urls, notify.ping_url, metrics_file)
     examined = list(examine(*settings, pass_over=pass_over or (), send=send))
     if as_json:

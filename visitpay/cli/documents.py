@@ -421,6 +421,23 @@ class DoctorDocument(Document):
     examined: Annotated[list[ExaminedRow], "what was looked at"]
 
 
+class SettingRow(TypedDict):
+    """A setting, as some of the commands have it."""
+
+    name: Annotated[str, "its key in the file of settings"]
+    value: Annotated[str | None, "what it is; null if it is not set, or not shown"]
+    is_secret: Annotated[bool, "whether it is set and not shown"]
+    origin: Annotated[str, "a variable, the file and its line, or `default`"]
+    commands: Annotated[list[str], "the commands that have it so"]
+
+
+class ConfigDocument(Document):
+    """`visitpay config`."""
+
+    file: Annotated[str | None, "the file of settings"]
+    settings: Annotated[list[SettingRow], "what is set where no argument says"]
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     LoadDocument,
     StatusDocument,
@@ -436,6 +453,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ReportDocument,
     CheckDocument,
     DoctorDocument,
+    ConfigDocument,
     ErrorDocument,
 )
 """All of them, in the order of docs/json.md."""

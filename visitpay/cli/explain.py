@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visitpay import api
-from visitpay.cli import options
+from visitpay.cli import completion, options
 from visitpay.errors import ATTENTION_STATUS
 from visitpay.text import counted, minute
 from visitpay.vocabulary import DEFAULT_URL
@@ -25,11 +25,13 @@ def explain(
         typer.Argument(
             metavar="TYPE",
             callback=options.as_entity,
-            autocompletion=options.complete_entity,
+            autocompletion=completion.entities,
             help="What it is, such as visit.",
         ),
     ],
-    key: Annotated[int, typer.Argument(metavar="ID", min=-(1 << 63), max=(1 << 63) - 1)],
+    key: Annotated[
+        int, typer.Argument(metavar="ID", parser=options.as_key, help="Its identifier.")
+    ],
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
     as_json: options.Json = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay.cli import options
+from visitpay.cli import completion, options
 from visitpay.errors import ConfigurationError
 from visitpay.text import minute
 from visitpay.vocabulary import DEFAULT_URL, FileStatus
@@ -29,7 +29,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
         typer.Option(
             metavar="TYPE",
             callback=options.as_entity,
-            autocompletion=options.complete_entity,
+            autocompletion=completion.entities,
             help="Only files of this type, such as visit.",
         ),
     ] = None,

@@ -1,6 +1,5 @@
 """`visitpay load`."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from visitpay import settings
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
 from visitpay.errors import ATTENTION_STATUS, ConfigurationError, to_visitpay_error
@@ -44,7 +44,6 @@ def load(  # noqa: PLR0913 - each is an option of the command
     ] = False,
     as_json: options.Json = False,
     log_format: options.LogFormatOption = options.LogFormat.TEXT,
-    verbose: options.Verbose = False,
 ) -> None:
     """Load the files that were not loaded before: the scheduled job.
 
@@ -67,13 +66,13 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
     from visitpay.feed import normalize_name
-    from visitpay.hints import Setup
+    from visitpay.hints import setup_of
     from visitpay.ledger.plan import Again
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
     from visitpay.verdict.problems import Expectations
 
-    start_log(log_format, verbose=verbose)
+    start_log(log_format)
     wanted = Options(
         since=since,
         dry_run=dry_run,
@@ -85,7 +84,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
-    setup = Setup(database_url, landing, hospital)
+    setup = setup_of(database_url, landing, hospital)
     expected = Expectations(expect, ignore or ())
     watch = _watch(setup, metrics_file, expected, told=not dry_run)
     with _watched(watch):
@@ -106,19 +105,21 @@ def _watch(
     setup: "Setup",
     metrics_file: Path | None,
     expected: "Expectations | None" = None,
+    notify: options.NotifySettings | None = None,
     *,
     told: bool = True,
 ) -> "LoadWatch":
     """Return the watch over a load; nobody is `told` of a dry run."""
     from visitpay.notify.last_alert import LastAlert
     from visitpay.notify.watch import LoadWatch
+    from visitpay.state import state_directory
     from visitpay.verdict.problems import NOTHING_EXPECTED
 
     if not told:
         return LoadWatch()
-    settings = options.NotifySettings.from_environment()
-    last_alert = LastAlert(options.state_directory(), setup.database_url)
-    urls = (settings.alert_urls, settings.ping_url)
+    notify = notify or options.NotifySettings.in_force()
+    last_alert = LastAlert(state_directory(), setup.database_url)
+    urls = (notify.alert_urls, notify.ping_url)
     return LoadWatch(*urls, metrics_file, last_alert, expected or NOTHING_EXPECTED, setup)
 
 
@@ -139,17 +140,20 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
 
 
 def tell_of_arguments(arguments: Sequence[str]) -> None:
-    """Tell the watch that a load could not run, since an argument cannot be used."""
+    """Tell the watch that a load could not run, since an argument or a setting cannot be used."""
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
     from visitpay.cli.logs import start_log
     from visitpay.hints import Setup
 
-    start_log(options.LogFormat.TEXT, verbose=False)
-    metrics_file = os.environ.get("VISITPAY_METRICS_FILE")
-    url = os.environ.get("VISITPAY_DATABASE_URL", DEFAULT_URL)
-    error = ConfigurationError("an argument of its command cannot be used, its log says which")
-    _watch(Setup(url), Path(metrics_file) if metrics_file else None).end(error.exit_status, error)
+    start_log(options.LogFormat.TEXT)
+    metrics_file = settings.salvaged("metrics_file")
+    setup = Setup(settings.salvaged("database_url") or DEFAULT_URL)
+    notify = options.NotifySettings.salvaged()
+    what = "an argument or a setting cannot be used, its log says which"
+    error = ConfigurationError(what)
+    watch = _watch(setup, Path(metrics_file) if metrics_file else None, notify=notify)
+    watch.end(error.exit_status, error)
 
 
 def _show(report: "RunReport") -> None:

@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from traceback import format_tb
 
 from visitpay.cli.console import err
+from visitpay.cli.loudness import LOUDNESS, Loudness
 from visitpay.errors import VisitPayError
 from visitpay.events import RUN_ID
 from visitpay.text import iso
 
 
-def start_log(log_format: str, *, verbose: bool) -> None:
+def start_log(log_format: str) -> None:
     """Send the log to standard error; on a terminal, where a table follows, warnings only."""
     logger = logging.getLogger("visitpay")
     logger.handlers[:] = [_Handler(log_format)]
     usual = logging.WARNING if err.is_terminal and log_format == "text" else logging.INFO
-    logger.setLevel(logging.DEBUG if verbose else usual)
+    levels = {Loudness.QUIET: logging.ERROR, Loudness.VERBOSE: logging.DEBUG}
+    logger.setLevel(levels.get(LOUDNESS.get(), usual))
     logger.propagate = False
 
 

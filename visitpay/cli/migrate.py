@@ -40,10 +40,9 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
     wait: Annotated[
         float,
         typer.Option(
-            min=0,
             envvar="VISITPAY_MIGRATION_WAIT",
             metavar="SECONDS",
-            callback=options.as_number,
+            parser=options.as_seconds,
             help="Wait so long for a load to end, and for tables that others use.",
         ),
     ] = 600,
@@ -64,7 +63,7 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
     from visitpay.migrations.migrate import migrate as migrate_database
     from visitpay.migrations.migrate import print_script, standing
 
-    start_log(options.LogFormat.TEXT, verbose=False)
+    start_log(options.LogFormat.TEXT)
     if sql:
         print_script(database_url, revision, downgrade=downgrade)
     elif check:

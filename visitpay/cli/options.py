@@ -1,20 +1,19 @@
 """The options that commands share, and how their values are read."""
 
-import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visitpay import vocabulary
+from visitpay import settings, vocabulary
+from visitpay.cli import completion
 from visitpay.errors import ConfigurationError
-from visitpay.state import state_directory as state_directory  # noqa: PLC0414 - commands ask here
 from visitpay.vocabulary import RejectStatus
 
 if TYPE_CHECKING:
@@ -123,28 +122,12 @@ def as_entity(entity: str | None) -> str | None:
         raise typer.BadParameter(str(error)) from error
 
 
-def complete_entity(incomplete: str) -> list[str]:
-    """Return the names of entities that begin with a text, in its letter case, for the shell."""
-    from visitpay.models import ENTITIES
-
-    names = [entity.__name__ for entity in ENTITIES]
-    begun = [name for name in names if name.lower().startswith(incomplete.lower())]
-    return [incomplete + name[len(incomplete) :] for name in begun]
-
-
 def as_kind(kind: str) -> str:
     """Return the kind of a problem; raises BadParameter if it is none."""
     from visitpay.verdict.kinds import KINDS
 
     _require_one_of(KINDS, kind)
     return kind
-
-
-def complete_kind(incomplete: str) -> list[str]:
-    """Return the kinds of problems that begin with a text, for the shell."""
-    from visitpay.verdict.kinds import KINDS
-
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
 def as_checks(checks: list[str] | None) -> list[str] | None:
@@ -178,12 +161,31 @@ def as_percent(given: object) -> float:
     return float(number)
 
 
-def as_number(given: float) -> float:
-    """Return the number; raises BadParameter for a NaN."""
-    if isnan(given):  # no bound refuses it
-        message = "not a number like 60"
-        raise typer.BadParameter(message)
-    return given
+def as_seconds(given: object) -> float:
+    """Return a number of seconds; raises BadParameter if it is none."""
+    with suppress(ValueError):
+        if (seconds := float(str(given))) >= 0:
+            return seconds
+    message = "not a number of seconds like 60"
+    raise typer.BadParameter(message)
+
+
+def as_count(given: object) -> int:
+    """Return a number of rows or days; raises BadParameter if it is none."""
+    with suppress(ValueError):
+        if 1 <= (count := int(str(given))) <= 1 << 31:
+            return count
+    message = f"not a whole number from 1 to {1 << 31:,}"
+    raise typer.BadParameter(message)
+
+
+def as_key(given: object) -> int:
+    """Return an identifier; raises BadParameter if it is none."""
+    with suppress(ValueError):
+        if -(1 << 63) <= (key := int(str(given))) < 1 << 63:
+            return key
+    message = "not an identifier, a whole number like 321000004"
+    raise typer.BadParameter(message)
 
 
 def as_globs(globs: list[str] | None) -> list[str]:
@@ -200,10 +202,17 @@ class NotifySettings:
     ping_url: str
 
     @classmethod
-    def from_environment(cls) -> "NotifySettings":
-        """Return the settings; as options of a process anyone could see these secrets."""
-        get = os.environ.get
-        return cls(get("VISITPAY_ALERT_URLS", ""), get("VISITPAY_PING_URL", ""))
+    def in_force(cls) -> "NotifySettings":
+        """Return the settings; as options of a process anyone could see these secrets.
+
+        Raises SettingsError.
+        """
+        return cls(*(str(settings.in_force(key).value) for key in settings.SECRETS))
+
+    @classmethod
+    def salvaged(cls) -> "NotifySettings":
+        """Return as much as can be told of them although something is wrong."""
+        return cls(*map(settings.salvaged, settings.SECRETS))
 
 
 LandingDirectory = Annotated[
@@ -230,34 +239,52 @@ LandingOption = Annotated[
 
 DatabaseUrl = Annotated[
     str,
-    typer.Option(envvar="VISITPAY_DATABASE_URL", help="The database, as an SQLAlchemy URL."),
+    typer.Option(
+        envvar="VISITPAY_DATABASE_URL", metavar="URL", help="The database, as an SQLAlchemy URL."
+    ),
 ]
 
 Hospital = Annotated[
     str,
-    typer.Option(envvar="VISITPAY_HOSPITAL", help="The name with which the files' names begin."),
+    typer.Option(
+        envvar="VISITPAY_HOSPITAL",
+        metavar="NAME",
+        help="The name with which the files' names begin.",
+    ),
 ]
 
-OfFile = Annotated[str | None, typer.Option(help="Only rows of files whose names hold this.")]
+OfFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.known_files,
+        help="Only rows of files whose names hold this.",
+    ),
+]
 
 OfEntity = Annotated[
     str | None,
     typer.Option(
         metavar="TYPE",
         callback=as_entity,
-        autocompletion=complete_entity,
+        autocompletion=completion.entities,
         help="Only rows of this type, such as visit.",
     ),
 ]
 
 OfReason = Annotated[
     str | None,
-    typer.Option(callback=as_reason, help="Only rows with this reason, such as invalid_date."),
+    typer.Option(
+        metavar="REASON",
+        callback=as_reason,
+        autocompletion=completion.reasons,
+        help="Only rows with this reason, such as invalid_date.",
+    ),
 ]
 
 OfKey = Annotated[
     int | None,
-    typer.Option(min=-(1 << 63), max=(1 << 63) - 1, help="Only rows with this identifier."),
+    typer.Option(parser=as_key, metavar="ID", help="Only rows with this identifier."),
 ]
 
 PutAsideSince = Annotated[
@@ -268,7 +295,11 @@ PutAsideSince = Annotated[
 RejectIds = Annotated[
     list[int] | None,
     typer.Argument(
-        metavar="[ID]...", min=1, max=(1 << 63) - 1, help="As `rejects list` shows them."
+        metavar="[ID]...",
+        min=1,
+        max=(1 << 63) - 1,
+        autocompletion=completion.reject_ids,
+        help="As `rejects list` shows them.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -285,6 +316,7 @@ Ignored = Annotated[
         envvar="VISITPAY_IGNORE",
         metavar="CHECK",
         callback=as_checks,
+        autocompletion=completion.checks,
         help="Do not make this check, such as type_missing; several are parted by commas.",
     ),
 ]
@@ -314,10 +346,9 @@ PassOver = Annotated[
 Settle = Annotated[
     float,
     typer.Option(
-        min=0,
         envvar="VISITPAY_SETTLE",
         metavar="SECONDS",
-        callback=as_number,
+        parser=as_seconds,
         help="Let a file wait that changed less than this long ago.",
     ),
 ]
@@ -326,7 +357,7 @@ MetricsFile = Annotated[
     Path | None,
     typer.Option(
         envvar="VISITPAY_METRICS_FILE",
-        metavar="PATH",
+        metavar="FILE",
         readable=False,
         help="Leave metrics for Prometheus in this file.",
     ),
@@ -356,11 +387,21 @@ HoldAbove = Annotated[
 ]
 Approved = Annotated[
     list[str] | None,
-    typer.Option("--approve", metavar="NAME", help="Load this file; do not hold it."),
+    typer.Option(
+        "--approve",
+        metavar="NAME",
+        autocompletion=completion.files,
+        help="Load this file; do not hold it.",
+    ),
 ]
 AgainNames = Annotated[
     list[str] | None,
-    typer.Option("--again", metavar="NAME", help="Load this file once more; it was loaded before."),
+    typer.Option(
+        "--again",
+        metavar="NAME",
+        autocompletion=completion.files,
+        help="Load this file once more; it was loaded before.",
+    ),
 ]
 AgainSince = Annotated[
     datetime | None,
@@ -371,13 +412,16 @@ AgainSince = Annotated[
     ),
 ]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")]
-Limit = Annotated[int, typer.Option(min=1, max=1 << 31, help="Show so many at the most.")]
+Limit = Annotated[
+    int, typer.Option(parser=as_count, metavar="ROWS", help="Show so many at the most.")
+]
 
 Wait = Annotated[
     float,
     typer.Option(
-        min=0, callback=as_number, help="Seconds to wait while another load holds the database."
+        parser=as_seconds,
+        metavar="SECONDS",
+        help="How long to wait while another load holds the database.",
     ),
 ]
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from visitpay.cli.console import err
+from visitpay.cli.loudness import LOUDNESS, Loudness
 from visitpay.feed import short_name
 from visitpay.text import counted
 
@@ -19,7 +20,7 @@ def progress_bar() -> Iterator["Progress"]:
     """Show a progress bar on standard error while the block runs; nothing off a console."""
     from visitpay.loading.types import NoProgress
 
-    if not err.is_terminal or err.is_dumb_terminal:
+    if not err.is_terminal or err.is_dumb_terminal or LOUDNESS.get() is Loudness.QUIET:
         yield NoProgress()
         return
     from rich import table

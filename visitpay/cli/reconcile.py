@@ -47,7 +47,7 @@ def reconcile(  # noqa: PLR0913 - each is an option of the command
     from visitpay.database.engine import read_connection
     from visitpay.quality import checks
 
-    start_log(options.LogFormat.TEXT, verbose=False)
+    start_log(options.LogFormat.TEXT)
     ignored = ignore or ()
     with stoppable():
         compared = api.reconcile(database_url=database_url, wait_seconds=wait)

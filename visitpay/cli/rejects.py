@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visitpay import api
-from visitpay.cli import options
+from visitpay.cli import completion, options
+from visitpay.cli.command import Command
 from visitpay.cli.signals import stoppable
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, Reason
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
 
 
-@rejects_app.command("list")
+@rejects_app.command("list", cls=Command)
 def list_rejects(  # noqa: PLR0913 - each is an option of the command
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
@@ -29,7 +30,12 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     key: options.OfKey = None,
     since: options.PutAsideSince = None,
     status: Annotated[
-        options.RejectChoice, typer.Option(help="Only rows that stand so.")
+        options.RejectChoice,
+        typer.Option(
+            metavar="STATUS",
+            autocompletion=completion.reject_statuses,
+            help="Only rows that are so: open, resolved, superseded, dismissed, or all.",
+        ),
     ] = options.RejectChoice.OPEN,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
@@ -86,7 +92,7 @@ def _table(
     return shown, [[columns[name](reject) for name in shown] for reject in rejects]
 
 
-@rejects_app.command("export")
+@rejects_app.command("export", cls=Command)
 def export_rejects(  # noqa: PLR0913 - each is an option of the command
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
     landing: options.LandingDirectory = options.DEFAULT_LANDING,
@@ -144,11 +150,13 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
             console.say(f"{lines} too long to be mended here: ask the hospital")
 
 
-@rejects_app.command("dismiss")
+@rejects_app.command("dismiss", cls=Command)
 def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     ids: options.RejectIds = None,
     *,
-    why: Annotated[str, typer.Option(help="Why nobody will mend them; it is recorded.")],
+    why: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why nobody will mend them; it is recorded.")
+    ],
     database_url: options.DatabaseUrl = DEFAULT_URL,
     file: options.OfFile = None,
     entity: options.OfEntity = None,
@@ -194,7 +202,7 @@ def _require_choice(*, by_ids: bool, by_filter: bool, why: str) -> None:
         raise typer.BadParameter(message, param_hint="ID")
 
 
-@rejects_app.command("retry")
+@rejects_app.command("retry", cls=Command)
 def retry_rejects(
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
@@ -207,7 +215,7 @@ def retry_rejects(
     """
     from visitpay.cli.logs import start_log
 
-    start_log(options.LogFormat.TEXT, verbose=False)
+    start_log(options.LogFormat.TEXT)
     with stoppable():
         resolved, still_open = api.retry(database_url=database_url, wait_seconds=wait)
     if as_json:

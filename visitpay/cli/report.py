@@ -14,7 +14,10 @@ def report(  # noqa: PLR0913 - each is an option of the command
     landing: options.LandingDirectory = options.DEFAULT_LANDING,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where to write the page; an older one goes.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to write the page; an older one goes."
+        ),
     ] = options.DEFAULT_REPORT,
     database_url: options.DatabaseUrl = DEFAULT_URL,
     hospital: options.Hospital = options.DEFAULT_HOSPITAL,

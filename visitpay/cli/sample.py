@@ -11,10 +11,19 @@ from visitpay.cli import options
 def sample(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the files.")],
     *,
-    visits: Annotated[int, typer.Option(min=1, help="Visits in all.")] = 1000,
-    days: Annotated[int, typer.Option(min=1, help="Days over which they arrive.")] = 3,
-    dirt: Annotated[float, typer.Option(min=0, max=100, help="Percent of damaged rows.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 0,
+    visits: Annotated[
+        int, typer.Option(parser=options.as_count, metavar="COUNT", help="Visits in all.")
+    ] = 1000,
+    days: Annotated[
+        int,
+        typer.Option(parser=options.as_count, metavar="COUNT", help="Days over which they arrive."),
+    ] = 3,
+    dirt: Annotated[
+        float, typer.Option(parser=options.as_percent, metavar="PERCENT", help="Damaged rows.")
+    ] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="The same seed writes the same bytes.")
+    ] = 0,
     hospital: options.Hospital = options.DEFAULT_HOSPITAL,
 ) -> None:
     """Write a made-up feed of several days, for a demo, a test or a measurement.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from visitpay.rejects.queries import Reject
     from visitpay.reporting.explain import Balance, DeliveryRow, Explained
     from visitpay.reporting.status import FeedStatus
+    from visitpay.settings import Shown
     from visitpay.verdict.problems import CurrentProblem
     from visitpay.verdict.verdict import Judged, Verdict
 
@@ -407,5 +408,23 @@ def doctor(examined: "Sequence[Examined]") -> documents.DoctorDocument:
                 "remedy": thing.remedy,
             }
             for thing in examined
+        ],
+    }
+
+
+def config(file: str | None, found: "Mapping[Shown, list[str]]") -> documents.ConfigDocument:
+    """Return the document of what is set."""
+    return {
+        "format": FORMAT,
+        "file": file,
+        "settings": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "is_secret": one.is_secret,
+                "origin": one.origin,
+                "commands": commands,
+            }
+            for one, commands in found.items()
         ],
     }

@@ -4,7 +4,6 @@ All revisions of one migration are one transaction, under the run lock of loads.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, inspect, select
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from visitpay import settings
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import (
     make_engine,
@@ -48,7 +48,8 @@ _OnStep = Callable[[MigrationInfo], None]
 def environment() -> None:
     """Do what Alembic asks: on a connection that `exclusive` gave, or as one of its own commands.
 
-    A command of Alembic's takes the database from the environment, and prints an error in one line.
+    A command of Alembic's takes the database from the environment or from the settings, and prints
+    an error in one line.
     """
     given = context.config.attributes
     if "connection" in given:
@@ -68,11 +69,11 @@ def environment() -> None:
 
 
 def _obey_alembic() -> None:
-    url = _url_of_environment()
+    url = _url_in_force()
     if context.is_offline_mode():
         _print_script(url)
     elif _changes_schema():
-        wait_seconds = _wait_of_environment()
+        wait_seconds = _wait_in_force()
         deadline = time.monotonic() + wait_seconds
         with exclusive(url, wait_seconds) as connection:
             migrate_on(connection, deadline)
@@ -84,23 +85,23 @@ def _obey_alembic() -> None:
                 context.run_migrations()
 
 
-def _url_of_environment() -> URL:
-    named = os.environ.get("VISITPAY_DATABASE_URL")
-    url = parse_url(named or DEFAULT_URL)
+def _url_in_force() -> URL:
+    found = settings.in_force("database_url")
+    url = parse_url(str(found.value) or DEFAULT_URL)
     alembic = logging.getLogger("alembic.env")
-    if named:
-        alembic.info("the database is %s", shown(url))
+    if found.value:
+        alembic.info("the database is %s (%s)", shown(url), found.origin)
     else:
         alembic.warning("VISITPAY_DATABASE_URL is not set: the database is %s", shown(url))
     return url
 
 
-def _wait_of_environment() -> float:
-    given = os.environ.get("VISITPAY_MIGRATION_WAIT", str(WAIT_SECONDS))
+def _wait_in_force() -> float:
+    given = settings.in_force("wait", str(WAIT_SECONDS), ("migrate",))
     with suppress(ValueError):
-        if (seconds := float(given)) >= 0:
+        if (seconds := float(str(given.value))) >= 0:
             return seconds
-    message = "VISITPAY_MIGRATION_WAIT is not a number of seconds like 600"
+    message = f"{given.origin} is not a number of seconds like 600"
     raise ConfigurationError(message)
 
 

@@ -1,0 +1,329 @@
+"""What is set for all commands: by the environment, else by the file `visitpay.toml`.
+
+The file is the one that VISITPAY_CONFIG names, else `visitpay.toml` in the working directory, else
+STANDARD. A secret is never in it: a key such as `database_url_file` names the file that holds it,
+and so does a variable such as VISITPAY_DATABASE_URL_FILE.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from visitpay.errors import SettingsError
+from visitpay.text import printable
+
+NAME = "visitpay.toml"
+
+STANDARD = Path("/etc/visitpay") / NAME
+"""The file of a machine."""
+
+PLACES = ("database_url", "landing", "hospital")
+"""What all commands must agree on, so that no part of the file is about a command of its own."""
+
+SECRETS = ("alert_urls", "ping_url")
+
+REFERABLE = ("database_url", *SECRETS)
+"""What may be in a file of its own."""
+
+KEYS = (
+    *PLACES,
+    "pass_over",
+    "settle",
+    "expect",
+    "every",
+    "ignore",
+    "max_rejects",
+    "hold_above",
+    "wait",
+    "metrics_file",
+    "output",
+    "limit",
+    "log_format",
+    "quiet",
+    "verbose",
+)
+"""The options that may be in the file. What says what a single run does is not: `--dry-run`."""
+
+_ALLOWED = (*KEYS, *(f"{key}_file" for key in REFERABLE))
+
+_PATHS = ("landing", "metrics_file", "output")
+
+_VARIABLES = {"migrate": {"wait": "VISITPAY_MIGRATION_WAIT"}}
+
+_PASSWORD = re.compile(r"[^:]*://[^:/]*:[^@]+@|[?&](?:\w*password|pwd|passwd)=", re.IGNORECASE)
+
+_RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)(.+)", re.DOTALL)
+
+Value = str | list[str] | bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that is set, and where."""
+
+    value: Value
+    origin: str
+    """In words, such as `VISITPAY_LANDING` or `/etc/visitpay/visitpay.toml, line 3`."""
+    path: Path | None = None
+    """The file of settings that it is from."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A setting as people may see it."""
+
+    name: str
+    value: str | None
+    """None if it is not set, or a secret."""
+    is_secret: bool
+    """Whether it is set and not shown."""
+    origin: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A file of settings; an empty one where there is none."""
+
+    path: Path | None = None
+    text: str = field(default="", repr=False)
+    tables: Mapping[tuple[str, ...], Mapping[str, object]] = field(default_factory=dict)
+    """What is set, by the names of the table, such as `rejects`, `list`; () is for all commands."""
+
+    def get(self, key: str, command: tuple[str, ...] = ()) -> Setting | None:
+        """Return what the file says for a command: in its own table, else in one above."""
+        for end in range(len(command), -1, -1):
+            table = self.tables.get(command[:end], {})
+            if key in table and key not in SECRETS:
+                return self._setting(key, table[key], command[:end])
+            if (named := f"{key}_file") in table and key in REFERABLE:
+                origin = self.place(named, command[:end])
+                path = self._beside(str(table[named]))
+                return Setting(_secret(path, origin), origin, self.path)
+        return None
+
+    def _setting(self, key: str, value: object, command: tuple[str, ...]) -> Setting:
+        origin = self.place(key, command)
+        if isinstance(value, list):
+            return Setting([str(item) for item in value], origin, self.path)
+        if isinstance(value, bool):
+            return Setting(value, origin, self.path)
+        text = str(value)
+        if key in _PATHS:
+            text = str(self._beside(text))
+        elif key == "database_url" and (relative := _RELATIVE.fullmatch(text)):
+            text = relative[1] + str(self._beside(relative[2]))
+        return Setting(text, origin, self.path)
+
+    def _beside(self, name: str) -> Path:
+        return self.path.parent / name if self.path else Path(name)
+
+    def place(self, key: str, command: tuple[str, ...] = ()) -> str:
+        """Return where a key is, in words: the file, and the line if it can be told."""
+        table: tuple[str, ...] = ()
+        spelt = "[-_]".join(map(re.escape, re.split("[-_]", key)))
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if header := _table_of(line):
+                table = header
+            elif table == command and re.match(rf"\s*[\"']?{spelt}[\"']?\s*=", line):
+                return f"{self.name}, line {number}"
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """The path as people may see it."""
+        return printable(str(self.path))
+
+    def refuse_table(self, path: tuple[str, ...], what: str) -> NoReturn:
+        """Raise SettingsError that says what is wrong with a table."""
+        table = printable(".".join(path))
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if _table_of(line) == path:
+                message = f"{self.name}, line {number}: [{table}] {what}"
+                raise SettingsError(message)
+        message = f"{self.name}: [{table}] {what}"
+        raise SettingsError(message)
+
+    def refuse(self, key: str, command: tuple[str, ...], what: str) -> NoReturn:
+        """Raise SettingsError that says where a key is, and what to do; the value is not told."""
+        message = f"{self.place(key, command)}: `{printable(key)}` {what}"
+        raise SettingsError(message)
+
+
+def _table_of(line: str) -> tuple[str, ...]:
+    """Return the names in the line that begins a table; none in another line."""
+    header = re.match(r"\s*\[+([^\]]*)\]", line)
+    return tuple(part.strip(" \t\"'") for part in header[1].split(".")) if header else ()
+
+
+def variable_of(key: str, command: tuple[str, ...] = ()) -> str:
+    """Return the name of the variable for a setting of a command."""
+    return _VARIABLES.get(".".join(command), {}).get(key, f"VISITPAY_{key.upper()}")
+
+
+def in_force(key: str, default: str = "", command: tuple[str, ...] = ()) -> Setting:
+    """Return what a command takes where no argument says; raises SettingsError."""
+    variable = variable_of(key, command)
+    if value := os.environ.get(variable):
+        return Setting(value, variable)
+    return _referred(key) or read().get(key, command) or Setting(default, "default")
+
+
+def below_environment(key: str, settings: Settings, command: tuple[str, ...]) -> Setting | None:
+    """Return what stands where neither an argument nor the variable of a setting says."""
+    return _referred(key) or settings.get(key, command)
+
+
+def salvaged(key: str) -> str:
+    """Return what can be told of a setting although something is wrong; empty if nothing can."""
+    if value := os.environ.get(variable_of(key)):
+        return value
+    with suppress(SettingsError):
+        if found := _referred(key):
+            return str(found.value)
+    with suppress(SettingsError):
+        if found := _parsed().get(key):
+            return str(found.value)
+    return ""
+
+
+def is_standing(key: str, value: str) -> bool:
+    """Whether every command finds a value by itself, since the file of the machine says so."""
+    found = in_force(key)
+    return found.path == STANDARD and found.value == value
+
+
+def read() -> Settings:
+    """Return the file of settings; raises SettingsError if something in it cannot be used."""
+    settings = _parsed()
+    for command, table in settings.tables.items():
+        for key, value in table.items():
+            _require_usable(settings, command, key, value)
+    return settings
+
+
+def _parsed() -> Settings:
+    path = _path()
+    if path is None:
+        return Settings()
+    import tomllib
+
+    text = _text_of(path, "")
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        at = re.search(r"line (\d+), column (\d+)", str(error))
+        line = f", line {at[1]}, column {at[2]}" if at else ""
+        message = (
+            f"{printable(str(path))}{line}: not TOML; a setting is a line like settle = 60, or"
+            ' landing = "/srv/landing", and what is for one command stands below [status]'
+        )
+        raise SettingsError(message) from None
+    settings = Settings(path, text)
+    return replace(settings, tables=dict(_tables(settings, document)))
+
+
+def _tables(
+    settings: Settings, document: Mapping[str, object], command: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dict[str, object]]]:
+    """Yield each table with its names, keys written with underscores."""
+    table: dict[str, object] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _tables(settings, value, (*command, key))
+            continue
+        if key.replace("-", "_") in table:
+            settings.refuse(key, command, "is set twice; take one of them out")
+        table[key.replace("-", "_")] = value
+    yield command, table
+
+
+def _path() -> Path | None:
+    """Return the file of settings, if there is one; raises SettingsError if one is out of reach."""
+    if named := os.environ.get("VISITPAY_CONFIG"):
+        return Path(named).absolute()
+    with suppress(OSError):  # a directory that this user may not enter, or one that is gone
+        os.lstat(NAME)
+        return Path(NAME).absolute()
+    try:
+        os.lstat(STANDARD)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(STANDARD, "", error) from None
+    return STANDARD
+
+
+def _text_of(path: Path, origin: str) -> str:
+    """Return what a file holds, with or without the mark that Windows puts in front."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        said = f"{origin}: " if origin else ""
+        message = f"{said}{printable(str(path))} is not in UTF-8; save it so"
+        raise SettingsError(message) from None
+    except (OSError, ValueError) as error:  # a name with a NUL
+        raise _unreadable(path, origin, error) from None
+
+
+def _unreadable(path: Path, origin: str, error: Exception) -> SettingsError:
+    why = getattr(error, "strerror", None) or "it is no name of a file"
+    said = f"{origin}: " if origin else ""
+    remedy = "correct its name" if isinstance(error, FileNotFoundError) else "let this user read it"
+    return SettingsError(f"{said}{printable(str(path))} cannot be read: {why}; {remedy}")
+
+
+def _referred(key: str) -> Setting | None:
+    """Return what the file holds that a variable such as VISITPAY_DATABASE_URL_FILE names."""
+    variable = f"VISITPAY_{key.upper()}_FILE"
+    if key in REFERABLE and (named := os.environ.get(variable)):
+        return Setting(_secret(Path(named), variable), variable)
+    return None
+
+
+def _secret(path: Path, origin: str) -> str:
+    """Return the secret that a file holds, without the end of its line."""
+    if text := _text_of(path, origin).strip():
+        return text
+    message = f"{origin}: {printable(str(path))} is empty; it holds the secret and nothing else"
+    raise SettingsError(message)
+
+
+def _require_usable(settings: Settings, command: tuple[str, ...], key: str, value: object) -> None:
+    """Raise SettingsError unless a key may be where it is, with a value of that kind."""
+    if key in SECRETS:
+        settings.refuse(key, command, _secret_remedy(key))
+    if key not in _ALLOWED:
+        settings.refuse(key, command, f"is no setting of this file{nearest(key, _ALLOWED)}")
+    if command and (key in PLACES or key.removesuffix("_file") in REFERABLE):
+        settings.refuse(key, command, "is for all commands: put it above the first [table]")
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) for item in items) or (
+        isinstance(value, list) and any(isinstance(item, bool) for item in items)
+    ):
+        what = 'is neither a text in quotes, nor a number, true, false, or a list like ["a", "b"]'
+        settings.refuse(key, command, what)
+    if key == "database_url" and _PASSWORD.search(str(value)):
+        settings.refuse(key, command, f"holds a password, and {_secret_remedy(key)}")
+    if key in REFERABLE and f"{key}_file" in settings.tables[command]:
+        settings.refuse(key, command, f"stands beside {key}_file; take one of them out")
+
+
+def _secret_remedy(key: str) -> str:
+    return (
+        f"is a secret, which is not kept here: put it into a file of its own that only the user of"
+        f' the loads can read, and say {key}_file = "/path/of/that/file"; or set VISITPAY_'
+        f"{key.upper()}"
+    )
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the known name that is meant, as the end of a sentence; else all that there are."""
+    from difflib import get_close_matches
+
+    if close := get_close_matches(name.lower(), known, 1):
+        return f"; did you mean `{close[0]}`?"
+    return f"; there are: {', '.join(known)}"
