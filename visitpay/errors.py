@@ -79,6 +79,11 @@ class FileError(VisitPayError):
 class HeldError(FileError):
     """A person must approve or replace a file, or its time must come; nothing of it is kept."""
 
+    def __init__(self, why: str, sha256: str | None = None) -> None:
+        """Say why; `sha256` is the hash of the file's content if it was read whole."""
+        super().__init__(f"held: {why}")
+        self.sha256 = sha256
+
 
 class FileChangedError(VisitPayError):
     """A file grew, changed or went away while it was read; it is left for the next run."""

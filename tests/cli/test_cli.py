@@ -91,6 +91,7 @@ def test_load_json(feed: Feed, visitpay: Visitpay) -> None:
             entry(TRANSACTIONS, rows_read=2, inserted=1, rejected=1),
         ],
         "files_again": [],
+        "files_held": [],
         "files_waiting": [],
         "unrecognised": ["readme.md"],
         "why_unrecognised": {"readme.md": ""},

@@ -286,15 +286,18 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
     )
     feed.deliver(Procedure, at="20211202_223357", procedure_id=9, procedure_description="gauze")
     message = "held: 2 of 10 rows rejected, more than 19.5 %"
-    for _ in range(2):
-        outcome = visitpay("load", "--hold-above", "19.5", "--json", "--max-rejects", "100%")
-        held = outcome.document["files"][0]
-        assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
-        assert (held["rows_read"], feed.keys(Procedure)) == (0, [9])
-        assert feed.rejects() == []
-    log = visitpay("load", "--hold-above", "19.5").err
-    assert "1 file, 0 failed, 1 held, 0 rows" in log
-    assert f"{message}; ask for a better one, or load it with --approve\n" in log
+    outcome = visitpay("load", "--hold-above", "19.5", "--json", "--max-rejects", "100%")
+    held = outcome.document["files"][0]
+    assert (outcome.status, held["status"], held["error"]) == (1, "held", message)
+    assert (held["rows_read"], feed.keys(Procedure), feed.rejects()) == (0, [9], [])
+    again = visitpay("load", "--hold-above", "19.5", "--json")
+    assert (again.status, again.document["files_held"], again.document["files"]) == (
+        1,
+        [path.name],
+        [],
+    )
+    told = f"{path.name}: still {message}; ask for a better one, or load it with --approve\n"
+    assert told in again.err
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
     name = short_name(path.name)
@@ -305,7 +308,7 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
 
 
 def test_hold_of_orphans(feed: Feed, visitpay: Visitpay) -> None:
-    """A file held for what is missing elsewhere says so, and loads when that is there."""
+    """A file held for what is missing elsewhere says so; each file is approved by itself."""
     feed.deliver(Procedure)
     visits = feed.deliver(Visit, row(visit_identifier=10), row(visit_identifier="x", admit_date=""))
     feed.deliver(
@@ -321,7 +324,8 @@ def test_hold_of_orphans(feed: Feed, visitpay: Visitpay) -> None:
         f"held: 3 of 3 rows rejected, more than 40 %; {orphans}",
     ]
     files = visitpay("load", "--hold-above", "40", "--approve", visits.name, "--json").document
-    assert [each["status"] for each in files["files"]] == ["loaded", "loaded"]
+    assert [each["status"] for each in files["files"]] == ["loaded"]
+    assert [short_name(name) for name in files["files_held"]] == ["Transaction_20211201_223133"]
 
 
 @only_sqlite

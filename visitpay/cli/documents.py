@@ -217,9 +217,12 @@ class LoadDocument(Document):
     checkpoint: Annotated[
         datetime | None, "the newest time in the names of loaded files, without mended rejects"
     ]
-    files: Annotated[list[File], "what became of each file"]
+    files: Annotated[list[File], "what became of each file that was tried"]
     files_again: Annotated[
         list[str], "names of the loaded files that were loaded before (--again, --again-since)"
+    ]
+    files_held: Annotated[
+        list[str], "names of files that were not tried, because an earlier run held them"
     ]
     files_waiting: Annotated[
         list[str], "names of files left for the next run: they changed just now (--settle)"

@@ -33,7 +33,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     ignore: options.Ignored = None,
     since: options.Since = None,
     max_rejects: options.MaxRejects = "0",
-    hold_above: options.HoldAbove = 100,
+    hold_above: options.HoldAbove = None,
     approve: options.Approved = None,
     again: options.AgainNames = None,
     again_since: options.AgainSince = None,
@@ -65,7 +65,6 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.cli.logs import start_log
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
-    from visitpay.feed import normalize_name
     from visitpay.hints import setup_of
     from visitpay.ledger.plan import Again
     from visitpay.loading.run import load as load_landing
@@ -79,8 +78,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
         wait_seconds=wait,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
-        approved=frozenset(map(normalize_name, approve or ())),
-        again=Again(frozenset(map(normalize_name, again or ())), again_since),
+        approved=frozenset(approve or ()),
+        again=Again(frozenset(again or ()), again_since),
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
@@ -172,9 +171,10 @@ def _show(report: "RunReport") -> None:
         for file in report.files
     ]
     console.show(("file", "status", "rows", *console.OUTCOMES), rows)
+    still_held = f", {len(report.files_held):,} still held" if report.files_held else ""
     console.say(
         f"{'dry run, nothing kept: ' if report.dry_run else ''}{report.status}; "
-        f"{counted(len(rows), 'file') if rows else 'no new files'}; "
+        f"{counted(len(rows), 'file') if rows else 'no new files'}{still_held}; "
         f"checkpoint {iso(report.checkpoint) or 'none'}; "
         f"rejects open {report.rejects_open:,}, resolved {report.rejects_resolved:,}"
     )

@@ -378,11 +378,14 @@ MaxRejects = Annotated[
     ),
 ]
 HoldAbove = Annotated[
-    float,
+    float | None,
     typer.Option(
         parser=as_percent,
+        envvar="VISITPAY_HOLD_ABOVE",
         metavar="PERCENT",
-        help="Hold a file, whole, of which more rows than this are rejected.",
+        help="Hold a file, whole, of which more rows than this are rejected. Without it, one of"
+        " 1,000 rows or more of which more than 90, but not all, are rejected for what needs"
+        " mending.",
     ),
 ]
 Approved = Annotated[

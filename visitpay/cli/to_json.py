@@ -106,6 +106,7 @@ def load(report: "RunReport") -> documents.LoadDocument:
         "checkpoint": report.checkpoint,
         "files": [_file(loaded) for loaded in report.files],
         "files_again": list(report.files_again),
+        "files_held": list(report.files_held),
         "files_waiting": list(report.files_waiting),
         "unrecognised": list(report.unrecognised),
         "why_unrecognised": dict(report.unrecognised),

@@ -4,7 +4,7 @@
 beside it, with the same functions: `scan`, `open_landed`, `sha256_of`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +61,12 @@ class Landing:
     def names(self) -> frozenset[str]:
         """The names of its files."""
         return frozenset(file.name for file in self.files)
+
+    def named(self, name: str) -> Sequence[str]:
+        """Return the whole names of the files that people call so: one, unless accents differ."""
+        if name in self.names:
+            return [name]
+        return [file.name for file in self.files if normalize_name(name) in file.names]
 
     def describe_unrecognised(self) -> str:
         """Return the first unrecognised names with their reasons, for people; near misses first."""

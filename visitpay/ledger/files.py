@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from visitpay.landing.local import OpenFile
+from visitpay.errors import FileChangedError, FileError
+from visitpay.landing.local import OpenFile, sha256_of
 from visitpay.landing.place import LandedFile
 from visitpay.models import Entity, LoadFile, LoadRun, RowCounts, entity_named
 from visitpay.vocabulary import FileStatus
@@ -45,6 +46,7 @@ _FAILED = (
     select(
         *(LoadFile.name, LoadFile.version, LoadFile.status, LoadFile.error),
         LoadRun.started_at.label("tried_at"),
+        *(LoadFile.id, LoadFile.size_bytes, LoadFile.sha256),
     )
     .join(LoadRun)
     .where(LoadFile.status != FileStatus.LOADED)
@@ -195,7 +197,7 @@ def former_delivery(connection: Connection, file_id: int) -> FormerDelivery:
     return FormerDelivery._make(connection.execute(query).one())
 
 
-def same_content(connection: Connection, name: str, sha256: str) -> str | None:
+def other_with_content(connection: Connection, name: str, sha256: str) -> str | None:
     """Return the name of the newest other loaded file with the same content, if there is one."""
     return connection.scalar(_SAME_CONTENT.limit(1), {"name": name, "sha256": sha256})
 
@@ -212,14 +214,27 @@ def counts_of(connection: Connection, run_id: int, file: LandedFile) -> Counts |
 
 
 def enter_failure(
-    connection: Connection, run_id: int, file: LandedFile, status: str, error: str
+    connection: Connection,
+    run_id: int,
+    file: LandedFile,
+    status: str,
+    error: str,
+    sha256: str | None = None,
 ) -> None:
-    """Enter a file that failed, or is held (`status`), with its reason."""
-    _enter(connection, run_id, file, status, error)
+    """Enter a file that failed, or is held (`status`), with its reason.
+
+    `sha256` is the hash of its content if it was read whole.
+    """
+    _enter(connection, run_id, file, status, error, sha256)
 
 
 def _enter(
-    connection: Connection, run_id: int, file: LandedFile, status: str, error: str | None
+    connection: Connection,
+    run_id: int,
+    file: LandedFile,
+    status: str,
+    error: str | None,
+    sha256: str | None = None,
 ) -> int:
     entry: dict[str, Any] = {
         "run_id": run_id,
@@ -228,6 +243,7 @@ def _enter(
         "entity": file.entity,
         "file_datetime": file.file_datetime,
         "size_bytes": file.size_bytes,
+        "sha256": sha256,
         "version": file.version,
         "status": status,
         "error": error,
@@ -239,8 +255,16 @@ def _enter(
     return file_id
 
 
+def same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool:
+    """Whether the content of a landed file has this size and hash; raises what reading it raises.
+
+    The file is read only if its size is the same.
+    """
+    return file.size_bytes == size_bytes and sha256 is not None and sha256_of(file) == sha256
+
+
 class FailedFile(NamedTuple):
-    """A file that failed, or is held; the next run tries it again."""
+    """A file that failed, which each run tries again, or that is held."""
 
     name: str
     version: str
@@ -249,16 +273,42 @@ class FailedFile(NamedTuple):
     error: str
     tried_at: datetime
     """When the last run that tried it began, in UTC."""
+    id: int
+    """Its id in the ledger."""
+    size_bytes: int
+    sha256: str | None
+    """The hash of its content; None if it was not read whole."""
+
+    def is_still(self, file: LandedFile) -> bool:
+        """Whether a landed file of its name has not changed since it failed, or was held.
+
+        If a held file was only touched or copied, it is the same; so it is as long as it cannot be
+        read.
+        """
+        if file.version == self.version:
+            return True
+        if self.status != FileStatus.HELD or self.sha256 is None:
+            return False
+        try:
+            return bool(file.error) or same_content(file, self.size_bytes, self.sha256)
+        except (FileError, FileChangedError):
+            return True
 
 
 def failed_files(connection: Connection, files: Iterable[LandedFile]) -> list[FailedFile]:
     """Return those of the files that failed, or are held, and have not changed since."""
     entries = (FailedFile._make(row) for row in connection.execute(_FAILED))
-    failed = {(entry.name, entry.version): entry for entry in entries}
+    failed = {entry.name: entry for entry in entries}
     if not failed:  # as nearly always: 100,000 known files need no second look
         return []
-    present = ((file.name, file.version) for file in files)
-    return [failed[file] for file in present if file in failed]
+    present = (file for file in files if file.name in failed)
+    return [failed[file.name] for file in present if failed[file.name].is_still(file)]
+
+
+def held_files(connection: Connection) -> list[FailedFile]:
+    """Return the files that are held, according to the ledger."""
+    held = _FAILED.where(LoadFile.status == FileStatus.HELD)
+    return [FailedFile._make(row) for row in connection.execute(held)]
 
 
 class Entry(NamedTuple):

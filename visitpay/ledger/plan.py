@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.landing.local import sha256_of
 from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import FailedFile, held_files, same_content
+from visitpay.ledger.history import CLOCKS_APART
 from visitpay.models import LoadFile
 from visitpay.text import printable
 from visitpay.vocabulary import FileStatus
@@ -29,7 +30,7 @@ class Again:
     """The files that are to be taken again, although they were loaded before."""
 
     names: frozenset[str] = frozenset()
-    """Their names, whole or short."""
+    """Their names."""
     since: datetime | None = None
     """Files with this time (UTC) in their names, or a later one, belong to them."""
 
@@ -40,7 +41,7 @@ class Again:
 
     def names_file(self, file: LandedFile) -> bool:
         """Whether a file is one of them by its name."""
-        return bool(self.names) and not self.names.isdisjoint(file.names)
+        return file.name in self.names
 
 
 NOTHING_AGAIN = Again()
@@ -48,53 +49,78 @@ NOTHING_AGAIN = Again()
 
 @dataclass(frozen=True)
 class Plan:
-    """The files to load, in order, and the loaded ones that were only touched."""
+    """The files to load, in order, those that stay held, and known ones that were only touched."""
 
     pending: tuple[LandedFile, ...]
     redelivered: frozenset[str]
     """Names of pending files that were loaded before with other content."""
     again: Mapping[str, int]
     """Names of pending files that are taken again, each with the ledger id of its delivery."""
+    held: tuple[FailedFile, ...]
+    """The files that are left alone, because they are held."""
     touched: tuple[tuple[int, str], ...]
-    """Ledger id and new version of loaded files that were written again, with the same content."""
+    """Ledger id and new version of known files that were written again, with the same content."""
 
 
 def make_plan(
-    connection: Connection, files: Iterable[LandedFile], again: Again = NOTHING_AGAIN
+    connection: Connection,
+    files: Iterable[LandedFile],
+    again: Again = NOTHING_AGAIN,
+    approved: Collection[str] = (),
+    now: datetime | None = None,
 ) -> Plan:
     """Return which of the files to load.
 
-    A file is loaded unless the ledger has its name with the same content and nobody wants it
-    `again`. If the version differs, the content is compared by its hash; else the file is not
-    opened.
+    A file is loaded unless the ledger has its name with the same content, and nobody wants it
+    `again`. One that is held stays so until its name is `approved`, its content is another, or its
+    time has come by `now` (UTC). If the version differs, the content is compared by its hash; else
+    the file is not opened.
     """
+    now = now or datetime.now(UTC)
     # The newest delivery of a name comes last, and is kept.
     loaded = {row.name: row for row in connection.execute(_LOADED)}
+    held = {entry.name: entry for entry in held_files(connection) if entry.name not in approved}
+    left: list[FailedFile] = []
     pending: list[LandedFile] = []
     redelivered: set[str] = set()
     taken_again: dict[str, int] = {}
     touched: list[tuple[int, str]] = []
     for file in files:
-        delivery = loaded.get(file.name)
-        if delivery is None:
-            pending.append(file)
-            continue
-        if file.version != delivery.version:
-            if not _same_content(file, delivery.size_bytes, delivery.sha256):
+        delivery, hold = loaded.get(file.name), held.get(file.name)
+        if hold is not None and _has_time_come(file, hold, now):
+            hold = None
+        is_as_held = hold is not None and hold.version == file.version
+        if delivery is not None and not is_as_held and _was_loaded(file, delivery):
+            if file.version != delivery.version:
+                touched.append((delivery.id, file.version))
+            if again.includes(file):
                 pending.append(file)
-                if not file.error:
-                    redelivered.add(file.name)
-                continue
-            touched.append((delivery.id, file.version))
-        if again.includes(file):
+                taken_again[file.name] = delivery.id
+        elif hold is not None and hold.is_still(file):
+            if not is_as_held and not file.error:
+                touched.append((hold.id, file.version))
+            left.append(hold)
+        else:
             pending.append(file)
-            taken_again[file.name] = delivery.id
-    return Plan(tuple(pending), frozenset(redelivered), taken_again, tuple(touched))
+            if delivery is not None and not file.error:
+                redelivered.add(file.name)
+    return Plan(tuple(pending), frozenset(redelivered), taken_again, tuple(left), tuple(touched))
 
 
-def _same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool:
+def _has_time_come(file: LandedFile, hold: FailedFile, now: datetime) -> bool:
+    """Whether a file was held because its name was dated in the future, and is no longer.
+
+    Of such a file nothing was read, so its hash is unknown.
+    """
+    is_of_future = hold.sha256 is None and file.file_datetime > hold.tried_at + CLOCKS_APART
+    return is_of_future and file.file_datetime <= now + CLOCKS_APART
+
+
+def _was_loaded(file: LandedFile, delivery: Row[int, str, str | None, int, str]) -> bool:
+    if file.version == delivery.version:
+        return True
     try:
-        return file.size_bytes == size_bytes and sha256_of(file) == sha256
+        return same_content(file, delivery.size_bytes, delivery.sha256)
     except (FileError, FileChangedError):
         return False  # loading it will say what is wrong
 

@@ -20,13 +20,13 @@ from visitpay.ledger.files import (
     close_delivery,
     former_deliveries,
     open_delivery,
-    same_content,
+    other_with_content,
 )
 from visitpay.ledger.history import CLOCKS_APART
 from visitpay.ledger.keys import count_withdrawn
 from visitpay.loading.again import TakenAgain
 from visitpay.loading.merge import merge_batch
-from visitpay.loading.types import Options, Progress
+from visitpay.loading.types import HOLD_PERCENT, HOLD_ROWS, Options, Progress
 from visitpay.models import entity_named
 from visitpay.parsing.blocks import FIRST_BLOCK_BYTES
 from visitpay.parsing.layout import Layout
@@ -64,7 +64,7 @@ def consume(
         layout = parser.layout
         _warn_of_columns(file, layout)
         # What a person mended is loaded, even if only some of it is right.
-        is_approved = layout.is_resubmission or bool(options.approved & file.names)
+        is_approved = layout.is_resubmission or file.name in options.approved
         was_let_in = is_approved or again is not None
         if not was_let_in:
             _require_past_time(file)
@@ -75,9 +75,9 @@ def consume(
             counts, conflicting = _merge_batches(connection, delivery, batches, layout)
         source.require_unchanged()
         if not was_let_in:
-            _require_month_first(parser)
+            _require_month_first(parser, source)
         if not is_approved:
-            _require_few_rejects(connection, delivery, counts, options.hold_above)
+            _require_few_rejects(connection, delivery, counts, options.hold_above, source)
         _warn_of_conflicts(file, conflicting)
         if taken_again:
             taken_again.end(connection, delivery, source.sha256)
@@ -167,29 +167,42 @@ def _replace_former(connection: Connection, delivery: Delivery) -> int:
 def _require_past_time(file: LandedFile) -> None:
     """Raise HeldError for a file dated in the future: its rows would win until then."""
     if file.file_datetime > datetime.now(UTC) + CLOCKS_APART:
-        message = f"held: its name is dated in the future, {minute(file.file_datetime)} UTC"
+        message = f"its name is dated in the future, {minute(file.file_datetime)} UTC"
         raise HeldError(message)
 
 
-def _require_month_first(parser: Parser) -> None:
+def _require_month_first(parser: Parser, source: OpenFile) -> None:
     """Raise HeldError for a file whose dates with slashes would be read as other days."""
     if parser.is_day_first:
-        message = f"held: {DAY_FIRST_ERROR}"
-        raise HeldError(message)
+        raise HeldError(DAY_FIRST_ERROR, source.sha256)
 
 
 def _require_few_rejects(
-    connection: Connection, delivery: Delivery, counts: Counts, hold_above: float
+    connection: Connection,
+    delivery: Delivery,
+    counts: Counts,
+    hold_above: float | None,
+    source: OpenFile,
 ) -> None:
-    """Raise HeldError for a file of which more than `hold_above` percent were rejected."""
-    if counts.rejected * 100 <= hold_above * counts.read:
+    """Raise HeldError for a file of which more than `hold_above` percent were rejected.
+
+    By default (`Options.hold_above`) orphans do not count, since they are loaded by themselves
+    once their parents have come; nor is a file held that is small, or has no row to load.
+    """
+    rejected, percent = counts.rejected, HOLD_PERCENT if hold_above is None else hold_above
+    if rejected * 100 <= percent * counts.read:
         return
-    rows = counted(counts.read, "row")
-    message = f"held: {counts.rejected:,} of {rows} rejected, more than {hold_above:g} %"
-    if orphans := count_orphans(connection, delivery):
+    orphans = count_orphans(connection, delivery)
+    if hold_above is None:
+        rejected -= orphans
+        would_load_few = counts.read < HOLD_ROWS or rejected == counts.read
+        if would_load_few or rejected * 100 <= percent * counts.read:
+            return
+    message = f"{rejected:,} of {counted(counts.read, 'row')} rejected, more than {percent:g} %"
+    if orphans and hold_above is not None:
         refer = ("of them refers to a row not there", "of them refer to rows not there")
         message += f"; {counted(orphans, *refer)}: see first what became of their files"
-    raise HeldError(message)
+    raise HeldError(message, source.sha256)
 
 
 def _warn_of_columns(file: LandedFile, layout: Layout) -> None:
@@ -214,7 +227,7 @@ def _warn_of_conflicts(file: LandedFile, conflicting: int) -> None:
 def _warn_of_repetition(
     connection: Connection, file: LandedFile, sha256: str, counts: Counts
 ) -> None:
-    if counts.read and (other := same_content(connection, file.name, sha256)):
+    if counts.read and (other := other_with_content(connection, file.name, sha256)):
         logger.warning(
             "%s: has the same content as %s, and may put old values back",
             file.name,

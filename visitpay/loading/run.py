@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,6 @@ from visitpay.ledger.changing import record_changing
 from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versions
 from visitpay.ledger.history import checkpoint
 from visitpay.ledger.plan import (
-    Again,
     Plan,
     count_gone,
     make_plan,
@@ -74,15 +73,16 @@ def load(
 
     `afterwards` is called at the end, before another load can begin; not after a dry run. Raises
     DatabaseError if the database cannot be used or another load holds it, and ConfigurationError if
-    the landing directory cannot be read or lacks a file that is named by the options, if one that
-    is to be taken again was never loaded, or if the database has files of another hospital.
+    the landing directory cannot be read, if a name in the options is that of no file in it or of
+    several, if a file that is to be taken again was never loaded, or if the database has files of
+    another hospital.
     """
     options = options or Options()
     RUN_ID.set(None)
     with ExclusiveSession(engine, options.wait_seconds) as session:
         # Listed under the lock: while this load waited, another one loaded files.
         landing = scan(directory, hospital, options.pass_over, options.settle)
-        _require_present(landing, options.approved | options.again.names)
+        options = _with_whole_names(options, landing)
         session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
         run = _Run(session, options, progress or NoProgress())
         with session.dry_run() if options.dry_run else nullcontext():
@@ -123,6 +123,7 @@ class _Run:
         self._options = options
         self._progress = progress
         self._files: list[FileReport] = []
+        self._held: tuple[str, ...] = ()
         self._waiting: tuple[str, ...] = ()
 
     def load(self, landing: Landing) -> RunReport:
@@ -144,7 +145,7 @@ class _Run:
 
     def _load(self, landing: Landing) -> RunReport:
         files = [file for file in landing.files if self._is_wanted(file)]
-        run_id, plan = self._session.transact(partial(_open, files, self._options.again))
+        run_id, plan = self._session.transact(partial(_open, files, self._options))
         RUN_ID.set(run_id)
         self._warn_of_gone(landing)
         if landing.unrecognised:
@@ -153,6 +154,10 @@ class _Run:
                 landing.describe_unrecognised(),
                 extra=Event.NAMES_UNRECOGNISED.extra,
             )
+        self._held = tuple(file.name for file in plan.held)
+        for hold in plan.held:
+            _log_held(hold.name, f"still {hold.error}")
+        self._warn_of_loaded(plan)
         pending = self._without_recently_changed(plan, landing.recently_changed)
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
@@ -174,7 +179,14 @@ class _Run:
     def _is_wanted(self, file: LandedFile) -> bool:
         options = self._options
         is_left_out = options.since is not None and file.file_datetime < options.since
-        return not is_left_out or options.again.includes(file)
+        is_named = file.name in options.approved or options.again.includes(file)
+        return is_named or not is_left_out
+
+    def _warn_of_loaded(self, plan: Plan) -> None:
+        """Tell of files that were approved although they were loaded before."""
+        for name in sorted(self._options.approved - {file.name for file in plan.pending}):
+            what = "was loaded already, so there is nothing to approve"
+            logger.warning("%s: %s", name, what, extra=Event.NOTHING_TO_APPROVE.extra)
 
     def _warn_of_gone(self, landing: Landing) -> None:
         """Tell how many files that were to be taken again are no longer there."""
@@ -224,7 +236,8 @@ class _Run:
             message = str(error)
             _log_failure(file, status, message)
             if not is_again:  # else it stays loaded as it was, and no later run tries it
-                self._enter_failure(run_id, file, status, message)
+                sha256 = error.sha256 if isinstance(error, HeldError) else None
+                self._enter_failure(run_id, file, status, message, sha256)
             return FileReport(file, status, Counts(), message, is_again)
         _log_loaded(file, counts, is_again=is_again)
         return FileReport(file, FileStatus.LOADED, counts, is_again=is_again)
@@ -240,10 +253,15 @@ class _Run:
         )
 
     def _enter_failure(
-        self, run_id: int, file: LandedFile, status: FileStatus, message: str
+        self,
+        run_id: int,
+        file: LandedFile,
+        status: FileStatus,
+        message: str,
+        sha256: str | None,
     ) -> None:
         """Enter a failure into the ledger, in ASCII if the database lacks a character of it."""
-        enter = partial(enter_failure, run_id=run_id, file=file, status=status)
+        enter = partial(enter_failure, run_id=run_id, file=file, status=status, sha256=sha256)
         ascii_message = printable(message).encode("ascii", "backslashreplace").decode()
         for error in (message, ascii_message):
             with suppress(RefusedError, UnicodeError):
@@ -278,9 +296,10 @@ class _Run:
         attention = self._needs_attention(connection, landing)
         return RunReport(
             run_id=None if self._options.dry_run else run_id,
-            status=RunStatus.ATTENTION if attention else RunStatus.OK,
+            status=RunStatus.ATTENTION if attention or self._held else RunStatus.OK,
             checkpoint=checkpoint(connection),
             files=tuple(self._files),
+            files_held=self._held,
             files_waiting=self._waiting,
             unrecognised=landing.unrecognised,
             near_misses=landing.near_misses,
@@ -309,20 +328,40 @@ class _Run:
             return bool(failed or landing.near_misses or too_many_rejects)
 
 
-def _require_present(landing: Landing, names: frozenset[str]) -> None:
-    """Raise ConfigurationError unless all these files are in the landing directory."""
+def _with_whole_names(options: Options, landing: Landing) -> Options:
+    """Return the options with the whole names of the files that they name.
+
+    Raises ConfigurationError if a name is that of no file in the landing directory, or of several:
+    a person means one.
+    """
+    names = options.approved | options.again.names
     if not names:  # as in nearly every run
-        return
-    if missing := names.difference(*(file.names for file in landing.files)):
-        message = f"not in the landing directory: {', '.join(map(printable, sorted(missing)))}"
+        return options
+    called = {name: landing.named(name) for name in names}
+    if missing := [printable(name) for name in sorted(names) if not called[name]]:
+        message = f"not in the landing directory: {', '.join(missing)}"
         raise ConfigurationError(message)
+    for name in sorted(names):
+        if len(called[name]) > 1:
+            message = (
+                f"{printable(name)} may be any of {len(called[name])} files, whose names differ"
+                " only in how accents are encoded; rename one"
+            )
+            raise ConfigurationError(message)
+
+    def whole(names: frozenset[str]) -> frozenset[str]:
+        return frozenset(called[name][0] for name in names)
+
+    again = replace(options.again, names=whole(options.again.names))
+    return replace(options, approved=whole(options.approved), again=again)
 
 
-def _open(files: list[LandedFile], again: Again, connection: Connection) -> tuple[int, Plan]:
+def _open(files: list[LandedFile], options: Options, connection: Connection) -> tuple[int, Plan]:
     """Enter the run into the ledger; return its id, and its plan."""
+    again = options.again
     require_tried(connection, [file.name for file in files if again.names_file(file)])
     run_id = open_run(connection)
-    plan = make_plan(connection, files, again)
+    plan = make_plan(connection, files, again, options.approved)
     record_versions(connection, plan.touched)
     return run_id, plan
 
@@ -336,10 +375,13 @@ def _log_loaded(file: LandedFile, counts: Counts, *, is_again: bool) -> None:
 
 def _log_failure(file: LandedFile, status: FileStatus, message: str) -> None:
     if status is FileStatus.HELD:
-        event = Event.FILE_HELD
-        logger.error("%s: %s; %s", file.name, message, HELD_ADVICE, extra=event.extra)
+        _log_held(file.name, message)
     else:
         logger.error("%s: %s", file.name, message, extra=Event.FILE_FAILED.extra)
+
+
+def _log_held(name: str, why: str) -> None:
+    logger.error("%s: %s; %s", name, why, HELD_ADVICE, extra=Event.FILE_HELD.extra)
 
 
 def _log_end(run_id: int, report: RunReport) -> None:

@@ -15,6 +15,12 @@ CHANGED = "changed"
 """The status of a file that changed while it was read; the ledger has no entry for it."""
 
 
+HOLD_PERCENT = 90
+"""Without another limit, a file of which more than this is rejected is held."""
+HOLD_ROWS = 1000
+"""If it has fewer rows than this, it is not: no more than a hundred of them would be loaded."""
+
+
 class Progress(Protocol):
     """A display of how far a run has come."""
 
@@ -75,8 +81,13 @@ class Options:
     wait_seconds: float = 60
     """How long to wait for another load to end."""
     tolerance: Tolerance = field(default_factory=Tolerance)
-    hold_above: float = 100
-    """A file is held if more than this percentage of its rows is rejected."""
+    hold_above: float | None = None
+    """A file is held if more than this percentage of its rows is rejected.
+
+    None stands for a limit that catches only files that are broken as a whole, so that the few
+    rows that happen to read well are no good either: of HOLD_ROWS rows or more, more than
+    HOLD_PERCENT but not all are rejected. Rows that miss a reference do not count as rejected.
+    """
     approved: frozenset[str] = frozenset()
     """Names of files, whole or short, that are loaded and never held."""
     pass_over: tuple[str, ...] = ()
@@ -111,6 +122,9 @@ class RunReport:
     checkpoint: datetime | None
     """The newest time (UTC) among the loaded files of the feed; None before the first."""
     files: tuple[FileReport, ...]
+    """Those that it tried."""
+    files_held: tuple[str, ...]
+    """Names of files that it left alone, because an earlier run held them."""
     files_waiting: tuple[str, ...]
     """Names of files left for the next run because they changed a moment ago."""
     unrecognised: Mapping[str, str]

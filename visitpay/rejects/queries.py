@@ -170,9 +170,10 @@ def count_open(connection: Connection) -> int:
 
 
 def count_orphans(connection: Connection, delivery: Delivery) -> int:
-    """Return how many rejects of a delivery are orphans."""
+    """Return how many rows of a delivery miss a reference, also those that are closed already."""
+    is_one = RejectedRow.reason == Reason.MISSING_REFERENCE
     mine = RejectedRow.file_id == delivery.file_id
-    query = select(func.count()).select_from(RejectedRow).where(mine, *IS_ORPHAN)
+    query = select(func.count()).select_from(RejectedRow).where(mine, is_one)
     return connection.scalar(query) or 0
 
 
