@@ -1184,8 +1184,8 @@ OPTIONS = {
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --json --help",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json --help",
     "explain": "--database-url --json --help",
-    "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
-    " --json --help",
+    "rejects list": "--database-url --file --entity --reason --key --since --status --raw --sum"
+    " --limit --csv --json --help",
     "rejects export": "--database-url --hospital --pass-over --file --entity --reason --key"
     " --since --response --json --help",
     "rejects dismiss": "--why --database-url --file --entity --reason --key --since --dry-run"
