@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visitpay.api import report as report
     from visitpay.api import retry as retry
     from visitpay.api import status as status
+    from visitpay.api import sum_rejects as sum_rejects
     from visitpay.errors import VisitPayError as VisitPayError
     from visitpay.loading.types import Options as Options
     from visitpay.loading.types import Tolerance as Tolerance
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "api": (
         "check dismiss_rejects explain export_rejects export_response files findings list_rejects"
-        " load migrate reconcile report retry status"
+        " load migrate reconcile report retry status sum_rejects"
     ),
     "errors": "VisitPayError",
     "loading.types": "Options Tolerance",

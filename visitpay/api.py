@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from visitpay.quality.balances import Reconciliation
     from visitpay.quality.checks import Finding
     from visitpay.rejects.export import ExportedFile
+    from visitpay.rejects.money import MoneySums
     from visitpay.rejects.queries import Reject, RejectFilter
     from visitpay.reporting.explain import Explained
     from visitpay.reporting.status import FeedStatus
@@ -163,7 +164,7 @@ def findings(
 def list_rejects(
     wanted: "RejectFilter | None" = None, *, database_url: str | None = None, limit: int = 50
 ) -> "list[Reject]":
-    """Return rejected rows with file, line and reason, the oldest delivery first.
+    """Return rejected rows with file, line and reason, the newest first.
 
     Without a filter these are the open ones. They hold health and payment data.
     """
@@ -172,6 +173,20 @@ def list_rejects(
 
     with read_connection(_url(database_url)) as connection:
         return queries.list_rejects(connection, wanted or queries.RejectFilter(), limit)
+
+
+def sum_rejects(
+    wanted: "RejectFilter | None" = None, *, database_url: str | None = None, limit: int = 50
+) -> "MoneySums":
+    """Return the money of rejected rows, exact, in all and by reason, and of the largest visits.
+
+    Without a filter these are the open ones. It is payment data.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects import money, queries
+
+    with read_connection(_url(database_url)) as connection:
+        return money.sum_money(connection, wanted or queries.RejectFilter(), limit)
 
 
 def export_rejects(

@@ -1179,15 +1179,18 @@ def test_harmful_names(
 
 
 OPTIONS = {
-    "load": "--database-url --hospital --pass-over --settle --expect --since --max-rejects"
-    " --hold-above --approve --again --again-since --wait --metrics-file --dry-run --json"
+    "load": "--database-url --hospital --pass-over --settle --expect --ignore --since"
+    " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run --json"
     " --log-format",
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json",
-    "status": "--database-url --hospital --pass-over --settle --expect --ignore --json",
+    "status": "--database-url --hospital --pass-over --settle --expect --ignore --every"
+    " --exit-status --json",
+    "acknowledge": "--why --entity --reason --undo --landing --database-url --hospital --pass-over"
+    " --expect --every --wait --json",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json",
     "explain": "--database-url --json",
-    "rejects list": "--database-url --file --entity --reason --key --since --status --raw --limit"
-    " --json",
+    "rejects list": "--database-url --file --entity --reason --key --since --status --raw --sum"
+    " --limit --csv --json",
     "rejects export": "--database-url --hospital --pass-over --file --entity --reason --key"
     " --since --response --json",
     "rejects dismiss": "--why --database-url --file --entity --reason --key --since --dry-run"

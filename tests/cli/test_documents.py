@@ -27,6 +27,7 @@ COMMANDS: Sequence[tuple[str, type[documents.Document]]] = (
     ("files {landing}", documents.FilesDocument),
     ("rejects list", documents.RejectsDocument),
     ("rejects list --raw", documents.RejectsDocument),
+    ("rejects list --sum", documents.MoneyDocument),
     ("rejects export {folder}/mended", documents.ExportDocument),
     ("rejects dismiss 1 --why x", documents.DismissDocument),
     ("rejects retry", documents.RetryDocument),

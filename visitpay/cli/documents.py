@@ -160,6 +160,28 @@ class RawReject(RejectRow):
     ]
 
 
+class QuarantinedMoney(TypedDict):
+    """The money of some rejected rows: amounts of transactions, or balances of visits."""
+
+    entity: Annotated[str, "a record type, such as Visit"]
+    rows: Annotated[int, "rejected rows"]
+    amount: Annotated[Decimal, "the sum of their money, each transaction, or visit, once"]
+    unreadable: Annotated[int, "rows of which it cannot be read"]
+    repeated: Annotated[int, "rows that are not counted: what they hold came again later"]
+
+
+class MoneyOfReason(QuarantinedMoney):
+    """The money of the rows with one reason."""
+
+    reason: Annotated[str, "why they were rejected"]
+
+
+class MoneyOfVisit(QuarantinedMoney):
+    """The money of the rows of one visit: data of a patient."""
+
+    visit_identifier: Annotated[int | None, "the visit; null if it cannot be read"]
+
+
 class DeliveryDocument(TypedDict):
     """A delivery of a file."""
 
@@ -323,8 +345,21 @@ class FilesDocument(Document):
 class RejectsDocument(Document):
     """`visitpay rejects list`; with `--raw`: data of patients."""
 
-    rejects: Annotated[list[RejectRow] | list[RawReject], "rejected rows, by delivery and line"]
+    rejects: Annotated[
+        list[RejectRow] | list[RawReject], "rejected rows, of the file that was loaded last first"
+    ]
     reasons: Annotated[dict[str, int], "how many there are in all, by reason"]
+    total: Annotated[int, "how many there are in all"]
+
+
+class MoneyDocument(Document):
+    """`visitpay rejects list --sum`: data of patients."""
+
+    by_type: Annotated[list[QuarantinedMoney], "the money of all, by record type"]
+    by_reason: Annotated[list[MoneyOfReason], "the same by reason"]
+    by_visit: Annotated[
+        list[MoneyOfVisit], "the same by visit: the largest amounts, at most --limit, or 10"
+    ]
     total: Annotated[int, "how many there are in all"]
 
 
@@ -447,6 +482,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     AcknowledgeDocument,
     FilesDocument,
     RejectsDocument,
+    MoneyDocument,
     ExportDocument,
     DismissDocument,
     RetryDocument,

@@ -1,5 +1,6 @@
 """The commands for rejected rows."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,10 @@ from visitpay.vocabulary import DEFAULT_URL, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from visitpay.rejects.queries import Reject
+    from visitpay.rejects.queries import Reject, RejectFilter
+
+_SHOWN = 50
+_VISITS_SHOWN = 10
 
 rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
 
@@ -40,22 +44,57 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     raw: Annotated[
         bool, typer.Option("--raw", help="Show identifiers and rows, too, as they came.")
     ] = False,
-    limit: options.Limit = 50,
+    as_sum: Annotated[
+        bool,
+        typer.Option("--sum", help="Show sums of their amounts by reason and by visit instead."),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1 << 31,
+            help="Show so many at the most: 50 if not given, 10 visits with --sum, all in CSV.",
+        ),
+    ] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print comma-separated values instead of tables.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show rows that were put aside, how many by reason, and with --raw what they hold.
+    """Show rows that were put aside, the newest first, how many by reason, --raw what they hold.
 
-    The rows hold health and payment data: mind who looks on.
+    With --sum, the money of them: of transactions their amounts, of visits their balances; exact,
+    of all that are wanted, each transaction and visit once. It shows identifiers of visits. Rows
+    whose amount cannot be read are counted. In CSV, a space stands before what a spreadsheet would
+    calculate with.
+
+    Rows and sums are health and payment data: mind who looks on.
 
     Example: visitpay rejects list --reason missing_reference
     """
-    from visitpay.cli import console
-    from visitpay.database.engine import read_connection
-    from visitpay.rejects.queries import RejectFilter, count_by_reason
-    from visitpay.rejects.queries import list_rejects as select_rejects
+    from visitpay.rejects.queries import RejectFilter
 
+    if as_csv and as_json:
+        message = "is one form, and --json another: give one of them"
+        raise typer.BadParameter(message, param_hint="--csv")
     stands = None if status is options.RejectChoice.ALL else status
     wanted = RejectFilter(file, entity, reason, key, stands, since)
+    if as_sum:
+        _show_money(database_url, wanted, limit, as_csv=as_csv, as_json=as_json)
+    elif as_csv:
+        _write_csv(database_url, wanted, limit, raw=raw)
+    else:
+        _show_rejects(database_url, wanted, limit or _SHOWN, raw=raw, as_json=as_json)
+
+
+def _show_rejects(
+    database_url: str, wanted: "RejectFilter", limit: int, *, raw: bool, as_json: bool
+) -> None:
+    from visitpay.cli import console
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects.queries import count_by_reason
+    from visitpay.rejects.queries import list_rejects as select_rejects
+
     with read_connection(database_url) as connection:
         rejects = select_rejects(connection, wanted, limit)
         reasons = count_by_reason(connection, wanted)
@@ -65,10 +104,43 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
         typer.echo(to_json.dumps(to_json.rejects(rejects, reasons, raw=raw)))
         return
     total = sum(reasons.values())
-    hidden = {*(() if raw else ("key", "row")), *(() if stands is None else ("status",))}
+    hidden = {*(() if raw else ("key", "row")), *(("status",) if wanted.status else ())}
     console.show(*_table(rejects, hidden), nothing="no rejected rows to show", total=total)
     if len(reasons) > 1 or total > len(rejects):
         console.show(("reason", "rows"), list(reasons.items()))
+
+
+def _write_csv(database_url: str, wanted: "RejectFilter", limit: int | None, *, raw: bool) -> None:
+    from visitpay.cli import to_csv
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects.queries import iterate_rejects
+
+    with read_connection(database_url) as connection:
+        for line in to_csv.rejects(iterate_rejects(connection, wanted, limit), raw=raw):
+            typer.echo(line, nl=False)
+
+
+def _show_money(
+    database_url: str, wanted: "RejectFilter", limit: int | None, *, as_csv: bool, as_json: bool
+) -> None:
+    from visitpay.cli import rejected_money
+    from visitpay.database.engine import read_connection
+    from visitpay.hints import Setup
+    from visitpay.rejects.money import sum_money
+
+    most = limit or (sys.maxsize if as_csv else _VISITS_SHOWN)
+    with read_connection(database_url) as connection:
+        sums = sum_money(connection, wanted, most)
+    if as_json:
+        from visitpay.cli import to_json
+
+        typer.echo(to_json.dumps(to_json.money(sums)))
+    elif as_csv:
+        from visitpay.cli import to_csv
+
+        typer.echo("".join(to_csv.money(sums)), nl=False)
+    else:
+        rejected_money.show(sums, Setup(database_url))
 
 
 def _table(

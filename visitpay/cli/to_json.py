@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from visitpay.quality.balances import Comparison, Reconciliation
     from visitpay.quality.checks import Finding, OddVisit
     from visitpay.rejects.export import ExportedFile
+    from visitpay.rejects.money import MoneySums, QuarantinedMoney
     from visitpay.rejects.queries import Reject
     from visitpay.reporting.explain import Balance, DeliveryRow, Explained
     from visitpay.reporting.status import FeedStatus
@@ -264,6 +265,33 @@ def _reject(row: "Reject") -> documents.RejectRow:
 
 def _raw_reject(row: "Reject") -> documents.RawReject:
     return {**_reject(row), "key": row.key, "raw": row.raw}
+
+
+def money(sums: "MoneySums") -> documents.MoneyDocument:
+    """Return the document of the money of rejected rows."""
+    from visitpay.rejects.money import TYPES
+
+    return {
+        "format": FORMAT,
+        "by_type": [_money(entity.__name__, sums.total(entity)) for entity in TYPES],
+        "by_reason": [
+            {**_money(each.entity, each), "reason": each.reason} for each in sums.by_reason
+        ],
+        "by_visit": [
+            {**_money(each.entity, each), "visit_identifier": each.visit} for each in sums.by_visit
+        ],
+        "total": sums.visits,
+    }
+
+
+def _money(entity: str, money: "QuarantinedMoney") -> documents.QuarantinedMoney:
+    return {
+        "entity": entity,
+        "rows": money.rows,
+        "amount": money.amount,
+        "unreadable": money.unreadable,
+        "repeated": money.repeated,
+    }
 
 
 def exported(written: "Iterable[ExportedFile]") -> documents.ExportDocument:

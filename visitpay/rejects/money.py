@@ -26,10 +26,13 @@ from visitpay.rejects.store import ROWS_AT_ONCE
 from visitpay.vocabulary import Reason
 
 _AMOUNTS: dict[type[Entity], Column[Any]] = {
-    Visit: Visit.__table__.c.visit_balance,
     Transaction: Transaction.__table__.c.amount,
+    Visit: Visit.__table__.c.visit_balance,
 }
 """The column that holds the money of a row; others have none."""
+
+TYPES = tuple(_AMOUNTS)
+"""The record types that have money."""
 
 _VISITS: dict[type[Entity], Column[Any]] = {
     Visit: Visit.__table__.c.visit_identifier,
@@ -98,7 +101,7 @@ class MoneySums:
     by_reason: Sequence[MoneyOfReason]
     """By type, the largest amount first."""
     by_visit: Sequence[MoneyOfVisit]
-    """The same; the largest of each type."""
+    """The largest amounts first."""
     visits: int
     """How many of them there are in all: one for each visit and type."""
 
@@ -120,7 +123,7 @@ def money_in_quarantine(connection: Connection) -> QuarantinedMoney:
 
 
 def sum_money(connection: Connection, wanted: RejectFilter, limit: int) -> MoneySums:
-    """Return sums of the money of rejects, with at most `limit` visits of each type.
+    """Return sums of the money of rejects, and of at most `limit` visits.
 
     They are sums of all wanted rejects, whatever the limit.
     """
@@ -129,21 +132,20 @@ def sum_money(connection: Connection, wanted: RejectFilter, limit: int) -> Money
     is_last = pl.col("key").is_last_distinct().over("entity") | pl.col("key").is_null()
     rows = rows.with_columns(is_repeated=~is_last)
     rows = rows.with_columns(cents=pl.when(~pl.col("is_repeated")).then("cents"))
-    of_reasons = _summed(rows, "entity", "reason")
-    of_visits = _summed(rows, "entity", "visit")
-    largest = of_visits.filter(pl.int_range(pl.len()).over("entity") < limit)
+    of_reasons = _summed(rows, "reason").sort("entity", maintain_order=True)
+    of_visits = _summed(rows, "visit")
     return MoneySums(
         by_reason=[MoneyOfReason(**_fields(each)) for each in of_reasons.to_dicts()],
-        by_visit=[MoneyOfVisit(**_fields(each)) for each in largest.to_dicts()],
+        by_visit=[MoneyOfVisit(**_fields(each)) for each in of_visits.head(limit).to_dicts()],
         visits=of_visits.height,
     )
 
 
-def _summed(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """Return the sums of groups of rows, by type, the largest amount first."""
-    sums = rows.group_by(by).agg(*_SUMS)
-    size = pl.col("cents").abs()
-    return sums.sort("entity", size, "rows", by[-1], descending=[False, True, True, False])
+def _summed(rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Return the sums of groups of rows, each of one type, the largest amount first."""
+    sums = rows.group_by("entity", by).agg(*_SUMS)
+    order = (pl.col("cents").abs(), "rows", "entity", by)
+    return sums.sort(order, descending=[True, True, False, False])
 
 
 def _fields(group: dict[str, Any]) -> dict[str, Any]:
@@ -171,13 +173,13 @@ def _ranked(connection: Connection, wanted: RejectFilter) -> Iterator[pl.DataFra
         )
         .join_from(RejectedRow, LoadFile)
         .where(*wanted.conditions)
-        .where(RejectedRow.entity.in_([entity.__name__ for entity in _AMOUNTS]))
+        .where(RejectedRow.entity.in_([entity.__name__ for entity in TYPES]))
     )
-    streamed = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+    streamed = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
     for chunk in streamed.partitions():
         columns = dict(zip(_ROW_SCHEMA, zip(*chunk, strict=True), strict=True))
         rows = pl.DataFrame(columns, _ROW_SCHEMA).join(ranks, on="file", how="left")
-        for entity in _AMOUNTS:
+        for entity in TYPES:
             of_type = rows.filter(pl.col("entity") == entity.__name__)
             for (header,), of_layout in of_type.group_by("header"):
                 read = _with_money(of_layout, entity, str(header))

@@ -1,6 +1,6 @@
 """Which rows are in the quarantine: filter, list, count and dismiss them; without polars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from visitpay.database.writes import keys_as_table
 from visitpay.errors import ConfigurationError
+from visitpay.feed import short_name
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import IN_ORDER, Delivery
 from visitpay.models import ENTITIES, Entity, LoadFile, RejectedRow, entity_named
@@ -30,13 +31,18 @@ IS_KNOWN_TYPE = LoadFile.entity.in_([entity.__name__ for entity in ENTITIES])
 
 _IDS_TO_NAME = 10
 
+_ROWS_AT_ONCE = 1000
+
+_ESCAPE = "/"
+"""What takes its meaning from a letter of a pattern; no name of a file has it."""
+
 
 @dataclass(frozen=True)
 class RejectFilter:
     """Which rejects are wanted; None stands for any."""
 
     file: str | None = None
-    """A part of the file's name, in any letter case."""
+    """A part of what is the file's own in its name, as `is_named` takes it."""
     entity: str | None = None
     reason: str | None = None
     key: int | None = None
@@ -60,16 +66,40 @@ class RejectFilter:
         if self.ids is not None:
             conditions.append(RejectedRow.id.in_(self.ids))
         if self.file is not None:
-            conditions.append(LoadFile.name.icontains(self.file, autoescape=True))
+            pattern = _name_pattern(self.file)
+            conditions.append(LoadFile.name.ilike(pattern, escape=_ESCAPE))
         return conditions
 
     def includes_file(self, file: LandedFile, tried_at: datetime) -> bool:
         """Whether a file that was tried at that time is wanted, whatever its rows."""
         return (
-            (self.file or "").lower() in file.name.lower()
+            (self.file is None or is_named(file.name, self.file))
             and self.entity in {None, file.entity}
             and (self.since is None or tried_at >= self.since)
         )
+
+
+def is_named(name: str, part: str) -> bool:
+    """Whether a file is meant by a part of its name, in any letter case.
+
+    That is a part of its type and time, which are its own: `Visit` does not mean every file of
+    VisitPay. What spells out more, such as a whole name, may be any part.
+    """
+    own, part = f"_{short_name(name)}".lower(), part.lower()
+    return part in own or (_spells_feed(part) and part in name.lower())
+
+
+def _name_pattern(part: str) -> str:
+    """Return the pattern of the names that `is_named` finds, for LIKE."""
+    escaped = part.translate({ord(special): f"{_ESCAPE}{special}" for special in f"{_ESCAPE}%_"})
+    if _spells_feed(part):
+        return f"%{escaped}%"
+    return f"%{_ESCAPE}_VisitPay%{escaped}%.txt"
+
+
+def _spells_feed(part: str) -> bool:
+    """Whether a part of a name has more of it than type and time."""
+    return "_visitpay_" in part.lower() or part.lower().endswith(".txt")
 
 
 class Reject(NamedTuple):
@@ -98,7 +128,14 @@ class Reject(NamedTuple):
 
 
 def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> list[Reject]:
-    """Return rejects, by delivery and line, the oldest delivery first."""
+    """Return rejects, of the file that was loaded last first, each file's by line."""
+    return list(iterate_rejects(connection, wanted, limit))
+
+
+def iterate_rejects(
+    connection: Connection, wanted: RejectFilter, limit: int | None = None
+) -> Iterator[Reject]:
+    """Yield what `list_rejects` returns, a few at a time: there may be millions."""
     query = (
         select(
             *(RejectedRow.id, LoadFile.name, RejectedRow.line_number, RejectedRow.entity),
@@ -108,10 +145,11 @@ def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> li
         )
         .join_from(RejectedRow, LoadFile)
         .where(*wanted.conditions)
-        .order_by(RejectedRow.file_id, RejectedRow.line_number)
+        .order_by(LoadFile.loaded_at.desc(), RejectedRow.file_id.desc(), RejectedRow.line_number)
         .limit(limit)
     )
-    return [Reject._make(row) for row in connection.execute(query)]
+    for row in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
+        yield Reject._make(row)
 
 
 def reject_ids(connection: Connection, wanted: RejectFilter) -> list[int]:
