@@ -32,6 +32,8 @@ class Event(StrEnum):
     """Files are younger than `--settle` allows; a later run loads them."""
     FILES_GONE = "files_gone"
     """Files that were to be loaded again no longer lie in the landing directory."""
+    FILE_CUT_OFF = "file_cut_off"
+    """The last line of a file has no line end, as earlier files had: that row is put aside."""
     FILE_EMPTY = "file_empty"
     """A file has a header, but no rows."""
     FILE_REDELIVERED = "file_redelivered"

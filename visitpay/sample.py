@@ -59,6 +59,7 @@ _WORDS = (
 )
 
 _ODD_PER_DAMAGED = 0.25
+_VISITS_PER_WRONG_BALANCE = 16
 _LONGEST_LINE = 1 << 20
 
 _MISSING = ("", "NULL", r"\N")
@@ -83,6 +84,11 @@ class _Feed:
     def path(self, entity: type[Entity], day: int) -> Path:
         sent = f"{_date_of(day):%Y%m%d}_{_SENT_AT.get(entity, _OTHERS_SENT_AT)}"
         return self.directory / f"{self.hospital}_VisitPay_{entity.__name__}_{sent}.txt"
+
+    def balance(self, number: int, amounts: Sequence[int]) -> int:
+        """Return the balance of a visit in cents: the sum of its transactions, save for dirt."""
+        is_wrong = self.dirt and number % _VISITS_PER_WRONG_BALANCE == 0
+        return sum(amounts) + (1 + number % 4999 if is_wrong else 0)
 
     def near_miss(self) -> Path:
         name = f"{self.hospital}_VisitPay_Procedure_{FIRST_DAY:%Y%m%d}_223358.TXT"
@@ -217,10 +223,13 @@ def write_sample(
     A visit has 1 to 9 transactions, 5 on average, and one row of each other entity that the model
     has. Later days also correct 2 % of the visits of the day before.
 
-    `dirt` is the share of rows that cannot be loaded, in percent (0 to 100). With `dirt`, a quarter
-    as many rows have an unusual form but can be loaded; one line is longer than 1 MiB; and one file
-    has a name that is almost right. In Visit and Procedure files a damaged row comes after the good
-    one, so that the rows that refer to it can be loaded.
+    Without `dirt` no check finds anything in it: each balance that is there is the sum of the
+    transactions. `dirt` is the share of rows that cannot be loaded, in percent (0 to 100). With
+    `dirt`, a quarter as many rows have an unusual form but can be loaded; every sixteenth visit,
+    the first to begin with, has a wrong balance, if it has one; one line is longer than 1 MiB; the
+    Transaction file of the last day is cut off within a row; and one file has a name that is almost
+    right. In Visit and Procedure files a damaged row comes after the good one, so that the rows
+    that refer to it can be loaded.
 
     The same arguments give the same bytes, in constant memory. A file gets its name when it is
     complete; the directory is created if necessary. Returns the paths day by day, the misnamed file
@@ -262,7 +271,8 @@ def _write_procedures(feed: _Feed, day: int) -> None:
     with _open_file(feed, Procedure, day) as write:
         if day:
             revised = day % before + 1
-            write(revised, (revised, f"{_description(feed, revised)}, revised"))
+            revision = f"{_description(feed, revised)}, revised {_date_of(day)}"
+            write(revised, (revised, revision))
         for number in range(before + 1, feed.procedures_by(day) + 1):
             write(number, (number, _description(feed, number)))
 
@@ -306,7 +316,7 @@ def _sent_again(feed: _Feed, day: int) -> Iterator[tuple[_Visit, range]]:
             amounts = [
                 cents + 1999 * (index in corrected) for index, cents in enumerate(visit.amounts)
             ]
-            yield replace(visit, amounts=amounts, balance=sum(amounts)), corrected
+            yield replace(visit, amounts=amounts, balance=feed.balance(number, amounts)), corrected
 
 
 def _random_visit(feed: _Feed, number: int, known: int) -> _Visit:
@@ -319,7 +329,7 @@ def _random_visit(feed: _Feed, number: int, known: int) -> _Visit:
         number=number,
         admitted=admitted,
         discharged=admitted + bits(4) if bits(4) else None,
-        balance=None if luck == 0 else sum(amounts) + (bits(12) + 1 if luck in {1, 2} else 0),
+        balance=feed.balance(number, amounts) if luck else None,
         insurance=bits(2) + 1 if bits(4) else None,
         procedures=[bits(32) % known + 1 for _ in range(count)],
         amounts=amounts,
@@ -357,14 +367,21 @@ def _open_file(
             write = _DirtyWriter(feed, entity, day, layout, file).write if feed.dirt else file.write
             yield lambda key, lifelike: write(layout.row(key, lifelike))
             if entity is Transaction:
-                file.write(_too_long_line() if feed.dirt and day == feed.days - 1 else "\n")
+                file.write("\n")
+                if feed.dirt and day == feed.days - 1:
+                    file.write(_too_long_line() + _cut_off_row())
         hidden.replace(path)
     finally:
         hidden.unlink(missing_ok=True)
 
 
 def _too_long_line() -> str:
-    return f"\n{_FIRST_TRANSACTION - 1}\t{_FIRST_VISIT}\t1\t{'9' * _LONGEST_LINE}\n"
+    return f"{_FIRST_TRANSACTION - 1}\t{_FIRST_VISIT}\t1\t{'9' * _LONGEST_LINE}\n"
+
+
+def _cut_off_row() -> str:
+    """Return the beginning of a row, too short to be taken for one."""
+    return f"{_FIRST_TRANSACTION - 2}\t{_FIRST_VISIT}"
 
 
 class _DirtyWriter:

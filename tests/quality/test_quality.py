@@ -2,6 +2,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.feed import Feed, columns, only_sqlite, parents, row
 from visitpay.database.engine import make_engine, read_connection
@@ -9,7 +11,16 @@ from visitpay.landing.local import scan
 from visitpay.loading.types import Options
 from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit, entity_named
 from visitpay.quality.balances import reconcile
-from visitpay.quality.checks import CHECKS, Finding, findings, visits
+from visitpay.quality.checks import (
+    CHECKS,
+    MAX_HISTORY,
+    MIN_DIFFERENCE,
+    MIN_HISTORY,
+    Finding,
+    UsualRows,
+    findings,
+    visits,
+)
 
 MONDAY = date(2021, 11, 1)
 
@@ -234,7 +245,7 @@ def test_old_gaps(feed: Feed) -> None:
     assert (gap.subject, gap.count) == ("2021-11-21", 400)
 
 
-@pytest.mark.parametrize(("rows", "times"), [(9, 1), (10, 0), (70, 0), (71, 1)])
+@pytest.mark.parametrize(("rows", "times"), [(28, 1), (29, 0), (51, 0), (52, 1)])
 def test_unusual_rows(feed: Feed, rows: int, times: int) -> None:
     """A file with far more or fewer rows than those of its weekday is told of, and no other."""
     for week, usual in enumerate((39, 40, 40, 41)):
@@ -243,8 +254,35 @@ def test_unusual_rows(feed: Feed, rows: int, times: int) -> None:
     deliver(feed, Visit, after(28), 200)
     name = deliver(feed, Procedure, after(28), rows)
     told = [each for each in found(feed, after(29)) if each.check == "unusual_rows"]
-    message = f"{rows} rows, 40 are usual"
+    message = f"{rows} rows, 39 to 41 are usual"
     assert told == [Finding("unusual_rows", name, rows, message)] * times
+
+
+@pytest.mark.parametrize(
+    ("history", "usual"),
+    [
+        ((995, 1000, 1005, 998), (905, 1105)),
+        ((1000, 3000, 1800, 2600), (600, 5000)),
+        ((1000,) * 8, (910, 1100)),
+        ((0, 40, 0, 0), (0, 80)),
+        ((0, 0, 0, 0), (0, 10)),
+        ((3, 4, 3, 3), (0, 14)),
+    ],
+)
+def test_how_many_rows_are_usual(history: Sequence[int], usual: tuple[int, int]) -> None:
+    """As many as there were, and beyond them as far as they are apart, or a tenth, or ten rows."""
+    of_history = UsualRows(min(history), max(history))
+    fewest, most = usual
+    around = [number for number in (fewest - 1, fewest, most, most + 1) if number >= 0]
+    assert [number for number in around if of_history.includes(number)] == sorted({fewest, most})
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=MIN_HISTORY, max_size=MAX_HISTORY), st.data())
+def test_what_came_before_is_usual(history: list[int], data: st.DataObject) -> None:
+    """No number of rows between those of the history is unusual, and none near to them."""
+    least, most = min(history), max(history)
+    rows = data.draw(st.integers(least - MIN_DIFFERENCE, most + MIN_DIFFERENCE))
+    assert UsualRows(least, most).includes(rows)
 
 
 def test_unusual_rows_without_history(feed: Feed) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 import unicodedata
 from datetime import date
+from functools import partial
 
 import pytest
 from hypothesis import strategies as st
@@ -161,6 +162,7 @@ def contents(draw: st.DrawFn, of_model: list[reference.Column]) -> bytes:
     lines[-1] += delimiter * draw(st.sampled_from([0, 0, 0, 3]))
     text = "".join(line + draw(st.sampled_from(ENDS)) for line in lines)
     text += draw(st.sampled_from(["", "", "", "\x1a", "\x1a\r\n", " \n\x1a\x1a"]))
+    text = text[: len(text) - draw(st.sampled_from([0, 0, 1, 1, 2, 5]))]
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]))
     data = text.encode(encoding)
     if draw(st.integers(0, 9)) == 0:
@@ -169,14 +171,16 @@ def contents(draw: st.DrawFn, of_model: list[reference.Column]) -> bytes:
     return data
 
 
-def parsed(model: type[Entity], data: bytes, block_bytes: int, day: date) -> reference.Read:
-    """Parse a file as a load does."""
+def parsed(
+    model: type[Entity], data: bytes, block_bytes: int, day: date, *, ended: bool
+) -> reference.Read:
+    """Parse a file as a load does; whether files before it `ended` with a line end is known."""
     names = [column.name for column in file_columns(model)]
     rows: set[reference.Verdict] = set()
     rejects: set[reference.Verdict] = set()
     lines = 0
     parser = Parser(io.BytesIO(data), model, block_bytes, day)
-    for batch in parser.batches():
+    for batch in parser.batches(line_ends_expected=ended):
         rows |= set(batch.rows.select("source_line", *names).iter_rows())
         columns = ("line_number", "record_key", "reason", "column_name")
         rejects |= set(batch.rejects.select(columns).iter_rows())
@@ -195,11 +199,15 @@ def compare_as(
     model: type[Entity], data: bytes, block_bytes: int, day: date = date.max
 ) -> reference.Read | None:
     """Read a file of a model and of a day both ways; return what it holds, None if refused."""
+    read = partial(reference.read, reference.columns_of(model), data, day)
+    parse = partial(parsed, model, data, block_bytes, day)
     try:
-        expected = reference.read(reference.columns_of(model), data, day)
+        expected = read()
     except reference.RefusedError:
         with pytest.raises(FileError):
-            parsed(model, data, block_bytes, day)
+            parse(ended=False)
         return None
-    assert parsed(model, data, block_bytes, day) == expected
+    assert parse(ended=False) == expected
+    if reference.is_cut(data):
+        assert parse(ended=True) == read(ended=True)
     return expected

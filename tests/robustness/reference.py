@@ -53,7 +53,7 @@ def columns_of(entity: type[Entity]) -> list[Column]:
 
 COLUMNS: dict[str, list[Column]] = {entity.__name__: columns_of(entity) for entity in ENTITIES}
 
-RANK = ["malformed", "invalid_encoding", "line_too_long", "missing_value"]
+RANK = ["no_line_end", "malformed", "invalid_encoding", "line_too_long", "missing_value"]
 RANK += ["invalid_integer", "invalid_date", "invalid_amount"]
 
 Verdict = tuple[Any, ...]
@@ -95,11 +95,29 @@ Read = tuple[set[Verdict], set[Verdict], int | None, bool]
 """The rows, the rejects, the count that a trailer says, and whether dates are day-first."""
 
 
-def read(columns: str | list[Column], data: bytes, day: date = date.max) -> Read:
-    """Read a file of a type, or of columns, and of a day; raises RefusedError."""
+def read(
+    columns: str | list[Column], data: bytes, day: date = date.max, *, ended: bool = False
+) -> Read:
+    """Read a file of a type, or of columns, and of a day; raises RefusedError.
+
+    Where files before it all `ended` with a line end, it should, too.
+    """
     known = COLUMNS[columns] if isinstance(columns, str) else columns
     header, *lines = lines_of(data)
-    return Sheet(known, header, lines, day).read()
+    sheet = Sheet(known, header, lines, day)
+    return sheet.read(is_cut=ended and is_cut(data))
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether a file ends within a line that is not blank, and with no mark of an end."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16-le" if data[0] == 0xFF else "utf-16-be"
+        if len(data) % 2:
+            return data[-1:] != b"\x1a"
+        data = data[2:].decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    last = re.split(rb"[\r\n]", data.removeprefix(b"\xef\xbb\xbf"))[-1]
+    marked = re.search(rb"\x1a[\x1a \r\n]*\Z", data)
+    return bool(last.strip(b" ")) and not marked
 
 
 def closes_file(line: bytes, delimiter: str) -> int | str | None:
@@ -317,10 +335,15 @@ class Sheet:
                     first = True
         return first
 
-    def read(self) -> Read:
-        """Judge every line, then those that may belong together."""
+    def read(self, *, is_cut: bool) -> Read:
+        """Judge every line, then those that may belong together; one that is cut by itself."""
+        before = len(self.lines)
         said = self.close()
         verdicts: dict[int, Verdict] = {}
+        cut: Verdict | None = None
+        if is_cut and len(self.lines) == before and self.lines:
+            number, line = self.lines.popitem()
+            cut = self.cut_off(number, line)
         for number, line in self.lines.items():
             if line.strip(b" "):
                 verdicts[number] = self.judged(number, line)
@@ -335,7 +358,15 @@ class Sheet:
             ):
                 verdicts[number] = self.malformed(number, verdicts[number])
         rejects = {verdict for verdict in verdicts.values() if is_reject(verdict)}
-        return set(verdicts.values()) - rejects, rejects, said, self.is_day_first()
+        good_rows = set(verdicts.values()) - rejects
+        return good_rows, rejects | ({cut} if cut else set()), said, self.is_day_first()
+
+    def cut_off(self, number: int, line: bytes) -> Verdict:
+        """Return why the last line is no row: a piece of it may be missing."""
+        verdict = self.judged(number, line)
+        if is_reject(verdict) and verdict[2] == "line_too_long":
+            return verdict
+        return number, verdict[1] if self.places[0] < self.width - 1 else None, "no_line_end", None
 
     def judged(self, number: int, line: bytes) -> Verdict:
         """Return the row that a line is, or why it is none."""

@@ -3,14 +3,53 @@
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from visitpay.ledger.files import IN_ORDER, IS_OF_FEED
-from visitpay.models import LoadFile
-from visitpay.vocabulary import FileStatus
+from visitpay.models import LoadFile, RejectedRow
+from visitpay.vocabulary import FileStatus, Reason
 
 CLOCKS_APART = timedelta(days=1)
 """A file is dated in the future if its time is further ahead than this of our clock."""
+
+_ALL = (1 << 31) - 1
+"""No id of the ledger is higher."""
+
+
+MAX_ENDS = 8
+"""So many earlier files of a type say whether its files end with a line end."""
+MIN_ENDS = 3
+"""As few as this say it."""
+
+_ENDS = (
+    select(LoadFile.name, LoadFile.has_last_line_end)
+    .where(
+        *IS_OF_FEED,
+        LoadFile.entity == bindparam("entity"),
+        LoadFile.has_last_line_end.is_not(None),
+        LoadFile.id < bindparam("before"),
+        ~select(RejectedRow.id)
+        .where(RejectedRow.file_id == LoadFile.id, RejectedRow.reason == Reason.NO_LINE_END)
+        .exists(),
+    )
+    .order_by(LoadFile.id.desc())
+    .limit(MAX_ENDS)
+)
+"""How the last files of a type end, the newest first.
+
+One that was cut off itself does not count.
+"""
+
+
+def ends_with_line_end(connection: Connection, entity: str, before: int | None = None) -> bool:
+    """Whether all of the last files of a type, and enough of them, ended with a line end.
+
+    `before` is an id of the ledger: only deliveries that were loaded earlier count.
+    """
+    known: dict[str, bool] = {}
+    for name, has_end in connection.execute(_ENDS, {"entity": entity, "before": before or _ALL}):
+        known.setdefault(name, bool(has_end))
+    return len(known) >= MIN_ENDS and all(known.values())
 
 
 def checkpoint(connection: Connection, now: datetime | None = None) -> datetime | None:

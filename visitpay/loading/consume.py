@@ -22,7 +22,7 @@ from visitpay.ledger.files import (
     open_delivery,
     other_with_content,
 )
-from visitpay.ledger.history import CLOCKS_APART
+from visitpay.ledger.history import CLOCKS_APART, ends_with_line_end
 from visitpay.ledger.keys import count_withdrawn
 from visitpay.loading.again import TakenAgain
 from visitpay.loading.merge import merge_batch
@@ -68,10 +68,14 @@ def consume(
         was_let_in = is_approved or again is not None
         if not was_let_in:
             _require_past_time(file)
+        # A person who takes a file again by its name, and approves it, says that it is whole.
+        is_whole = is_approved and (layout.is_resubmission or again is not None)
+        line_ends_expected = not is_whole and ends_with_line_end(connection, file.entity, again)
         delivery = open_delivery(connection, run_id, file)
         taken_again = None if again is None else TakenAgain.begin(connection, again)
         # Closed before the file is: the thread must not read from a closed descriptor.
-        with closing(_read_batches(parser, source, progress)) as batches:
+        parsed = parser.batches(line_ends_expected=line_ends_expected)
+        with closing(_read_batches(parsed, source, progress)) as batches:
             counts, conflicting = _merge_batches(connection, delivery, batches, layout)
         source.require_unchanged()
         if not was_let_in:
@@ -79,6 +83,8 @@ def consume(
         if not is_approved:
             _require_few_rejects(connection, delivery, counts, options.hold_above, source)
         _warn_of_conflicts(file, conflicting)
+        if parser.is_cut_off:
+            _warn_of_cut(file)
         if taken_again:
             taken_again.end(connection, delivery, source.sha256)
             withdrawn = taken_again.former.rows_withdrawn
@@ -91,6 +97,7 @@ def consume(
             source,
             counts,
             trailer_rows=parser.trailer_rows,
+            has_last_line_end=parser.has_last_line_end if counts.read else None,
             rows_conflicting=conflicting,
             rows_withdrawn=withdrawn,
             **_of_header(layout),
@@ -103,9 +110,10 @@ def consume(
     return counts
 
 
-def _read_batches(parser: Parser, source: OpenFile, progress: Progress) -> Generator[Batch]:
+def _read_batches(
+    batches: Generator[Batch], source: OpenFile, progress: Progress
+) -> Generator[Batch]:
     """Yield the batches of a file; report progress when the caller asks for the next one."""
-    batches = parser.batches()
     if source.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
         batches = _read_ahead(batches)
     reported = 0
@@ -222,6 +230,14 @@ def _warn_of_conflicts(file: LandedFile, conflicting: int) -> None:
             ),
             extra=Event.ROWS_CONFLICTING.extra,
         )
+
+
+def _warn_of_cut(file: LandedFile) -> None:
+    logger.warning(
+        "%s: its last line has no line end, as all files before it had; that line is put aside",
+        file.name,
+        extra=Event.FILE_CUT_OFF.extra,
+    )
 
 
 def _warn_of_repetition(

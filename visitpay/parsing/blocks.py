@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Protocol
 
@@ -29,6 +30,16 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+@dataclass
+class FileEnd:
+    """How a file ends, known once all its blocks were read."""
+
+    has_line_end: bool = True
+    """Whether the last line that is not blank has a line end."""
+    has_mark: bool = False
+    """Whether the end mark of DOS stands there."""
+
+
 class Source(Protocol):
     """Bytes to read, a block at a time; empty at the end."""
 
@@ -36,9 +47,13 @@ class Source(Protocol):
         """Return up to `size` bytes."""
 
 
-def whole_lines(source: Source, block_bytes: int) -> Iterator[bytes]:
-    """Yield a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF."""
-    return _cut_after_lines(_drop_end_mark(_as_utf8(_read(source, block_bytes))))
+def whole_lines(source: Source, block_bytes: int, end: FileEnd | None = None) -> Iterator[bytes]:
+    """Yield a file in blocks of whole lines: UTF-8 (where it is valid), each line ended by LF.
+
+    How the file ends is written into `end`.
+    """
+    end = end or FileEnd()
+    return _cut_after_lines(_drop_end_mark(_as_utf8(_read(source, block_bytes)), end), end)
 
 
 def _read(source: Source, size: int) -> Iterator[bytes]:
@@ -67,7 +82,7 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
         yield half if half == _END_MARK else b"\xff"
 
 
-def _drop_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _drop_end_mark(blocks: Iterator[bytes], file_end: FileEnd) -> Iterator[bytes]:
     """Drop the end mark of DOS, and blank lines after it; text after it makes it a character."""
     pending = b""
     for block in blocks:
@@ -78,9 +93,10 @@ def _drop_end_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if start:
             yield text[:start]
         pending = text[start:]
+    file_end.has_mark = bool(pending)
 
 
-def _cut_after_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _cut_after_lines(blocks: Iterator[bytes], file_end: FileEnd) -> Iterator[bytes]:
     r"""Move the ends of blocks to line ends, which become LF, and end the last line.
 
     Of a line beyond the limit MAX_LINE_BYTES and one byte are kept, so that it is known as such.
@@ -90,6 +106,8 @@ def _cut_after_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """
     tail = b""
     for block in chain(blocks, [None]):
+        if block is None:
+            file_end.has_line_end = not tail.strip(b" ") or tail.endswith(b"\r")
         text = tail + (block if block is not None else b"\n" if tail else b"")
         cr = b""
         if text.endswith(b"\r"):  # its LF may be in the next block

@@ -82,6 +82,8 @@ class ClosingLines:
         self._is_row = is_row
         self.row_count: int | None = None
         """How many rows there are by the trailer."""
+        self.has_closed = False
+        """Whether such lines close the file, once all its blocks were read."""
 
     def remove_from(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield blocks of whole lines without the lines that close the file."""
@@ -96,6 +98,7 @@ class ClosingLines:
                 yield text[:start]
         lines = _closing_lines(pending, self._layout.delimiter)
         end = self._find_start(lines, _decode(previous)) if lines else len(pending)
+        self.has_closed = end < len(pending)
         if end:
             yield pending[:end]
 

@@ -4,21 +4,21 @@ A file is read in blocks, the blocks are cut into whole lines, and each block of
 `Batch`. Every line that is not blank is either a row of a batch or one of its rejects.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import date
-from itertools import chain
+from itertools import chain, pairwise
 
 import polars as pl
 
 from visitpay.errors import FileError
 from visitpay.models import Entity
 from visitpay.parsing.ambiguity import reject_ambiguous
-from visitpay.parsing.blocks import Source, keep_together, whole_lines
+from visitpay.parsing.blocks import FileEnd, Source, keep_together, whole_lines
 from visitpay.parsing.closing import ClosingLines
 from visitpay.parsing.columns import due_headers
 from visitpay.parsing.layout import Layout
 from visitpay.parsing.lines import number_lines
-from visitpay.parsing.rows import LINE_SCHEMA, Batch, parse, parse_again
+from visitpay.parsing.rows import LINE_SCHEMA, Batch, cut_off, parse, parse_again
 from visitpay.parsing.signatures import SourceWithHead, describe_other_format
 from visitpay.parsing.values import DateOrder
 
@@ -49,7 +49,8 @@ class Parser:
         `file_date` is the day in its name (UTC): columns may be due since a day.
         """
         reader = SourceWithHead(source)
-        blocks = whole_lines(reader, block_bytes or BLOCK_BYTES)
+        self._end = FileEnd()
+        blocks = whole_lines(reader, block_bytes or BLOCK_BYTES, self._end)
         first = next(blocks, b"")
         if not first:
             message = (
@@ -72,6 +73,8 @@ class Parser:
         self._date_order = DateOrder()
         self.trailer_rows: int | None = None
         """How many rows the file's trailer says there are; None until all batches were read."""
+        self.is_cut_off = False
+        """Whether its last line was put aside, since it has no line end, as was expected."""
 
     @property
     def is_day_first(self) -> bool:
@@ -81,14 +84,24 @@ class Parser:
         """
         return self._date_order.is_day_first
 
-    def batches(self) -> Generator[Batch]:
+    @property
+    def has_last_line_end(self) -> bool:
+        """Whether the last line that is not blank has a line end, once all batches were read."""
+        return self._end.has_line_end
+
+    def batches(self, *, line_ends_expected: bool = False) -> Generator[Batch]:
         """Yield the rows, a block of lines at a time, in the file's order.
 
-        Raises FileError at the end if the file's trailer has another row count.
+        Where a line end is expected also at the end of the last line, a line without one is a
+        reject, however well it reads, unless it closes the file. The other rows are read as if it
+        were not there. Raises FileError at the end if the file's trailer has another row count.
         """
         line_number, rows_read = 2, 0
         closing = ClosingLines(self.layout, self._is_row)
         blocks = closing.remove_from(self._blocks)
+        cut: list[bytes] = []
+        if line_ends_expected:
+            blocks = self._without_cut_line(blocks, closing, cut)
         for block in keep_together(blocks, self.layout.delimiter):
             lines = number_lines(block, line_number)
             line_number += len(lines)
@@ -96,8 +109,25 @@ class Parser:
             batch = reject_ambiguous(batch, self.layout)
             rows_read += batch.rows_read
             yield batch
+        for line in cut:
+            batch = cut_off(number_lines(line, line_number), self.layout)
+            rows_read += batch.rows_read
+            self.is_cut_off = True
+            yield batch
         closing.require_row_count(rows_read)
         self.trailer_rows = closing.row_count
+
+    def _without_cut_line(
+        self, blocks: Iterator[bytes], closing: ClosingLines, cut: list[bytes]
+    ) -> Iterator[bytes]:
+        """Yield blocks of lines; a last line that the file's end has cut off goes to `cut`."""
+        for block, following in pairwise(chain(blocks, [b""])):
+            is_whole = self._end.has_line_end or self._end.has_mark or closing.has_closed
+            start = len(block) if following or is_whole else block.rfind(b"\n", 0, -1) + 1
+            if start < len(block):
+                cut.append(block[start:])
+            if start:
+                yield block[:start]
 
     def _is_row(self, line: str) -> bool:
         lines = pl.DataFrame([(1, line)], LINE_SCHEMA, orient="row")

@@ -90,6 +90,28 @@ def parse(
     return Batch(_sorted(good, layout), rejects, ragged, len(rows))
 
 
+def cut_off(line: pl.DataFrame, layout: Layout) -> Batch:
+    """Return the last line of a file, cut off by the file's end, as a reject.
+
+    A line that is too long is not looked at. The line has a key as other rejects have; but none if
+    the key is the last cell, of which a piece may be missing.
+    """
+    batch = parse(line, layout, adjacent=False)
+    if line["line_too_long"].any():
+        return batch
+    rejects = batch.rejects
+    if not batch.rows.is_empty():
+        faulty = batch.rows.with_columns(reason=pl.lit(None, pl.String), column_name=None)
+        rejects = as_rejects(faulty, layout)
+    is_key_whole = layout.key.position < layout.width - 1
+    rejects = rejects.with_columns(
+        record_key=pl.col("record_key") if is_key_whole else pl.lit(None, pl.Int64),
+        reason=pl.lit(Reason.NO_LINE_END.value),
+        column_name=pl.lit(None, pl.String),
+    )
+    return Batch(batch.rows.clear(), rejects, _NO_LINES, batch.rows_read)
+
+
 def parse_again(lines: pl.DataFrame, layout: Layout) -> Batch:
     """Return the rows and rejects of single lines (LINE_SCHEMA), which need not be adjacent."""
     return parse(lines_without_faults(lines.select("source_line", "raw")), layout, adjacent=False)

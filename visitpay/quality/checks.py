@@ -40,6 +40,8 @@ MIN_HISTORY = 4
 """The number of earlier deliveries that is needed to say what is usual."""
 MIN_DIFFERENCE = 10
 """A difference of so many rows is not reported."""
+MIN_SPREAD = 0.1
+"""Numbers of rows are taken to differ by a tenth, also where they differed less so far."""
 
 
 @dataclass(frozen=True)
@@ -259,17 +261,46 @@ def _columns_unknown(feed: _Feed) -> _Observations:
         yield found.first_file, found.files, found.message
 
 
+class UsualRows(NamedTuple):
+    """How many rows are usual by a history of files: what is as far beyond it as it is wide is not.
+
+    Its width is the share by which its least falls short of its most, so that a regular feed is
+    watched closely and one that swings is not reported for swinging; at least MIN_SPREAD, since a
+    few numbers that lie close together say little about the next. The same share counts upwards
+    and downwards: no file has less than no rows, yet of a feed that swings an empty one is unusual.
+    A file that was unusual counts for the next ones: a feed that has grown is soon usual again.
+
+        in:  995 to 1,005 rows; 1,000 to 3,000 rows
+        out: 905 to 1,105 rows are usual; 600 to 5,000 are
+    """
+
+    least: int
+    most: int
+
+    def includes(self, rows: int) -> bool:
+        """Whether a file with so many rows is usual; a small difference always is."""
+        least, most = self.least, self.most
+        factor = 1 + max(1 - least / most if most else 0, MIN_SPREAD)
+        fewest = min(least / factor, least - MIN_DIFFERENCE)
+        return fewest <= rows <= max(most * factor, most + MIN_DIFFERENCE)
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.least == self.most:
+            return f"{self.most:,} are usual"
+        return f"{self.least:,} to {self.most:,} are usual"
+
+
 def _unusual_rows(feed: _Feed) -> _Observations:
-    """Find files with far more or fewer rows than earlier ones of the same type and weekday."""
+    """Find files whose number of rows is far beyond those of the same type and weekday before."""
     histories: defaultdict[tuple[str, int], deque[int]]
     histories = defaultdict(partial(deque, maxlen=MAX_HISTORY))
     for file in feed.on_time:
         history = histories[file.entity, file.day.weekday()]
         if len(history) >= MIN_HISTORY and feed.is_recent(file.day):
-            usual = median(history)
-            if abs(file.rows_read - usual) > usual / 2 + MIN_DIFFERENCE:
-                message = f"{counted(file.rows_read, 'row')}, {usual:,.0f} are usual"
-                yield file.name, file.rows_read, message
+            usual = UsualRows(min(history), max(history))
+            if not usual.includes(file.rows_read):
+                yield file.name, file.rows_read, f"{counted(file.rows_read, 'row')}, {usual}"
         history.append(file.rows_read)
 
 

@@ -73,6 +73,14 @@ ADVICE: Mapping[str, Advice] = {
         )
         for reason, meaning in _MENDABLE.items()
     },
+    Reason.NO_LINE_END: Advice(
+        "The last line of a file has no line end, as all files of its type before it had: the file"
+        " may be cut off, and this row with it.",
+        "Ask the hospital for the whole file; it comes under the same name. If the row is whole,"
+        " `visitpay load` with --again and --approve and the file's name loads it, and later files"
+        " may end so, too.",
+        "visitpay rejects list --reason no_line_end",
+    ),
     Reason.LINE_TOO_LONG: Advice(
         "The line is longer than 1 MiB; only its start was kept.",
         "Ask the hospital for the row.",
