@@ -132,8 +132,8 @@ def refusal_file(feed: Feed) -> Path:
     ("arguments", "status", "reason"),
     [
         (["load", "/no/such"], 2, "the landing directory /no/such cannot be read: No such file"),
-        (["load", "--wait", "many"], 2, "Invalid value for '--wait': 'many' is not a valid float"),
-        (["load", "--settle", "sqlite://u:SECRET@h"], 2, "an argument of its command cannot be"),
+        (["load", "--wait", "many"], 2, "Invalid value for '--wait': not a number of seconds"),
+        (["load", "--log-format", "pg://u:SECRET@h"], 2, "an argument or a setting cannot be used"),
         (["load", "--hospital", "Other"], 2, "the database holds files of HospitalABC, not of Ot"),
     ],
     ids=["landing", "arguments", "secret", "hospital"],
