@@ -72,8 +72,8 @@ def feed(
 def _unwatched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tell no one whom the environment of the tests names, and remember nothing beyond a test."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    for name in ("VISITPAY_ALERT_URLS", "VISITPAY_PING_URL", "VISITPAY_METRICS_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("ALERT_URLS", "PING_URL", "METRICS_FILE", "LOG_FILE"):
+        monkeypatch.delenv(f"VISITPAY_{name}", raising=False)
 
 
 @pytest.fixture

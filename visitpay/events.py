@@ -14,6 +14,8 @@ class Event(StrEnum):
     """Where the settings are from that no argument gives (`-v`)."""
     RUN_ENDED = "run_ended"
     """A load ended; the line has its counts."""
+    NEEDS_PERSON = "needs_person"
+    """A load ended with status 1; the line says why, and which command shows it."""
     RUN_STOPPED = "run_stopped"
     """A signal stopped the command; nothing half-done was kept."""
     FILE_LOADED = "file_loaded"

@@ -43,6 +43,7 @@ KEYS = (
     "output",
     "limit",
     "log_format",
+    "log_file",
     "quiet",
     "verbose",
 )
@@ -50,7 +51,7 @@ KEYS = (
 
 _ALLOWED = (*KEYS, *(f"{key}_file" for key in REFERABLE))
 
-_PATHS = ("landing", "metrics_file", "output")
+_PATHS = ("landing", "metrics_file", "log_file", "output")
 
 _VARIABLES = {"migrate": {"wait": "VISITPAY_MIGRATION_WAIT"}}
 

@@ -3,9 +3,10 @@
 import os
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 
 def state_directory() -> Path | None:
@@ -21,8 +22,11 @@ def state_directory() -> Path | None:
     return state / "visitpay"
 
 
-def database_key(url: str | URL) -> str:
+def database_key(url: "str | URL") -> str:
     """Return letters for the name of a file about a database; its user and password are not in."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parts = make_url(url)
         database = f"{parts.host} {parts.port} {parts.database}"

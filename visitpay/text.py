@@ -52,6 +52,18 @@ def ago(age: timedelta) -> str:
     return f"{counted(age // timedelta(minutes=1), 'minute')} ago"
 
 
+def lasting(time: timedelta) -> str:
+    """Return how long something took: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = time.total_seconds()
+    if seconds < 10:  # noqa: PLR2004 - a tenth of a second says something
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, more = divmod(minutes, 60)
+    return f"{hours:,} h {more} min" if hours else f"{minutes} min {rest} s"
+
+
 def printable(name: str) -> str:
     r"""Return a text from outside with what a terminal could act on escaped: `\x1b`."""
     return "".join(

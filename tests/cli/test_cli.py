@@ -21,6 +21,7 @@ from visitpay.database.naming import migrate_command
 from visitpay.database.session import ExclusiveSession
 from visitpay.events import Event
 from visitpay.feed import short_name
+from visitpay.hints import Setup
 from visitpay.ledger.runs import last_run
 from visitpay.models import LoadRun, Procedure, Transaction, Visit
 from visitpay.version import __version__
@@ -37,6 +38,7 @@ URL_HINT = "use a URL like sqlite:///visitpay.db"
 USERS_OF_DATABASE = [
     ["load"],
     ["status"],
+    ["runs"],
     ["files"],
     ["rejects", "list"],
     ["rejects", "retry"],
@@ -109,12 +111,14 @@ def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
     assert (outcome.status, outcome.out) == (1, "")
     rest = "0 updated, 0 unchanged, 0 stale, 0 superseded"
     run = "3 files, 0 failed, 0 held, 4 rows, 1 rejected, 1 reject open, 0 resolved"
+    status = Setup(feed.url, feed.landing).hint("status")
     assert without_times(outcome.err) == [
         "warning: not recognised in the landing directory, left alone: readme.md",
         f"info: {PROCEDURES}: 1 row: 1 inserted, {rest}, 0 rejected",
         f"info: {VISITS}: 1 row: 1 inserted, {rest}, 0 rejected",
         f"warning: {TRANSACTIONS}: 2 rows: 1 inserted, {rest}, 1 rejected",
         f"info: run 1: attention, {run}",
+        f"error: visitpay: needs a person: 1 row rejected; see: {status}",
     ]
 
 
@@ -927,9 +931,9 @@ def test_unusable_database(
     """A database that cannot be used gives exit status 3 and one line that says what to do."""
     message = harm(feed)
     outcome = visitpay(*command)
-    assert outcome == Outcome(3, "", f"visitpay: {message}\n")
+    assert (outcome.status, outcome.out, outcome.said) == (3, "", f"visitpay: {message}\n")
     outcome = visitpay(*command, "--json")
-    assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
+    assert (outcome.status, outcome.said) == (3, f"visitpay: {message}\n")
     assert outcome.document == {"format": 1, "status": "failed", "error": message}
     assert harm is not missing or not feed.database.exists()
 
@@ -945,7 +949,7 @@ def test_held(feed: Feed, visitpay: Visitpay, command: list[str]) -> None:
     with ExclusiveSession(make_engine(feed.url), 0):
         outcome = visitpay(*command, "--json")
         assert visitpay("status").status == visitpay("files").status == 0
-    assert (outcome.status, outcome.err) == (3, f"visitpay: {message}\n")
+    assert (outcome.status, outcome.said) == (3, f"visitpay: {message}\n")
     assert outcome.document == {"format": 1, "status": "failed", "error": message}
     assert feed.dump() == before
 
@@ -958,11 +962,11 @@ def test_busy(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -
         other.execute("BEGIN IMMEDIATE")
         outcome = visitpay("load")
         assert visitpay("status").status == 0
-    assert outcome == Outcome(
+    locked = "the database cannot be used: database is locked; nothing half-done is kept"
+    assert (outcome.status, outcome.out, outcome.said) == (
         3,
         "",
-        "visitpay: the database cannot be used: database is locked; nothing half-done is kept,"
-        " wait for whoever writes into it and run again\n",
+        f"visitpay: {locked}, wait for whoever writes into it and run again\n",
     )
 
 
@@ -986,7 +990,7 @@ def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
     assert [each["name"] for each in document["files"]] == [VISITS, TRANSACTIONS]
     with read_connection(feed.url) as connection:
         runs = connection.execute(select(LoadRun.id, LoadRun.status).order_by(LoadRun.id)).all()
-    assert runs == [(1, "interrupted"), (2, "attention")]
+    assert runs == [(1, "failed"), (2, "attention")]
 
 
 @pytest.mark.parametrize(
@@ -1002,7 +1006,7 @@ def test_failure_midway(feed: Feed, visitpay: Visitpay) -> None:
 def test_unusable_url(visitpay: Visitpay, command: list[str], url: str, message: str) -> None:
     """A URL of no use gives exit status 2 and one line, without the password."""
     outcome = visitpay(*command, "--json", "--database-url", url)
-    assert (outcome.status, outcome.err) == (2, f"visitpay: {message}\n")
+    assert (outcome.status, outcome.said) == (2, f"visitpay: {message}\n")
     assert outcome.document == {"format": 1, "status": "failed", "error": message}
 
 
@@ -1022,7 +1026,8 @@ def test_closed_landing(feed: Feed, unprivileged: Visitpay, command: str) -> Non
     """So does one that nobody may read."""
     feed.landing.chmod(0)
     message = f"the landing directory {feed.landing} cannot be read: Permission denied"
-    assert unprivileged(command) == Outcome(2, "", f"visitpay: {message}\n")
+    outcome = unprivileged(command)
+    assert (outcome.status, outcome.out, outcome.said) == (2, "", f"visitpay: {message}\n")
 
 
 @pytest.mark.parametrize("command", ["load", "status", "check"])
@@ -1031,9 +1036,10 @@ def test_no_landing(feed: Feed, visitpay: Visitpay, command: str) -> None:
     path = feed.landing / "no\nsuch"
     escaped = f"{feed.landing}/no\\nsuch"
     message = f"the landing directory {escaped} cannot be read: No such file or directory"
-    assert visitpay(command, path) == Outcome(2, "", f"visitpay: {message}\n")
+    outcome = visitpay(command, path)
+    assert (outcome.status, outcome.out, outcome.said) == (2, "", f"visitpay: {message}\n")
     outcome = visitpay(command, path, "--json")
-    assert (outcome.status, outcome.err) == (2, f"visitpay: {message}\n")
+    assert (outcome.status, outcome.said) == (2, f"visitpay: {message}\n")
     assert outcome.document == {"format": 1, "status": "failed", "error": message}
 
 
@@ -1180,8 +1186,9 @@ def test_harmful_names(
 
 OPTIONS = {
     "load": "--database-url --hospital --pass-over --settle --expect --ignore --since"
-    " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file"
-    " --dry-run --json --log-format",
+    " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run"
+    " --json --log-format --log-file",
+    "runs": "--database-url --hospital --status --since --limit --json",
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --every"
     " --exit-status --json",

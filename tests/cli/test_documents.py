@@ -41,7 +41,9 @@ COMMANDS: Sequence[tuple[str, type[documents.Document]]] = (
     ("check {landing}", documents.CheckDocument),
     ("doctor {landing}", documents.DoctorDocument),
     ("config", documents.ConfigDocument),
+    ("runs last", documents.RunDocument),
     ("load {folder}/nowhere", documents.ErrorDocument),
+    ("runs", documents.RunsDocument),
     ("load --wait many", documents.ErrorDocument),
 )
 

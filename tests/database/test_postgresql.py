@@ -317,7 +317,7 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
     server.start()
     assert outcome.status == 3
     assert outcome.err.count("; trying again in 0.01 s") == 2
-    last = outcome.err.splitlines()[-1]
+    last = outcome.said.splitlines()[-1]
     assert last.startswith("visitpay: the database cannot be used: ")
     assert last.endswith("PGPASSFILE) and run again")
     assert visitpay("load", sample).status == 1
@@ -363,9 +363,12 @@ def test_trouble_in_the_middle(feed: Feed, visitpay: Visitpay, how: str, message
     failing(feed, how)
     outcome = visitpay("load", "-v")
     assert outcome.status == 3
-    assert outcome.err.splitlines()[-1] == f"visitpay: the database cannot be used: {message}"
+    assert outcome.said.splitlines()[-1] == f"visitpay: the database cannot be used: {message}"
     assert "traceback" in outcome.err
     assert not re.search("SECRET|31337", outcome.err)
+    run = visitpay("runs", "last", "--json").document["run"]
+    assert (run["status"], run["loaded"]) == ("failed", 1)
+    assert run["error"] == f"the database cannot be used: {message}"
     assert [len(rows) for rows in feed.tables().values()] == [1, 0, 0]
     feed.execute("DROP TRIGGER failing ON visits")
     outcome = visitpay("load", "--json")
@@ -419,7 +422,7 @@ def test_no_way_in(
     else:
         outcome = visitpay(command, "--database-url", url)
         assert (outcome.status, outcome.out, outcome.err.count("\n")) == (3, "", 1)
-        line = outcome.err.removeprefix("visitpay: ").strip()
+        line = outcome.said.removeprefix("visitpay: ").strip()
     assert line.startswith("the database cannot be used: connection")
     assert message in line
     assert line.endswith(
@@ -462,7 +465,8 @@ def test_without_the_extra(feed: Feed) -> None:
         [sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=False
     )
     message = "PostgreSQL needs an extra; run: pip install 'visitpay[postgres]'"
-    assert (done.returncode, done.stderr) == (2, f"visitpay: {message}\n")
+    outcome = Outcome(done.returncode, done.stdout, done.stderr)
+    assert (outcome.status, outcome.said) == (2, f"visitpay: {message}\n")
 
 
 def test_another_driver(visitpay: Visitpay) -> None:
@@ -470,7 +474,7 @@ def test_another_driver(visitpay: Visitpay) -> None:
     outcome = visitpay("load", "--database-url", "postgresql+psycopg2://me:SECRET@host/name")
     example = "postgresql+psycopg://user@host/name"
     message = f"postgresql+psycopg2 is not supported; use a URL like {example}"
-    assert outcome == Outcome(2, "", f"visitpay: {message}\n")
+    assert (outcome.status, outcome.out, outcome.said) == (2, "", f"visitpay: {message}\n")
 
 
 def test_deploys_at_once(own_postgres: Postgres, feed: Feed) -> None:

@@ -170,7 +170,7 @@ def test_a_name_that_cannot_be_taken_again(feed: Feed, visitpay: Visitpay) -> No
     failed = feed.deliver_lines(Visit, at=DAY_1, header="nonsense")
     outcome = visitpay("load", "--again", new.name)
     assert outcome.status == 2
-    assert outcome.err.splitlines()[-1] == (
+    assert outcome.said.splitlines()[-1] == (
         f"visitpay: never loaded before: {new.name}; leave out --again"
     )
     outcome = visitpay("load", "--again", "Visit_20211209_223357")

@@ -267,7 +267,7 @@ def test_another_hospital_is_refused(feed: Feed, visitpay: Visitpay) -> None:
     other.write_text(f"{header_line(Procedure)}\n{line(Procedure)}\n")
     outcome = visitpay("load", "--hospital", "General")
     assert outcome.status == 2
-    assert outcome.err.splitlines()[-1] == (
+    assert outcome.said.splitlines()[-1] == (
         "visitpay: the database holds files of HospitalABC, not of General: each hospital needs a"
         " database (on PostgreSQL, or a schema) of its own"
     )

@@ -52,7 +52,7 @@ def test_a_load_finds_a_migration(feed: Feed, visitpay: Visitpay) -> None:
     wait = f"holds {name}; wait for it, or give a longer --wait"
     with exclusive(make_url(feed.url), 0):
         outcome = visitpay("load", "--wait", "0")
-        assert (outcome.status, outcome.err) == (3, f"visitpay: a migration {wait}\n")
+        assert (outcome.status, outcome.said) == (3, f"visitpay: a migration {wait}\n")
         outcome = visitpay("migrate", "--wait", "0")
         assert outcome.err.endswith(f"visitpay: another migration {wait}\n")
         assert visitpay("migrate", "--check").status == visitpay("status").status == 0

@@ -351,7 +351,7 @@ def test_approve_what_is_not_there(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver(Procedure, at="20211202_223357", procedure_id=9, procedure_description="gauze")
     outcome = visitpay("load", "--approve", "x\x1b")
     message = r"visitpay: not in the landing directory: x\x1b"
-    assert (outcome.status, outcome.err) == (2, f"{message}\n")
+    assert (outcome.status, outcome.said) == (2, f"{message}\n")
     assert feed.keys(Procedure) == []
 
 

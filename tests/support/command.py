@@ -34,6 +34,11 @@ class Outcome:
         """The JSON document on standard output."""
         return json.loads(self.out)
 
+    @property
+    def said(self) -> str:
+        """Standard error, where what ended a load has neither time nor level."""
+        return re.sub(r"(?m)^[-0-9]{10}T[:0-9]{8}Z error: (?=visitpay: )", "", self.err)
+
 
 Visitpay = Callable[..., Outcome]
 

@@ -21,6 +21,7 @@ from visitpay.cli.migrate import migrate
 from visitpay.cli.reconcile import reconcile
 from visitpay.cli.rejects import rejects_app
 from visitpay.cli.report import report
+from visitpay.cli.runs import runs
 from visitpay.cli.sample import sample
 from visitpay.cli.status import status
 from visitpay.errors import (
@@ -66,7 +67,7 @@ def _visitpay(
 
 
 for command in (
-    *(load, status, acknowledge, files, explain, doctor),
+    *(load, status, runs, acknowledge, files, explain, doctor),
     *(reconcile, report, check, sample, migrate, config),
 ):
     app.command(cls=Command)(command)
@@ -74,15 +75,12 @@ app.add_typer(rejects_app, name="rejects")
 
 
 def _log_failure(told: VisitPayError, error: BaseException) -> None:
+    from visitpay.cli.logs import tell
     from visitpay.events import Event
 
-    logger = logging.getLogger("visitpay")
     event = Event.RUN_STOPPED if isinstance(told, StoppedError) else Event.FAILURE
-    logger.debug("traceback", exc_info=error, extra=event.extra)
-    if any(getattr(handler, "as_json", False) for handler in logger.handlers):
-        logger.error("%s", told, extra=event.extra)
-    else:
-        _say_on_stderr(f"visitpay: {told}")
+    logging.getLogger("visitpay").debug("traceback", exc_info=error, extra=event.extra)
+    tell(str(told), event)
 
 
 def _say_on_stderr(text: str) -> None:
@@ -111,20 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     That is 0, ATTENTION_STATUS where the command says so, or that of the error that ended it.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.getLogger("visitpay").handlers.clear()  # a former command in this process had its own
     try:
         status = app(args=arguments, prog_name="visitpay", standalone_mode=False) or 0
     except _UsageError as error:
         message, said = _usage(arguments, error)
         _tell_json(arguments, "failed", message)
         _say_on_stderr(said)
-        tell_of_arguments(arguments)
+        tell_of_arguments(arguments, message)
         sys.exit(ConfigurationError.exit_status)
     except SystemExit as leaving:  # typer's, which says 1
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
         sys.exit(OutputError.exit_status if is_lost else leaving.code)
     except SettingsError as error:
         exit_status = _report_error(arguments, error)
-        tell_of_arguments(arguments)
+        tell_of_arguments(arguments, str(error))
         sys.exit(exit_status)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
         sys.exit(_report_error(arguments, error))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -191,7 +192,8 @@ def _log_settings(ctx: Any) -> None:
 
     from visitpay.cli.logs import start_log
 
-    start_log(ctx.params.get("log_format", "text"))
+    path = ctx.params.get("log_file")
+    start_log(ctx.params.get("log_format", "text"), path=Path(path) if path else None)
     found = settings.read()
     where = found.name if found.path else "no file, the environment only"
     extra = Event.SETTINGS_READ.extra

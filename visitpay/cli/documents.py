@@ -78,17 +78,44 @@ class LastRun(RowCounts):
     """The last run of `visitpay load`."""
 
     run_id: Annotated[int, "its number"]
-    status: Annotated[str, "running, ok, attention or interrupted"]
+    status: Annotated[str, "running, ok, attention, failed or interrupted"]
     died: Annotated[bool, "true if the ledger still says `running` but no load is running"]
     started_at: Annotated[datetime, "when it began"]
     finished_at: Annotated[datetime | None, "when it ended; null while it runs, or if unknown"]
     version: Annotated[str, "the version of visitpay"]
     host: Annotated[str, "the machine that it ran on"]
     loaded: Annotated[int, "files that it loaded; known once it ends, as are the other counts"]
-    failed: Annotated[int, "files that failed"]
+    failed: Annotated[int, "files that failed or are held"]
     rejects_resolved: Annotated[
         int, "rejects that were loaded, because the row that they refer to has come"
     ]
+
+
+class RunRow(LastRun):
+    """A run of `visitpay load`."""
+
+    seconds: Annotated[float | None, "how long it took; null while it runs, or if unknown"]
+    rejects_tolerated: Annotated[
+        bool, "whether it ended with no more rejected rows than --max-rejects allowed"
+    ]
+    error: Annotated[str | None, "what ended it early; null if nothing did, or if it was killed"]
+    landing: Annotated[str | None, "the landing directory that it read; null if unknown"]
+    process_id: Annotated[int | None, "its process on that machine; null if unknown"]
+    files_planned: Annotated[int, "files that it set out to load"]
+    bytes_planned: Annotated[int, "their size"]
+
+
+class RefusalRow(TypedDict):
+    """A load that could not begin."""
+
+    refused_at: Annotated[datetime, "when"]
+    since: Annotated[datetime, "when the first one could not, since a load last began"]
+    times: Annotated[int, "how many could not since then"]
+    error: Annotated[str, "why, and what to do"]
+    exit_status: Annotated[int, "its exit status"]
+    host: Annotated[str, "the machine that it ran on"]
+    process_id: Annotated[int, "its process on that machine"]
+    version: Annotated[str, "the version of visitpay"]
 
 
 class LoadedType(TypedDict):
@@ -335,6 +362,28 @@ class StatusDocument(Document):
     findings: Annotated[list[FindingRow], "what a person should look into"]
 
 
+class RunsDocument(Document):
+    """`visitpay runs`."""
+
+    runs: Annotated[list[RunRow], "runs, the newest first"]
+    total: Annotated[int, "how many there are in all"]
+    refusal: Annotated[RefusalRow | None, "the last load that could not begin, if none did since"]
+
+
+class RunDocument(Document):
+    """`visitpay runs ID`."""
+
+    run: Annotated[RunRow, "the run"]
+    files_done: Annotated[int, "files that were loaded, failed or are held so far"]
+    bytes_done: Annotated[int, "their size"]
+    percent: Annotated[int, "how much of `bytes_planned` that is"]
+    tried_again: Annotated[
+        int, "files of it that failed, or were held, and that a later run tried again"
+    ]
+    files: Annotated[list[File], "what came of each file, but for those; at most --limit"]
+    total: Annotated[int, "how many there are in all"]
+
+
 class FilesDocument(Document):
     """`visitpay files`."""
 
@@ -480,6 +529,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
     LoadDocument,
     StatusDocument,
     AcknowledgeDocument,
+    RunsDocument,
+    RunDocument,
     FilesDocument,
     RejectsDocument,
     MoneyDocument,

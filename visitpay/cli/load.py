@@ -11,7 +11,12 @@ import typer
 from visitpay import settings
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import ATTENTION_STATUS, ConfigurationError, to_visitpay_error
+from visitpay.errors import (
+    ATTENTION_STATUS,
+    ConfigurationError,
+    StoppedError,
+    to_visitpay_error,
+)
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
@@ -44,6 +49,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     ] = False,
     as_json: options.Json = False,
     log_format: options.LogFormatOption = options.LogFormat.TEXT,
+    log_file: options.LogFile = None,
 ) -> None:
     """Load the files that were not loaded before: the scheduled job.
 
@@ -55,23 +61,25 @@ def load(  # noqa: PLR0913 - each is an option of the command
     Exit status: 0 all loaded or nothing to do; 1 a file failed, is held, keeps changing or is
     misnamed, or more rows were rejected than --max-rejects allows; 2 unusable arguments; 3 the
     database cannot be used; 130 or 143 stopped by Ctrl-C or SIGTERM, the file under way rolled
-    back.
+    back. Unless it is 0, the last line on standard error says why, also with --log-file.
 
     VISITPAY_ALERT_URLS names Apprise URLs that are told when something needs a person, and when it
     is over; VISITPAY_PING_URL a dead man's switch of the kind of healthchecks.io.
 
     Example: visitpay load /srv/landing --database-url sqlite:////srv/pay.db
     """
-    from visitpay.cli.logs import start_log
+    from visitpay.cli.logs import start_log, tell
     from visitpay.cli.progress import progress_bar
     from visitpay.database.engine import make_engine
+    from visitpay.events import RUN_ID, Event
     from visitpay.hints import setup_of
     from visitpay.ledger.plan import Again
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
     from visitpay.verdict.problems import Expectations
 
-    start_log(log_format)
+    start_log(log_format, scheduled=True, path=log_file)
+    RUN_ID.set(None)
     wanted = Options(
         since=since,
         dry_run=dry_run,
@@ -86,7 +94,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     setup = setup_of(database_url, landing, hospital)
     expected = Expectations(expect, ignore or ())
     watch = _watch(setup, metrics_file, expected, told=not dry_run)
-    with _watched(watch):
+    with _watched(watch), _on_record(database_url, dry_run=dry_run):
         with stoppable(), progress_bar() as progress:
             engine = make_engine(database_url)
             report = load_landing(engine, landing, hospital, wanted, progress, watch.after_load)
@@ -97,7 +105,38 @@ def load(  # noqa: PLR0913 - each is an option of the command
         elif sys.stdout.isatty():
             _show(report)
         if report.status == RunStatus.ATTENTION:
+            what = _needs_person(report, wanted.tolerance)
+            tell(f"needs a person: {what}; see: {setup.hint('status')}", Event.NEEDS_PERSON)
             raise typer.Exit(ATTENTION_STATUS)
+
+
+def _needs_person(report: "RunReport", tolerance: "Tolerance") -> str:
+    """Return what of a run needs a person, with its numbers."""
+    failed = report.count_files(FileStatus.FAILED)
+    held = report.count_files(FileStatus.HELD) + len(report.files_held)
+    rejected = report.counts.rejected if tolerance.is_exceeded(report.counts) else 0
+    kinds = (
+        (failed, counted(failed, "file") + " failed"),
+        (held, counted(held, "file") + " held"),
+        (len(report.near_misses), counted(len(report.near_misses), "misnamed file")),
+        (rejected, counted(rejected, "row") + " rejected"),
+    )
+    return ", ".join(what for number, what in kinds if number) or "a file keeps changing"
+
+
+@contextmanager
+def _on_record(database_url: str, *, dry_run: bool) -> Iterator[None]:
+    """Record why a load could not begin; once it has, its run is on the books."""
+    from visitpay.events import RUN_ID
+    from visitpay.ledger.refused import record_refusal
+
+    try:
+        yield
+    except Exception as error:
+        known = to_visitpay_error(error)
+        if RUN_ID.get() is None and not dry_run and not isinstance(known, StoppedError):
+            record_refusal(database_url, str(known), known.exit_status)
+        raise
 
 
 def _watch(
@@ -138,12 +177,13 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
     watch.end(0)
 
 
-def tell_of_arguments(arguments: Sequence[str]) -> None:
-    """Tell the watch that a load could not run, since an argument or a setting cannot be used."""
+def tell_of_arguments(arguments: Sequence[str], message: str) -> None:
+    """Record, and tell the watch, that an argument or a setting of a load cannot be used."""
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
     from visitpay.cli.logs import start_log
     from visitpay.hints import Setup
+    from visitpay.ledger.refused import record_refusal
 
     start_log(options.LogFormat.TEXT)
     metrics_file = settings.salvaged("metrics_file")
@@ -151,6 +191,9 @@ def tell_of_arguments(arguments: Sequence[str]) -> None:
     notify = options.NotifySettings.salvaged()
     what = "an argument or a setting cannot be used, its log says which"
     error = ConfigurationError(what)
+    # A URL in the wrong place may have a password.
+    reason = what if "://" in message else message
+    record_refusal(setup.database_url, reason, error.exit_status)
     watch = _watch(setup, Path(metrics_file) if metrics_file else None, notify=notify)
     watch.end(error.exit_status, error)
 

@@ -415,6 +415,15 @@ AgainSince = Annotated[
     ),
 ]
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How the log is written.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VISITPAY_LOG_FILE",
+        metavar="PATH",
+        readable=False,
+        help="Append the log to this file; standard error has one line, if a person must know.",
+    ),
+]
 Limit = Annotated[
     int, typer.Option(parser=as_count, metavar="ROWS", help="Show so many at the most.")
 ]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from visitpay.doctor import Examined
     from visitpay.landing.place import Landing
     from visitpay.ledger.files import Counts, Entry
-    from visitpay.ledger.runs import Run
+    from visitpay.ledger.refused import Refusal
+    from visitpay.ledger.runs import Run, RunInFull
     from visitpay.loading.types import FileReport, RunReport
     from visitpay.loading.validate import CheckedFile
     from visitpay.quality.balances import Comparison, Reconciliation
@@ -188,6 +189,73 @@ def _last_run(run: "Run", *, died: bool) -> documents.LastRun:
         "failed": run.files_failed,
         **_counts(run.counts),
         "rejects_resolved": run.rejects_resolved,
+    }
+
+
+def runs(
+    found: "Iterable[Run]", total: int, newest: "RunInFull | None", refusal: "Refusal | None"
+) -> documents.RunsDocument:
+    """Return the document of runs; `newest` is the newest of all, which may be under way."""
+    full = {newest.run.id: newest} if newest else {}
+    return {
+        "format": FORMAT,
+        "runs": [
+            _run(full[run.id].run, died=full[run.id].died)
+            if run.id in full
+            else _run(run, died=False)
+            for run in found
+        ],
+        "total": total,
+        "refusal": _refusal(refusal) if refusal else None,
+    }
+
+
+def run(found: "RunInFull") -> documents.RunDocument:
+    """Return the document of one run."""
+    return {
+        "format": FORMAT,
+        "run": _run(found.run, died=found.died),
+        "files_done": found.done.files,
+        "bytes_done": found.done.bytes,
+        "percent": found.percent,
+        "tried_again": found.tried_again,
+        "files": [
+            {
+                "name": entry.name,
+                "entity": entry.entity,
+                "status": entry.status,
+                **_counts(entry.counts),
+                "error": entry.error,
+            }
+            for entry in found.files
+        ],
+        "total": found.done.files,
+    }
+
+
+def _run(run: "Run", *, died: bool) -> documents.RunRow:
+    return {
+        **_last_run(run, died=died),
+        "seconds": None if run.duration is None else run.duration.total_seconds(),
+        "rejects_tolerated": run.rejects_tolerated,
+        "error": run.error,
+        "landing": run.landing,
+        "process_id": run.process_id,
+        "files_planned": run.files_planned,
+        "bytes_planned": run.bytes_planned,
+    }
+
+
+def _refusal(refusal: "Refusal") -> documents.RefusalRow:
+    return {
+        "refused_at": refusal.at,
+        "since": refusal.since,
+        "times": refusal.times,
+        "error": refusal.reason,
+        "exit_status": refusal.exit_status,
+        "host": refusal.host,
+        "process_id": refusal.process_id,
+        "version": refusal.version,
     }
 
 

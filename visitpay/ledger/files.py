@@ -350,13 +350,18 @@ class Entry(NamedTuple):
 
 
 def list_entries(
-    connection: Connection, *, entity: str | None, status: str | None, limit: int
+    connection: Connection,
+    *,
+    entity: str | None = None,
+    status: str | None = None,
+    run_id: int | None = None,
+    limit: int,
 ) -> list[Entry]:
     """Return the newest entries of the ledger, the newest first."""
     *own, _tried_at, _counts = Entry._fields
     columns = (*(getattr(LoadFile, name) for name in own), LoadRun.started_at)
     query = select(*columns, *counts_columns(LoadFile)).join(LoadRun)
-    newest = query.where(*_wanted(entity, status)).order_by(LoadFile.id.desc()).limit(limit)
+    newest = query.where(*_wanted(entity, status, run_id)).order_by(LoadFile.id.desc()).limit(limit)
     width = len(columns)
     rows = map(tuple, connection.execute(newest))
     return [Entry._make((*row[:width], Counts(*row[width:]))) for row in rows]
@@ -364,10 +369,12 @@ def list_entries(
 
 def count_entries(connection: Connection, *, entity: str | None, status: str | None) -> int:
     """Count the entries of the ledger."""
-    query = select(func.count()).select_from(LoadFile).where(*_wanted(entity, status))
+    query = select(func.count()).select_from(LoadFile).where(*_wanted(entity, status, None))
     return connection.scalar(query) or 0
 
 
-def _wanted(entity: str | None, status: str | None) -> list[ColumnElement[bool]]:
-    wanted = {LoadFile.entity: entity, LoadFile.status: status}
+def _wanted(
+    entity: str | None, status: str | None, run_id: int | None
+) -> list[ColumnElement[bool]]:
+    wanted = {LoadFile.entity: entity, LoadFile.status: status, LoadFile.run_id: run_id}
     return [column == value for column, value in wanted.items() if value is not None]

@@ -19,7 +19,6 @@ from visitpay.database.engine import parse_url
 from visitpay.errors import VisitPayError
 from visitpay.private_files import write_private
 from visitpay.state import database_key, state_directory
-from visitpay.text import iso
 from visitpay.version import __version__
 
 _BEGIN = b'{"refused_at": '
@@ -51,10 +50,10 @@ def record_refusal(url: str, reason: str, exit_status: int) -> None:
         path = _path(url)
         if path is None:
             return
-        now, before = iso(datetime.now(UTC)), _read(path)
+        now, before = datetime.now(UTC).isoformat(), _read(path)
         record = {
             "refused_at": now,
-            "since": iso(before.since) if before else now,
+            "since": before.since.isoformat() if before else now,
             "times": before.times + 1 if before else 1,
             "reason": reason,
             "exit_status": exit_status,

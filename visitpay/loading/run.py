@@ -20,7 +20,7 @@ from visitpay.errors import (
     FileError,
     HeldError,
     RefusedError,
-    VisitPayError,
+    to_visitpay_error,
 )
 from visitpay.events import RUN_ID, Event
 from visitpay.feed import normalize_name
@@ -36,7 +36,8 @@ from visitpay.ledger.plan import (
     require_one_hospital,
     require_tried,
 )
-from visitpay.ledger.runs import close_run, interrupt_runs, open_run
+from visitpay.ledger.refused import forget_refusal
+from visitpay.ledger.runs import close_run, end_early, open_run, plan_run
 from visitpay.loading import orphans
 from visitpay.loading.faults import as_file_error
 from visitpay.loading.types import (
@@ -84,7 +85,9 @@ def load(
         landing = scan(directory, hospital, options.pass_over, options.settle)
         options = _with_whole_names(options, landing)
         session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
-        run = _Run(session, options, progress or NoProgress())
+        run = _Run(session, options, progress or NoProgress(), directory)
+        if not options.dry_run:
+            forget_refusal(engine.url)
         with session.dry_run() if options.dry_run else nullcontext():
             report = run.load(landing)
         if not options.dry_run:
@@ -118,10 +121,14 @@ def retry(engine: Engine, wait_seconds: float = 60) -> tuple[int, int]:
 class _Run:
     """One run on the database that is reserved for it."""
 
-    def __init__(self, session: ExclusiveSession, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, session: ExclusiveSession, options: Options, progress: Progress, directory: Path
+    ) -> None:
         self._session = session
         self._options = options
         self._progress = progress
+        self._directory = directory
+        self._run_id = 0
         self._files: list[FileReport] = []
         self._held: tuple[str, ...] = ()
         self._waiting: tuple[str, ...] = ()
@@ -129,23 +136,21 @@ class _Run:
     def load(self, landing: Landing) -> RunReport:
         try:
             return self._load(landing)
-        except VisitPayError:
-            raise
         except BaseException as error:
             if not self._options.dry_run:
-                self._interrupt(error)
+                self._end_early(error)
             raise
 
-    def _interrupt(self, error: BaseException) -> None:
-        """Record at once that a signal, or an unforeseen error, ended the run."""
+    def _end_early(self, error: BaseException) -> None:
+        """Record at once that a signal or an error ended the run, if the database can be had."""
         clear_frames(error.__traceback__)  # their cursors would keep SQLite's lock
-        interrupt = partial(interrupt_runs, finished_at=datetime.now(UTC))
-        with suppress(Exception):  # else the next run records it
-            self._session.transact_after_signal(interrupt)
+        end = partial(end_early, run_id=self._run_id, error=to_visitpay_error(error))
+        with suppress(Exception):  # else the next run records that it was interrupted
+            self._session.transact_after_signal(end)
 
     def _load(self, landing: Landing) -> RunReport:
-        files = [file for file in landing.files if self._is_wanted(file)]
-        run_id, plan = self._session.transact(partial(_open, files, self._options))
+        plan, pending = self._session.transact(partial(self._open, landing=landing))
+        run_id = self._run_id
         RUN_ID.set(run_id)
         self._warn_of_gone(landing)
         if landing.unrecognised:
@@ -158,7 +163,7 @@ class _Run:
         for hold in plan.held:
             _log_held(hold.name, f"still {hold.error}")
         self._warn_of_loaded(plan)
-        pending = self._without_recently_changed(plan, landing.recently_changed)
+        self._tell_of_waiting()
         self._progress.begin(len(pending), sum(file.size_bytes for file in pending))
         for file in pending:
             self._progress.file(file.name)
@@ -175,6 +180,18 @@ class _Run:
         )
         _log_end(run_id, report)
         return report
+
+    def _open(self, connection: Connection, landing: Landing) -> tuple[Plan, list[LandedFile]]:
+        """Enter the run into the ledger; return its plan, and the files to load now."""
+        again = self._options.again
+        files = [file for file in landing.files if self._is_wanted(file)]
+        require_tried(connection, [file.name for file in files if again.names_file(file)])
+        self._run_id = open_run(connection, self._directory)
+        plan = make_plan(connection, files, again, self._options.approved)
+        pending = self._without_recently_changed(plan, landing.recently_changed)
+        plan_run(connection, self._run_id, pending)
+        record_versions(connection, plan.touched)
+        return plan, pending
 
     def _is_wanted(self, file: LandedFile) -> bool:
         options = self._options
@@ -211,6 +228,9 @@ class _Run:
         """
         recently_changed -= plan.again.keys()
         self._waiting = tuple(file.name for file in plan.pending if file.name in recently_changed)
+        return [file for file in plan.pending if file.name not in recently_changed]
+
+    def _tell_of_waiting(self) -> None:
         if self._waiting:
             logger.info(
                 "changed less than %g s ago, left for the next run: %s",
@@ -218,7 +238,6 @@ class _Run:
                 first(self._waiting, _NAMES_TO_LOG, len(self._waiting)),
                 extra=Event.FILES_WAITING.extra,
             )
-        return [file for file in plan.pending if file.name not in recently_changed]
 
     def _load_file(self, run_id: int, file: LandedFile, again: int | None) -> FileReport:
         """Load a file, or take it again; `again` is then the ledger id of its delivery."""
@@ -282,9 +301,10 @@ class _Run:
             connection,
             run_id,
             report.status,
-            datetime.now(UTC),
             files_loaded=report.count_files(FileStatus.LOADED),
-            files_failed=report.count_files(FileStatus.FAILED),
+            files_failed=report.count_files(FileStatus.FAILED)
+            + report.count_files(FileStatus.HELD),
+            rejects_tolerated=not self._options.tolerance.is_exceeded(report.counts),
             rejects_resolved=resolved,
             **report.counts.columns(),
         )
@@ -354,16 +374,6 @@ def _with_whole_names(options: Options, landing: Landing) -> Options:
 
     again = replace(options.again, names=whole(options.again.names))
     return replace(options, approved=whole(options.approved), again=again)
-
-
-def _open(files: list[LandedFile], options: Options, connection: Connection) -> tuple[int, Plan]:
-    """Enter the run into the ledger; return its id, and its plan."""
-    again = options.again
-    require_tried(connection, [file.name for file in files if again.names_file(file)])
-    run_id = open_run(connection)
-    plan = make_plan(connection, files, again, options.approved)
-    record_versions(connection, plan.touched)
-    return run_id, plan
 
 
 def _log_loaded(file: LandedFile, counts: Counts, *, is_again: bool) -> None:
