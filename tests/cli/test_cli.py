@@ -1180,8 +1180,8 @@ def test_harmful_names(
 
 OPTIONS = {
     "load": "--database-url --hospital --pass-over --settle --expect --ignore --since"
-    " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run --json"
-    " --log-format",
+    " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run"
+    " --json --log-format",
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --every"
     " --exit-status --json",

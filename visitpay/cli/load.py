@@ -11,7 +11,7 @@ import typer
 from visitpay import settings
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import ATTENTION_STATUS, ConfigurationError, to_visitpay_error
+from visitpay.errors import ATTENTION_STATUS, ConfigurationError, SettingsError, to_visitpay_error
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, FileStatus, RunStatus
 
@@ -138,7 +138,7 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
     watch.end(0)
 
 
-def tell_of_arguments(arguments: Sequence[str]) -> None:
+def tell_of_arguments(arguments: Sequence[str], error: SettingsError | None = None) -> None:
     """Tell the watch that a load could not run, since an argument or a setting cannot be used."""
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
@@ -149,10 +149,10 @@ def tell_of_arguments(arguments: Sequence[str]) -> None:
     metrics_file = settings.salvaged("metrics_file")
     setup = Setup(settings.salvaged("database_url") or DEFAULT_URL)
     notify = options.NotifySettings.salvaged()
-    what = "an argument or a setting cannot be used, its log says which"
-    error = ConfigurationError(what)
+    what = "an argument of its command cannot be used, its log says which"
+    told = error or ConfigurationError(what)
     watch = _watch(setup, Path(metrics_file) if metrics_file else None, notify=notify)
-    watch.end(error.exit_status, error)
+    watch.end(told.exit_status, told)
 
 
 def _show(report: "RunReport") -> None:
