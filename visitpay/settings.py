@@ -216,8 +216,8 @@ def _parsed() -> Settings:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        at = re.search(r"line (\d+), column (\d+)", str(error))
-        line = f", line {at[1]}, column {at[2]}" if at else ""
+        at = re.search(r"line \d+, column \d+", str(error))
+        line = f", {at[0] if at else 'at its end'}"
         message = (
             f"{printable(str(path))}{line}: not TOML; a setting is a line like settle = 60, or"
             ' landing = "/srv/landing", and what is for one command stands below [status]'

@@ -1,11 +1,15 @@
 """How the values of options are read."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-import typer
+import typer.main
 
+from visitpay.cli.app import app
+from visitpay.cli.command import Command
 from visitpay.cli.options import as_duration, as_moment
+from visitpay.settings import KEYS
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,24 @@ def test_days() -> None:
     assert today - as_moment("yesterday") == timedelta(days=1)
     assert as_moment("2021-12-01T22:30:00+01:00").isoformat() == "2021-12-01T22:30:00+01:00"
     assert as_moment("2021-12-01") == datetime(2021, 12, 1, tzinfo=UTC)
+
+
+def commands(group: Any) -> list[Any]:
+    """Return all commands of a group."""
+    below = [
+        commands(each) if hasattr(each, "commands") else [each] for each in group.commands.values()
+    ]
+    return [command for part in below for command in part]
+
+
+def test_every_option() -> None:
+    """Each command reads the file, and each setting is an option by its name, each variable one."""
+    found = commands(typer.main.get_command(app))
+    assert {type(command) for command in found} == {Command}
+    named: dict[str, set[str]] = {}
+    for option in (option for command in found for option in command.params):
+        named.setdefault(option.name, set()).update(option.opts[:1])
+        assert option.name in KEYS or not option.envvar
+        assert option.envvar in (None, f"VISITPAY_{option.name.upper()}", "VISITPAY_MIGRATION_WAIT")
+    for key in KEYS:
+        assert named[key] <= {f"--{key.replace('_', '-')}", key}

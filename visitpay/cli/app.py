@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(OutputError.exit_status if is_lost else leaving.code)
     except SettingsError as error:
         exit_status = _report_error(arguments, error)
-        tell_of_arguments(arguments, str(error))
+        tell_of_arguments(arguments, str(error), error)
         sys.exit(exit_status)
     except BaseException as error:  # noqa: BLE001 - polars panics with one
         sys.exit(_report_error(arguments, error))

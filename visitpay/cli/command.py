@@ -61,18 +61,13 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, as loud as it was asked to be."""
-        is_quiet, is_verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")
-        if is_quiet and is_verbose:
-            message = "give one of --quiet and --verbose"
-            raise typer.BadParameter(message)
-        loudness = (
-            Loudness.QUIET if is_quiet else Loudness.VERBOSE if is_verbose else Loudness.USUAL
-        )
+        loudness = _loudness_of(ctx)
         token = LOUDNESS.set(loudness)
         try:
-            if is_verbose:
+            if loudness is Loudness.VERBOSE:
                 _log_settings(ctx)
-            held = is_quiet and not (ctx.params.get("as_json") or ctx.params.get("sql"))
+            is_result = ctx.params.get("as_json") or ctx.params.get("sql")
+            held = loudness is Loudness.QUIET and not is_result
             with _held_back() if held else nullcontext():
                 return super().invoke(ctx)
         finally:

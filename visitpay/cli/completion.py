@@ -72,11 +72,10 @@ def files(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def known_files(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return names of files in the ledger, the newest first, short unless begun long."""
+    from visitpay.database.engine import read_connection
+    from visitpay.ledger.files import list_entries
 
     def names() -> list[str]:
-        from visitpay.database.engine import read_connection
-        from visitpay.ledger.files import list_entries
-
         with read_connection(_setting(ctx, "database_url", DEFAULT_URL)) as connection:
             entries = list_entries(connection, entity=None, status=None, limit=FEW)
         return [entry.name for entry in entries]
@@ -86,11 +85,10 @@ def known_files(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def reject_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return ids of open rejects."""
+    from visitpay.database.engine import read_connection
+    from visitpay.rejects.queries import RejectFilter, list_rejects
 
     def ids() -> list[str]:
-        from visitpay.database.engine import read_connection
-        from visitpay.rejects.queries import RejectFilter, list_rejects
-
         with read_connection(_setting(ctx, "database_url", DEFAULT_URL)) as connection:
             return [str(reject.id) for reject in list_rejects(connection, RejectFilter(), FEW)]
 

@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 OUTCOMES = ("inserted", "updated", "rejected", "unchanged", "stale", "superseded")
 """The columns of tables of files that say what became of the rows."""
 
+_CODES = {"green": "32", "yellow": "33", "red": "31"}
+"""The colours, as a terminal numbers them."""
+
+_COLOURS = {
+    **dict.fromkeys(("well", "all is well", "ok", "loaded", "resolved"), "green"),
+    **dict.fromkeys(("attention", "held", "warning", "unknown", "interrupted"), "yellow"),
+    **dict.fromkeys(("needs a person", "failed", "error", "died"), "red"),
+}
+"""The colours of the words for states; on a terminal that has colours, and never instead of them.
+
+A terminal has none where NO_COLOR is set, or TERM is `dumb`.
+"""
+
+_STATE = re.compile(rf"(?:dry run, nothing kept: )?({'|'.join(_COLOURS)})(?=[:;,]|$)")
+
 _NAMES = ("id", "line", "key", "visit")
 """Columns whose numbers are names: they have no thousands separators."""
 
@@ -50,9 +65,15 @@ err = _Console(stderr=True)
 
 
 def say(text: str, console: Console | None = None) -> None:
-    """Print a text, on standard output unless a console is given; fold it on a terminal only."""
+    """Print a text, on standard output unless a console is given; fold it on a terminal only.
+
+    A state that it begins with is coloured.
+    """
     console = console or _Console()
-    console.print(Text(text), soft_wrap=not console.is_terminal)
+    said = Text(text)
+    if console.is_terminal and (state := _STATE.match(text)):
+        said.stylize(_COLOURS[state[1]], *state.span(1))
+    console.print(said, soft_wrap=not console.is_terminal)
 
 
 def line(path: Path) -> None:
@@ -87,7 +108,9 @@ def show(
             say(nothing)
         return
     width = console.width if console.is_terminal else sys.maxsize
-    made = [_column(*cells) for cells in zip(headers, *rows, strict=True)]
+    made = [
+        _column(*cells, coloured=console.is_terminal) for cells in zip(headers, *rows, strict=True)
+    ]
     columns = [column for column in made if any(column.cells[1:])]
     if columns and width_of(columns if columns[-1].is_number else columns[:-1]) > width:
         columns = [column for column in columns if column.cells[0] not in spare]
@@ -96,15 +119,16 @@ def show(
         console.print(Text(title, "italic"), soft_wrap=True)
     if any(headers):
         console.print(Text("\n".join(header), "bold"), soft_wrap=True)
-    console.print(Text("\n".join(chain.from_iterable(lines))), soft_wrap=True)
+    console.print(Text.from_ansi("\n".join(chain.from_iterable(lines))), soft_wrap=True)
     if len(rows) < total:
         say(f"{len(rows):,} of {total:,}; --limit shows more")
 
 
-def _column(header: str, *cells: object) -> Column:
+def _column(header: str, *cells: object, coloured: bool) -> Column:
     is_name = header in _NAMES
     shown = [str(cell) if is_name and cell is not None else _shown(cell) for cell in cells]
-    return Column([header, *shown], all(isinstance(cell, int | None) for cell in cells))
+    codes = ["", *(_CODES.get(_COLOURS.get(cell, ""), "") for cell in shown)] if coloured else []
+    return Column([header, *shown], all(isinstance(cell, int | None) for cell in cells), codes)
 
 
 def _shown(cell: object) -> str:

@@ -14,6 +14,7 @@ from visitpay.cli.signals import stoppable
 from visitpay.errors import (
     ATTENTION_STATUS,
     ConfigurationError,
+    SettingsError,
     StoppedError,
     to_visitpay_error,
 )
@@ -177,7 +178,9 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
     watch.end(0)
 
 
-def tell_of_arguments(arguments: Sequence[str], message: str) -> None:
+def tell_of_arguments(
+    arguments: Sequence[str], message: str, error: SettingsError | None = None
+) -> None:
     """Record, and tell the watch, that an argument or a setting of a load cannot be used."""
     if arguments[:1] != ["load"] or "--dry-run" in arguments:
         return
@@ -189,13 +192,13 @@ def tell_of_arguments(arguments: Sequence[str], message: str) -> None:
     metrics_file = settings.salvaged("metrics_file")
     setup = Setup(settings.salvaged("database_url") or DEFAULT_URL)
     notify = options.NotifySettings.salvaged()
-    what = "an argument or a setting cannot be used, its log says which"
-    error = ConfigurationError(what)
+    what = "an argument of its command cannot be used, its log says which"
+    told = error or ConfigurationError(what)
     # A URL in the wrong place may have a password.
     reason = what if "://" in message else message
-    record_refusal(setup.database_url, reason, error.exit_status)
+    record_refusal(setup.database_url, reason, told.exit_status)
     watch = _watch(setup, Path(metrics_file) if metrics_file else None, notify=notify)
-    watch.end(error.exit_status, error)
+    watch.end(told.exit_status, told)
 
 
 def _show(report: "RunReport") -> None:

@@ -23,6 +23,8 @@ class Column:
     cells: Sequence[str]
     is_number: bool
     """Whether its cells stand to the right."""
+    codes: Sequence[str] = ()
+    """The colour of each cell, as a number of the terminal's; empty for none."""
 
     @cached_property
     def width(self) -> int:
@@ -61,8 +63,9 @@ class _Line:
         folded = [_folded(column.cells[row], width) for column, width in self.columns]
         if self.indent and not any(map(any, folded)):
             return
+        codes = [column.codes[row] if column.codes else "" for column, _ in self.columns]
         for pieces in zip_longest(*folded, fillvalue=""):
-            padded = map(_padded, pieces, self.columns)
+            padded = map(_padded, pieces, self.columns, codes)
             yield (" " * self.indent + " ".join(padded)).rstrip()
 
 
@@ -85,6 +88,7 @@ def _folded(cell: str, width: int) -> list[str]:
     return [piece.plain for piece in Text(cell).wrap(_CONSOLE, width, overflow="fold")]
 
 
-def _padded(piece: str, column: tuple[Column, int]) -> str:
+def _padded(piece: str, column: tuple[Column, int], code: str) -> str:
     spaces = " " * (column[1] - cell_len(piece))
-    return spaces + piece if column[0].is_number else piece + spaces
+    painted = f"\x1b[{code}m{piece}\x1b[0m" if code and piece else piece
+    return spaces + painted if column[0].is_number else painted + spaces
