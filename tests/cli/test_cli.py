@@ -1183,7 +1183,7 @@ OPTIONS = {
     "doctor": "--database-url --hospital --pass-over --metrics-file --send --json --help",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --json --help",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json --help",
-    "explain": "--database-url --json --help",
+    "explain": "--database-url --landing --hospital --pass-over --json --help",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --sum"
     " --limit --csv --json --help",
     "rejects export": "--database-url --hospital --pass-over --file --entity --reason --key"
