@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from visitpay.api import check as check
     from visitpay.api import dismiss_rejects as dismiss_rejects
     from visitpay.api import explain as explain
+    from visitpay.api import explain_guarantor as explain_guarantor
     from visitpay.api import export_rejects as export_rejects
     from visitpay.api import export_response as export_response
     from visitpay.api import files as files
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "api": (
-        "check dismiss_rejects explain export_rejects export_response files findings list_rejects"
-        " load migrate reconcile report retry status sum_rejects"
+        "check dismiss_rejects explain explain_guarantor export_rejects export_response files"
+        " findings list_rejects load migrate reconcile report retry status sum_rejects"
     ),
     "errors": "VisitPayError",
     "loading.types": "Options Tolerance",

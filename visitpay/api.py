@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from visitpay.rejects.money import MoneySums
     from visitpay.rejects.queries import Reject, RejectFilter
     from visitpay.reporting.explain import Explained
+    from visitpay.reporting.guarantor import Guarantor
+    from visitpay.reporting.search import Place
     from visitpay.reporting.status import FeedStatus
     from visitpay.verdict.problems import CurrentProblem, Feed
 
@@ -115,17 +117,47 @@ def files(
         return list_entries(connection, entity=name, status=status, limit=limit)
 
 
-def explain(entity: str, key: int, *, database_url: str | None = None) -> "Explained":
+def explain(
+    entity: str,
+    key: int,
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+) -> "Explained":
     """Return all that is known of one row: its values, where it came from, what was rejected.
 
-    `entity` is a record type such as "Visit", in any letter case.
+    `entity` is a record type such as "Visit", in any letter case. Files in the landing directory
+    that are not loaded are searched for it, too.
     """
     from visitpay.database.engine import read_connection
     from visitpay.models import entity_named
     from visitpay.reporting.explain import explain as explain_key
 
+    place = _place(landing, hospital, pass_over)
     with read_connection(_url(database_url)) as connection:
-        return explain_key(connection, entity_named(entity), key)
+        return explain_key(connection, entity_named(entity), key, place)
+
+
+def explain_guarantor(
+    guarantor: int,
+    landing: Path | str | None = None,
+    *,
+    database_url: str | None = None,
+    hospital: str | None = None,
+    pass_over: Collection[str] = (),
+) -> "Guarantor":
+    """Return all that is known of a guarantor: visits, balances, transactions, what was rejected.
+
+    Files in the landing directory that are not loaded are searched, too.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.reporting.guarantor import explain_guarantor as explain_number
+
+    place = _place(landing, hospital, pass_over)
+    with read_connection(_url(database_url)) as connection:
+        return explain_number(connection, guarantor, place)
 
 
 def retry(*, database_url: str | None = None, wait_seconds: float = 60) -> tuple[int, int]:
@@ -387,6 +419,19 @@ def _landing(given: Path | str | None) -> Path:
 
 def _hospital(given: str | None) -> str:
     return _setting(given, "hospital", DEFAULT_HOSPITAL)
+
+
+def _place(
+    landing: Path | str | None, hospital: str | None, pass_over: Collection[str]
+) -> "Place | None":
+    """Return the landing directory, for a search; None if there is none where nobody names one."""
+    from visitpay.reporting.search import Place
+
+    directory = _landing(landing)
+    is_named = landing is not None or directory != Path(DEFAULT_LANDING)
+    if not (is_named or directory.is_dir()):
+        return None
+    return Place(directory, _hospital(hospital), tuple(pass_over))
 
 
 def _setting(given: Path | str | None, key: str, default: str) -> str:

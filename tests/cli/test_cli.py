@@ -1195,7 +1195,7 @@ OPTIONS = {
     "acknowledge": "--why --entity --reason --undo --landing --database-url --hospital --pass-over"
     " --expect --every --wait --json",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json",
-    "explain": "--database-url --json",
+    "explain": "--database-url --landing --hospital --pass-over --json",
     "rejects list": "--database-url --file --entity --reason --key --since --status --raw --sum"
     " --limit --csv --json",
     "rejects export": "--database-url --hospital --pass-over --file --entity --reason --key"

@@ -37,6 +37,7 @@ COMMANDS: Sequence[tuple[str, type[documents.Document]]] = (
     ("explain visit 321000001", documents.ExplainDocument),
     ("explain transaction 54321000001", documents.ExplainDocument),
     ("explain visit 7", documents.ExplainDocument),
+    ("explain guarantor 9870001", documents.GuarantorDocument),
     ("report {landing} --output {folder}/report.html", documents.ReportDocument),
     ("check {landing}", documents.CheckDocument),
     ("doctor {landing}", documents.DoctorDocument),

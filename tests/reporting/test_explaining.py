@@ -44,6 +44,7 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
         row(transaction_identifier=104, amount="z"),
         "105\t10\tx",
         "x\t10\t1",
+        "10\tx\t10",
     )
     feed.deliver_lines(
         Transaction,
@@ -65,33 +66,35 @@ def test_rejected_transactions_of_a_visit(feed: Feed, visitpay: Visitpay) -> Non
     assert [
         (each["file"], each["line"], each["status"]) for each in document["rejected_transactions"]
     ] == [
+        (TRANSACTIONS.format(3), 2, "open"),
+        (TRANSACTIONS.format(2), 2, "open"),
+        (TRANSACTIONS.format(2), 5, "open"),
         (TRANSACTIONS.format(1), 3, "open"),
         (TRANSACTIONS.format(1), 5, "open"),
         (TRANSACTIONS.format(1), 6, "dismissed"),
         (TRANSACTIONS.format(1), 8, "open"),
         (TRANSACTIONS.format(1), 9, "open"),
-        (TRANSACTIONS.format(2), 2, "open"),
-        (TRANSACTIONS.format(2), 5, "open"),
     ]
-    assert document["rejected_transactions_total"] == 7
+    assert document["rejected_transactions_total"] == 8
     shown = plain(visitpay("explain", "visit", "10").out)
     differs = "20.50 differs from 10.00, the sum of 2 transactions"
-    assert f"balance {differs}; see the 7 rejected transactions below" in shown
+    assert f"balance {differs}; see the 8 rejected transactions below" in shown
     titled = shown.index("rejected transactions of the visit")
     one = shown_line(transaction_identifier=101, amount="x")
     two = shown_line(transaction_identifier=102, procedure_id=10, amount=1)
     three = shown_line(transaction_identifier=103, amount="y")
     quoted = in_other_order("10", transaction_identifier=106, visit_identifier='"10"', amount="y")
     zero = in_other_order("", transaction_identifier=108, visit_identifier="010", amount="y")
-    assert [each.split(" ", 1)[1] for each in shown[titled + 1 :]] == [
-        "file line status reason: row",
-        f"Transaction_20211201_223133 3 open invalid_amount Amount: {one}",
-        f"Transaction_20211201_223133 5 open missing_reference ProcedureId: {two}",
-        f"Transaction_20211201_223133 6 dismissed invalid_amount Amount (made up): {three}",
-        r"Transaction_20211201_223133 8 open malformed: 105\t10\tx",
-        r"Transaction_20211201_223133 9 open malformed: x\t10\t1",
-        f"Transaction_20211202_223133 2 open invalid_amount Amount: {quoted}",
-        f"Transaction_20211202_223133 5 open invalid_amount Amount: {zero}",
+    assert shown[titled + 1] == "id file delivery line status reason: row"
+    assert shown[titled + 2].endswith("x" * 900)
+    assert [each.split(" ", 1)[1] for each in shown[titled + 3 :]] == [
+        f"Transaction_20211202_223133 4 2 open invalid_amount Amount: {quoted}",
+        f"Transaction_20211202_223133 4 5 open invalid_amount Amount: {zero}",
+        f"Transaction_20211201_223133 3 3 open invalid_amount Amount: {one}",
+        f"Transaction_20211201_223133 3 5 open missing_reference ProcedureId: {two}",
+        f"Transaction_20211201_223133 3 6 dismissed invalid_amount Amount (made up): {three}",
+        r"Transaction_20211201_223133 3 8 open malformed: 105\t10\tx",
+        r"Transaction_20211201_223133 3 9 open malformed: x\t10\t1",
     ]
     assert visitpay("explain", "procedure", "1", "--json").document["rejected_transactions"] == []
 
@@ -102,15 +105,17 @@ def shown_line(**cells: object) -> str:
 
 
 def test_more_rejected_transactions_than_a_screen_takes(feed: Feed, visitpay: Visitpay) -> None:
-    """The oldest are shown, and how many more there are; also of a visit that never came."""
+    """The newest are shown, and how many more there are; also of a visit that never came."""
     rows = (row(transaction_identifier=key, visit_identifier=12) for key in range(23))
     feed.deliver(Transaction, *rows)
     visitpay("load")
     outcome = visitpay("explain", "visit", "12")
     assert outcome.status == 0
     shown = plain(outcome.out)
-    assert (shown[0], shown[-1]) == ("not in its table", "and 3 more")
-    last = shown_line(transaction_identifier=19, visit_identifier=12)
+    assert (shown[0], shown[-1]) == ("visit 12 is in no table", "and 3 more")
+    never = "no file has brought it: none of 0 files of its type that came"
+    assert shown[1] == f"{never}, nor one that waits, failed or is held; ask the hospital"
+    last = shown_line(transaction_identifier=22, visit_identifier=12)
     assert shown[-2].endswith(f"missing_reference VisitIdentifier: {last}")
 
 
@@ -125,12 +130,15 @@ def test_balance_of_a_visit(feed: Feed, visitpay: Visitpay) -> None:
     visitpay("load")
     differs = "20.50 differs from 5.00, the sum of 1 transaction"
     for what, fact in {
-        "transaction 100": f"its visit's balance {differs}; see: visitpay explain visit 10",
+        "transaction 100": f"its visit's balance {differs}",
         "transaction 101": "its visit's balance 5.00 is 5.00, the sum of 1 transaction",
         "visit 10": f"balance {differs}; no rejected row of it is known: ask the hospital",
         "visit 11": "balance 5.00 is 5.00, the sum of 1 transaction",
     }.items():
-        assert fact in plain(visitpay("explain", *what.split()).out)
+        shown = plain(visitpay("explain", *what.split()).out)
+        assert fact in shown
+        asks = [each for each in shown if each.startswith("visitpay explain visit 10 ")]
+        assert len(asks) == (what == "transaction 100")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +179,6 @@ def test_explain_on_a_terminal(feed: Feed) -> None:
     feed.execute("UPDATE rejected_rows SET id = id + 1000000, line_number = line_number + 1000000")
     for what, file in (("visit", "Visit_20211201_223005"), ("transaction", "Transaction_2021")):
         _, lines = on_terminal(feed, 80, "explain", what, str(key))
-        assert max(map(len, lines)) <= 80
+        assert max(len(each) for each in lines if not each.startswith("    visitpay ")) <= 80
         assert file in " ".join(lines)
-        assert "1000002" in " ".join(lines)
+        assert ("1000031" if what == "transaction" else "1000002") in " ".join(lines)

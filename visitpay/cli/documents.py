@@ -176,6 +176,7 @@ class RejectRow(TypedDict):
     created_at: Annotated[datetime, "when it was rejected"]
     closed_at: Annotated[datetime | None, "when it was resolved, superseded or dismissed"]
     why: Annotated[str | None, "why a person dismissed it"]
+    file_id: Annotated[int, "the delivery that it came with, by its number in the ledger"]
 
 
 class RawReject(RejectRow):
@@ -216,6 +217,57 @@ class DeliveryDocument(TypedDict):
     name: Annotated[str, "the name of the file"]
     file_datetime: Annotated[datetime, "the time in its name"]
     loaded_at: Annotated[datetime, "when it was loaded"]
+    replaced_by: Annotated[
+        int | None, "the next delivery of the same file name, by its number in the ledger"
+    ]
+
+
+class ReferenceRow(TypedDict):
+    """A row that another refers to."""
+
+    entity: Annotated[str, "a record type, such as Visit"]
+    key: Annotated[int, "its identifier"]
+
+
+class SightingRow(TypedDict):
+    """A line of a file that is not loaded."""
+
+    file: Annotated[str, "the name of the file"]
+    line: Annotated[int, "its line there; the header is line 1"]
+    status: Annotated[str, "waits, failed or held"]
+    error: Annotated[str | None, "why the file failed or is held"]
+    column: Annotated[
+        str | None, "the header of the column; null if the columns cannot be told apart"
+    ]
+    reason: Annotated[str | None, "why a load would reject the row"]
+
+
+class SearchDocument(TypedDict):
+    """A search of the files that are not loaded."""
+
+    sightings: Annotated[list[SightingRow], "lines that hold the identifier, the first 20"]
+    total: Annotated[int, "how many there are in all"]
+    unread: Annotated[list[str], "names of files that were not searched, or not to their end"]
+    error: Annotated[str | None, "why the landing directory could not be searched"]
+
+
+class CameDocument(TypedDict):
+    """The files of a type that were loaded."""
+
+    loaded: Annotated[int, "files that were loaded"]
+    newest_name: Annotated[str | None, "the name of the newest"]
+
+
+class GuarantorVisitRow(TypedDict):
+    """A visit of a guarantor."""
+
+    visit_identifier: Annotated[int, "the visit"]
+    admit_date: Annotated[str, "the day on which the patient was admitted"]
+    discharge_date: Annotated[str | None, "the day on which the patient was discharged"]
+    visit_balance: Annotated[Decimal | None, "its balance"]
+    transactions: Annotated[int, "how many transactions it has"]
+    transactions_total: Annotated[Decimal, "their sum"]
+    differs: Annotated[bool, "whether the two are not the same"]
 
 
 class BalanceDocument(TypedDict):
@@ -447,13 +499,37 @@ class ExplainDocument(Document):
     withdrawn_by: Annotated[
         DeliveryDocument | None, "a later delivery of the same file name that lacks this row"
     ]
-    rejects: Annotated[list[RawReject], "rejected rows with this identifier, the oldest 20"]
+    rejects: Annotated[
+        list[RawReject], "rejected rows with this identifier, open ones first, at most 20"
+    ]
     rejects_total: Annotated[int, "how many there are in all"]
+    waits_for: Annotated[ReferenceRow | None, "what the newest of them waits for"]
     balance: Annotated[BalanceDocument | None, "the balance of its visit"]
     rejected_transactions: Annotated[
-        list[RawReject], "rejected transactions of the visit that are in no table, at most 20"
+        list[RawReject], "rejected transactions of the visit that are in no table, the newest 20"
     ]
     rejected_transactions_total: Annotated[int, "how many there are in all"]
+    search: Annotated[
+        SearchDocument | None, "files that are not loaded; null without a landing directory"
+    ]
+    came: Annotated[CameDocument, "files of its type"]
+
+
+class GuarantorDocument(Document):
+    """`visitpay explain guarantor`: data of patients."""
+
+    visits_of: Annotated[list[GuarantorVisitRow], "visits of the guarantor, the newest 20"]
+    visits_total: Annotated[int, "how many there are in all"]
+    visit_balance: Annotated[Decimal, "the sum of all their balances"]
+    transactions_total: Annotated[Decimal, "the sum of all their transactions"]
+    rejects: Annotated[
+        list[RawReject], "rejected visits that name the guarantor, in no table, the newest 20"
+    ]
+    rejects_total: Annotated[int, "how many there are in all"]
+    search: Annotated[
+        SearchDocument | None, "files that are not loaded; null without a landing directory"
+    ]
+    came: Annotated[CameDocument, "files of visits"]
 
 
 class ReconcileDocument(Document):
@@ -538,6 +614,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     DismissDocument,
     RetryDocument,
     ExplainDocument,
+    GuarantorDocument,
     ReconcileDocument,
     RawReconcileDocument,
     ReportDocument,

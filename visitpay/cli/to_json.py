@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from visitpay.rejects.export import ExportedFile
     from visitpay.rejects.money import MoneySums, QuarantinedMoney
     from visitpay.rejects.queries import Reject
-    from visitpay.reporting.explain import Balance, DeliveryRow, Explained
+    from visitpay.reporting.explain import Balance, CameSoFar, DeliveryRow, Explained, Reference
+    from visitpay.reporting.guarantor import Guarantor
+    from visitpay.reporting.search import Search
     from visitpay.reporting.status import FeedStatus
     from visitpay.settings import Shown
     from visitpay.verdict.problems import CurrentProblem
@@ -328,6 +330,7 @@ def _reject(row: "Reject") -> documents.RejectRow:
         "created_at": row.created_at,
         "closed_at": row.closed_at,
         "why": row.why,
+        "file_id": row.file_id,
     }
 
 
@@ -391,10 +394,63 @@ def explain(found: "Explained") -> documents.ExplainDocument:
         "withdrawn_by": found.withdrawn_by and _delivery(found.withdrawn_by),
         "rejects": list(map(_raw_reject, found.rejects)),
         "rejects_total": found.rejects_total,
+        "waits_for": _reference(found.waits_for) if found.waits_for else None,
         "balance": _balance(found.balance) if found.balance else None,
         "rejected_transactions": list(map(_raw_reject, found.rejected_transactions)),
         "rejected_transactions_total": found.rejected_transactions_total,
+        "search": _search(found.search) if found.search else None,
+        "came": _came(found.came),
     }
+
+
+def guarantor(found: "Guarantor") -> documents.GuarantorDocument:
+    """Return the document of all that is known of a guarantor."""
+    return {
+        "format": FORMAT,
+        "visits_of": [
+            {
+                "visit_identifier": visit.visit_identifier,
+                "admit_date": str(visit.admit_date),
+                "discharge_date": str(visit.discharge_date) if visit.discharge_date else None,
+                "visit_balance": visit.visit_balance,
+                "transactions": visit.transactions,
+                "transactions_total": visit.total,
+                "differs": visit.differs,
+            }
+            for visit in found.visits
+        ],
+        "visits_total": found.visits_total,
+        "visit_balance": found.visit_balance,
+        "transactions_total": found.transactions_total,
+        "rejects": list(map(_raw_reject, found.rejects)),
+        "rejects_total": found.rejects_total,
+        "search": _search(found.search) if found.search else None,
+        "came": _came(found.came),
+    }
+
+
+def _search(search: "Search") -> documents.SearchDocument:
+    rows: list[documents.SightingRow] = [
+        {
+            "file": seen.file,
+            "line": seen.line,
+            "status": seen.status,
+            "error": seen.error,
+            "column": seen.column,
+            "reason": seen.reason,
+        }
+        for seen in search.sightings
+    ]
+    unread = list(search.unread)
+    return {"sightings": rows, "total": search.total, "unread": unread, "error": search.error}
+
+
+def _came(came: "CameSoFar") -> documents.CameDocument:
+    return {"loaded": came.files, "newest_name": came.newest}
+
+
+def _reference(reference: "Reference") -> documents.ReferenceRow:
+    return {"entity": reference.entity, "key": reference.key}
 
 
 def _balance(balance: "Balance") -> documents.BalanceDocument:
@@ -413,6 +469,7 @@ def _delivery(row: "DeliveryRow") -> documents.DeliveryDocument:
         "name": row.name,
         "file_datetime": row.file_datetime,
         "loaded_at": row.loaded_at,
+        "replaced_by": row.replaced_by,
     }
 
 

@@ -125,6 +125,8 @@ class Reject(NamedTuple):
     closed_at: datetime | None
     why: str | None
     """Why a person dismissed it."""
+    file_id: int
+    """The delivery that it came with, in the ledger: a name may have come several times."""
 
 
 def list_rejects(connection: Connection, wanted: RejectFilter, limit: int) -> list[Reject]:
@@ -141,7 +143,7 @@ def iterate_rejects(
             *(RejectedRow.id, LoadFile.name, RejectedRow.line_number, RejectedRow.entity),
             *(RejectedRow.record_key, RejectedRow.reason, RejectedRow.column_name),
             *(RejectedRow.raw, RejectedRow.status, RejectedRow.created_at),
-            *(RejectedRow.closed_at, RejectedRow.why),
+            *(RejectedRow.closed_at, RejectedRow.why, RejectedRow.file_id),
         )
         .join_from(RejectedRow, LoadFile)
         .where(*wanted.conditions)

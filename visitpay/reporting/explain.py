@@ -1,25 +1,28 @@
 """Where one row is: its values, the deliveries that brought it, what of it was rejected."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-import polars as pl
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import aliased
 
-from visitpay.errors import FileError
-from visitpay.ledger.files import IN_ORDER
+from visitpay.ledger.files import IN_ORDER, IS_OF_FEED
 from visitpay.ledger.keys import unpack
-from visitpay.models import DeliveredKeys, Entity, LoadFile, RejectedRow, Transaction, Visit
-from visitpay.parsing.columns import file_columns, key_column
-from visitpay.parsing.layout import Layout
-from visitpay.parsing.quoting import trim_cells
-from visitpay.parsing.rows import lines_without_faults
-from visitpay.parsing.split import split
-from visitpay.parsing.values import convert, kind_of
+from visitpay.models import (
+    ENTITIES,
+    DeliveredKeys,
+    Entity,
+    LoadFile,
+    RejectedRow,
+    Transaction,
+    Visit,
+    entity_named,
+)
+from visitpay.parsing.columns import file_columns, key_column, model_columns
+from visitpay.rejects.cells import rejects_holding, value_of
 from visitpay.rejects.queries import (
     NOT_IN_TABLES,
     Reject,
@@ -27,16 +30,30 @@ from visitpay.rejects.queries import (
     count_by_reason,
     list_rejects,
 )
-from visitpay.rejects.store import ROWS_AT_ONCE
-from visitpay.vocabulary import FileStatus
+from visitpay.reporting.search import Place, Search, search
+from visitpay.vocabulary import FileStatus, Reason, RejectStatus
 
 DELIVERIES = 20
 """So many deliveries that brought a row are listed, the newest."""
 
 REJECTS = 20
-"""So many rejects are listed, the oldest."""
+"""So many rejects are listed, the newest."""
 
-_DELIVERY = (LoadFile.id, LoadFile.name, LoadFile.file_datetime, LoadFile.loaded_at)
+_later = aliased(LoadFile)
+
+_DELIVERY = (
+    *(LoadFile.id, LoadFile.name, LoadFile.file_datetime, LoadFile.loaded_at),
+    select(func.min(_later.id))
+    .where(
+        _later.name == LoadFile.name,
+        _later.id > LoadFile.id,
+        _later.status == FileStatus.LOADED,
+        # Two exports may have one name: the later one holds other mended rows.
+        _later.is_resubmission.is_(False),
+    )
+    .correlate(LoadFile)
+    .scalar_subquery(),
+)
 
 
 class DeliveryRow(NamedTuple):
@@ -46,6 +63,23 @@ class DeliveryRow(NamedTuple):
     name: str
     file_datetime: datetime
     loaded_at: datetime
+    replaced_by: int | None
+    """The next delivery of its name, if the hospital sent it again."""
+
+
+class CameSoFar(NamedTuple):
+    """The files of a type that were loaded."""
+
+    files: int
+    newest: str | None
+    """The name of the newest."""
+
+
+class Reference(NamedTuple):
+    """A row that another refers to."""
+
+    entity: str
+    key: int
 
 
 @dataclass(frozen=True)
@@ -82,23 +116,35 @@ class Explained:
     The row stays, since nothing is deleted.
     """
     rejects: Sequence[Reject]
-    """Its rejected rows, the oldest first, at most REJECTS."""
+    """Its rejected rows, the open ones first, then the newest, at most REJECTS."""
     rejects_total: int
     """How many there are."""
+    waits_for: Reference | None
+    """What the newest of them waits for, if it is open and only misses a reference."""
     balance: Balance | None
     rejected_transactions: Sequence[Reject]
     """Rejected transactions of a visit that are in no table: its balance may lack them."""
     rejected_transactions_total: int
-    """How many there are; at most REJECTS of them, the oldest, are listed."""
+    """How many there are; at most REJECTS of them, the newest, are listed."""
+    search: Search | None
+    """Where it is in files that are not loaded; None if no landing directory was searched."""
+    came: CameSoFar
+    """The files of its type that were loaded."""
 
     @property
     def known(self) -> bool:
         """Whether anything is known of it."""
-        return bool(self.row or self.rejects or self.rejected_transactions)
+        in_files = self.search is not None and self.search.total
+        return bool(self.row or self.rejects or self.rejected_transactions or in_files)
 
 
-def explain(connection: Connection, entity: type[Entity], key: int) -> Explained:
-    """Return all that is known of a procedure, a visit or a transaction."""
+def explain(
+    connection: Connection, entity: type[Entity], key: int, place: Place | None = None
+) -> Explained:
+    """Return all that is known of a procedure, a visit or a transaction.
+
+    With a `place`, the files there that are not loaded are searched, too.
+    """
     table = entity.__table__
     found = (
         connection.execute(select(*table.columns).where(key_column(entity) == key))
@@ -108,25 +154,78 @@ def explain(connection: Connection, entity: type[Entity], key: int) -> Explained
     names = [column.name for column in file_columns(entity)]
     missing = _transactions_not_in_table(connection, key) if entity is Visit else []
     deliveries = _deliveries(connection, entity, key)
-    of_key = RejectFilter(entity=entity.__name__, key=key, status=None)
-    of_visit = RejectFilter(status=None, ids=missing[:REJECTS])
+    rejects, rejects_total = _rejects_of(connection, entity, key)
+    columns = {entity: key_column(entity).name}
+    if entity is Visit:
+        columns[Transaction] = Transaction.visit_identifier.key
     return Explained(
         row=None if found is None else {name: found[name] for name in names},
         source=None if found is None else _source(connection, found["source_file_id"]),
         line=None if found is None else found["source_line"],
         deliveries=deliveries,
         withdrawn_by=_withdrawn_by(connection, key, deliveries[0]) if deliveries else None,
-        rejects=list_rejects(connection, of_key, REJECTS),
-        rejects_total=sum(count_by_reason(connection, of_key).values()),
+        rejects=rejects,
+        rejects_total=rejects_total,
+        waits_for=_waits_for(connection, rejects),
         balance=_balance(connection, found.get("visit_identifier") if found else None),
-        rejected_transactions=list_rejects(connection, of_visit, REJECTS),
+        rejected_transactions=newest_of(connection, missing),
         rejected_transactions_total=len(missing),
+        search=None if place is None else search(connection, place, columns, key),
+        came=came_so_far(connection, entity),
     )
+
+
+def came_so_far(connection: Connection, entity: type[Entity]) -> CameSoFar:
+    """Return how many files of a type the hospital sent, and the newest."""
+    mine = (*IS_OF_FEED, LoadFile.entity == entity.__name__)
+    newest = select(LoadFile.name).where(*mine)
+    return CameSoFar(
+        connection.scalar(select(func.count()).select_from(LoadFile).where(*mine)) or 0,
+        connection.scalar(newest.order_by(*(column.desc() for column in IN_ORDER)).limit(1)),
+    )
+
+
+def newest_of(connection: Connection, ids: Sequence[int]) -> list[Reject]:
+    """Return the newest of some rejects."""
+    return list_rejects(connection, RejectFilter(status=None, ids=ids[-REJECTS:]), REJECTS)
+
+
+def _rejects_of(connection: Connection, entity: type[Entity], key: int) -> tuple[list[Reject], int]:
+    """Return the rejects of a row, the open ones first, then the newest, and how many there are.
+
+    Also those without a key, which may be another column's, where it stands in the key's place.
+    """
+    of_key = RejectFilter(entity=entity.__name__, key=key, status=None)
+    has_none = RejectedRow.record_key.is_(None)
+    others = rejects_holding(connection, entity, key_column(entity).name, key, [has_none])
+    rejects = newest_of(connection, others)
+    for status in RejectStatus:
+        rejects += list_rejects(connection, replace(of_key, status=status), REJECTS)
+    rejects.sort(
+        key=lambda each: (each.status == RejectStatus.OPEN, each.created_at, each.id), reverse=True
+    )
+    return rejects[:REJECTS], sum(count_by_reason(connection, of_key).values()) + len(others)
+
+
+def _waits_for(connection: Connection, rejects: Iterable[Reject]) -> Reference | None:
+    """Return what the newest open reject refers to, if that is all that it misses."""
+    newest = next((each for each in rejects if each.status == RejectStatus.OPEN), None)
+    if newest is None or newest.reason != Reason.MISSING_REFERENCE or newest.column is None:
+        return None
+    entity = entity_named(newest.entity)
+    header = connection.scalar(select(LoadFile.header).where(LoadFile.id == newest.file_id))
+    key = value_of(newest.raw, header or "", entity, newest.column)
+    name = next(each.name for each in model_columns(entity) if each.header == newest.column)
+    names = {each.__tablename__: each.__name__ for each in ENTITIES}
+    for reference in entity.__table__.columns[name].foreign_keys:
+        if key is not None:
+            return Reference(names[reference.column.table.name], key)
+    return None
 
 
 def _source(connection: Connection, file_id: int) -> DeliveryRow | None:
     row = connection.execute(select(*_DELIVERY).where(LoadFile.id == file_id)).first()
-    return row and DeliveryRow._make(row)
+    return None if row is None else DeliveryRow._make(row)
 
 
 def _deliveries(connection: Connection, entity: type[Entity], key: int) -> list[DeliveryRow]:
@@ -159,7 +258,7 @@ def _withdrawn_by(connection: Connection, key: int, newest: DeliveryRow) -> Deli
         .limit(1)
     )
     row = connection.execute(later).first()
-    return row and DeliveryRow._make(row)
+    return None if row is None else DeliveryRow._make(row)
 
 
 def _balance(connection: Connection, visit: int | None) -> Balance | None:
@@ -172,38 +271,6 @@ def _balance(connection: Connection, visit: int | None) -> Balance | None:
 
 
 def _transactions_not_in_table(connection: Connection, visit: int) -> list[int]:
-    """Return the ids of rejected transactions of a visit that are in no table, the oldest first.
-
-    The database finds rows whose text holds the identifier. Of these only the cell of the visit
-    counts, or any cell of a row that does not split, or was sent under another header.
-    """
-    candidates = (
-        select(RejectedRow.id, RejectedRow.raw, LoadFile.header)
-        .join(LoadFile)
-        .where(RejectedRow.entity == Transaction.__name__, NOT_IN_TABLES)
-        .where(RejectedRow.raw.contains(str(visit)), RejectedRow.reason != "line_too_long")
-        .order_by(RejectedRow.file_id, RejectedRow.line_number)
-    )
-    streamed = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(candidates)
-    return [found for rows in streamed.partitions() for found in _of_visit(rows, visit)]
-
-
-def _of_visit(candidates: Sequence[Row[int, str, str | None]], visit: int) -> Iterator[int]:
-    """Yield the ids of the rows (id, raw, header) that are transactions of a visit."""
-    schema = {"source_line": pl.Int64, "raw": pl.String, "header": pl.String}
-    rows = pl.DataFrame(candidates, schema, orient="row")
-    column = Transaction.__table__.c.visit_identifier
-    found: set[int] = set()
-    for (header,), lines_of_layout in rows.group_by("header"):
-        with suppress(FileError):  # then the file's rows cannot be taken apart any more
-            layout = Layout.of(Transaction, str(header))
-            lines = split(lines_without_faults(lines_of_layout), layout)
-            in_pieces = lines
-            if column.name in lines.columns:
-                visits, _ = convert(trim_cells(lines[column.name]), kind_of(column))
-                found.update(lines["source_line"].filter(visits == visit))
-                in_pieces = lines.filter("malformed")
-            cells = in_pieces["raw"].str.split(layout.delimiter)
-            holds = cells.list.eval(pl.element().str.strip_chars(' "')).list.contains(str(visit))
-            found.update(in_pieces["source_line"].filter(holds))
-    yield from (row for row in rows["source_line"] if row in found)
+    """Return the ids of rejected transactions of a visit that are in no table."""
+    column = Transaction.visit_identifier.key
+    return rejects_holding(connection, Transaction, column, visit, [NOT_IN_TABLES])

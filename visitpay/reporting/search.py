@@ -1,0 +1,179 @@
+"""Where an identifier is in files of the landing directory that are in no table yet.
+
+They wait for the next load, failed, or are held.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from sqlalchemy import Connection
+
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
+from visitpay.landing.local import OpenFile, open_landed, scan
+from visitpay.landing.place import LandedFile
+from visitpay.ledger.files import failed_files
+from visitpay.ledger.plan import make_plan
+from visitpay.models import Entity, entity_named
+from visitpay.parsing.blocks import whole_lines
+from visitpay.parsing.parser import BLOCK_BYTES, Parser
+from visitpay.rejects.cells import lines_holding
+
+MAX_BYTES = 1 << 30
+"""So many bytes of files are searched, those that come first."""
+
+SIGHTINGS = 20
+"""So many lines are listed, the first."""
+
+WAITS = "waits"
+"""The state of a file that no run has tried as it is now; others have a FileStatus."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A line of a file that holds an identifier."""
+
+    file: str
+    line: int
+    """Its physical line; the header is line 1."""
+    status: str
+    """WAITS, or a FileStatus: failed or held."""
+    error: str | None
+    """Why the file failed or is held."""
+    column: str | None
+    """The header of the column; None if the file's columns cannot be told apart."""
+    reason: str | None
+    """Why a load would reject the row."""
+
+
+@dataclass
+class Search:
+    """What a search of the landing directory has found."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    """The first SIGHTINGS, in the order of a load."""
+    total: int = 0
+    """How many lines hold it."""
+    unread: list[str] = field(default_factory=list)
+    """Names of files that were not searched, or not to their end."""
+    error: str | None = None
+    """Why the landing directory could not be searched."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A landing directory as commands name it."""
+
+    directory: Path
+    hospital: str
+    pass_over: Sequence[str] = ()
+
+
+def search(
+    connection: Connection, place: Place, columns: Mapping[type[Entity], str], value: int
+) -> Search:
+    """Search files that are in no table for a whole number in columns, one for each entity."""
+    found = Search()
+    try:
+        landed = scan(place.directory, place.hospital, place.pass_over)
+    except ConfigurationError as error:
+        found.error = str(error)
+        return found
+    pending = make_plan(connection, landed.files).pending
+    failed = {file.name: file for file in failed_files(connection, landed.files)}
+    bytes_left = MAX_BYTES
+    for file in pending:
+        entity = entity_named(file.entity)
+        if entity not in columns:
+            continue
+        bytes_left -= file.size_bytes
+        if bytes_left < 0:
+            found.unread.append(file.name)
+            continue
+        known = failed.get(file.name)
+        status, why = (known.status, known.error) if known else (WAITS, None)
+        try:
+            for line, column, reason in _lines(file, entity, columns[entity], value):
+                found.total += 1
+                if len(found.sightings) < SIGHTINGS:
+                    seen = Sighting(file.name, line, status, why, column, reason)
+                    found.sightings.append(seen)
+        except (FileError, FileChangedError):
+            found.unread.append(file.name)
+    return found
+
+
+def _lines(
+    file: LandedFile, entity: type[Entity], column: str, value: int
+) -> Iterator[tuple[int, str | None, str | None]]:
+    """Yield line, header of the column and reason of the rows of a file that hold a number."""
+    with open_landed(file) as source:
+        if not _has_digits(source, value):
+            return
+    with open_landed(file) as source:
+        try:
+            parser = Parser(source, entity, file_date=file.file_datetime.date())
+        except FileError:
+            parser = None
+        if parser is not None:
+            yield from _parsed_lines(parser, column, value)
+            return
+    with open_landed(file) as source:
+        for line in _raw_lines(source, value):
+            yield line, None, None
+
+
+def _has_digits(source: OpenFile, value: int) -> bool:
+    """Whether a file has the digits of a number somewhere: most files need not be parsed."""
+    digits = str(abs(value))
+    patterns = [digits.encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")]
+    tail = b""
+    while block := source.read(BLOCK_BYTES):
+        if any(pattern in tail + block for pattern in patterns):
+            return True
+        tail = block[-2 * len(digits) :]
+    return False
+
+
+def _parsed_lines(
+    parser: Parser, name: str, value: int
+) -> Iterator[tuple[int, str | None, str | None]]:
+    layout = parser.layout
+    header = next((each.header for each in layout.columns if each.name == name), None)
+    if header is None:
+        return
+    batches = parser.batches()
+    while True:
+        try:
+            batch = next(batches, None)
+        except FileError:  # only its end is wrong, such as the count of a trailer
+            return
+        if batch is None:
+            return
+        lines: list[tuple[int, str | None]] = [
+            (line, None) for line in batch.rows["source_line"].filter(batch.rows[name] == value)
+        ]
+        rejects = batch.rejects.rename({"line_number": "source_line"})
+        found = lines_holding(rejects, layout, name, value)
+        of_rejects = rejects.filter(pl.col("source_line").is_in(found.implode()))
+        lines += of_rejects.select("source_line", "reason").rows()
+        for line, reason in sorted(lines):
+            yield line, header, reason
+
+
+def _raw_lines(source: OpenFile, value: int) -> Iterator[int]:
+    """Yield the lines of a file of unknown columns that have a number as a whole cell."""
+    cell = re.compile(rb"(?:^|[\t,|;])[ \"]*[+0]*%d[ \"]*(?=[\t,|;]|$)" % value, re.MULTILINE)
+    first = 1
+    for block in whole_lines(source, BLOCK_BYTES):
+        counted = at = 0
+        last = None
+        for match in cell.finditer(block):
+            counted += block.count(b"\n", at, match.start())
+            at = match.start()
+            if counted != last:
+                yield first + counted
+            last = counted
+        first += block.count(b"\n")
