@@ -1,18 +1,24 @@
 """What the doctor finds, in health and in sickness."""
 
+import os
+import pwd
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
 from tests.support.command import Visitpay, on_terminal
 from tests.support.databases import OLDEST, rendered
-from tests.support.feed import Feed, only_postgresql, only_sqlite
-from visitpay import doctor
-from visitpay.database.dialects import dialect_of
+from tests.support.feed import Feed, only_postgresql, only_sqlite, row
+from visitpay.cli.app import main
+from visitpay.database.dialects import dialect_of, sqlite
 from visitpay.database.engine import make_engine
 from visitpay.database.session import ExclusiveSession
+from visitpay.doctor import disks
+from visitpay.hints import Setup
 from visitpay.models import Procedure
 
 NAMES = [
@@ -21,9 +27,11 @@ NAMES = [
     "lock",
     "writing",
     "last run",
+    "verdict",
     "references",
     "clock",
     "disk",
+    "temporary files",
     "permissions",
 ]
 
@@ -48,10 +56,23 @@ def test_health(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver(Procedure)
     visitpay("load")
     found = findings(visitpay)
-    assert list(found) == NAMES
+    names = [*NAMES, *([] if feed.url.startswith("sqlite") else ["landing disk"])]
+    assert list(found) == names
     assert {(state, remedy) for state, _, remedy in found.values()} == {("ok", "")}
+    assert found["verdict"][1] == "all is well: loaded up to 2021-12-01 22:33 UTC"
     printed = visitpay("doctor").out.splitlines()
-    assert [line.split()[0] for line in printed] == ["ok"] * len(NAMES)
+    assert [line.split()[0] for line in printed] == ["ok"] * len(names)
+
+
+def run_of(number: int, began: str, status: str) -> str:
+    """Return the statement that enters a run."""
+    counts = ("loaded", "failed", "planned")
+    rows = ("read", "inserted", "updated", "unchanged", "stale", "superseded", "rejected")
+    zeros = [*(f"files_{name}" for name in counts), *(f"rows_{name}" for name in rows)]
+    zeros += ["rejects_resolved", "bytes_planned"]
+    names = f"id, started_at, status, version, host, rejects_tolerated, {', '.join(zeros)}"
+    values = f"{number}, '{began}', '{status}', '0', 'x', false, {', '.join('0' for _ in zeros)}"
+    return f"INSERT INTO load_runs ({names}) VALUES ({values})"
 
 
 def strange_file(feed: Feed) -> None:
@@ -76,10 +97,7 @@ def behind(feed: Feed) -> None:
 
 def from_tomorrow(feed: Feed) -> None:
     """Have a run begin in times to come."""
-    feed.execute(
-        "INSERT INTO load_runs VALUES"
-        " (7, '2101-01-01 00:00:00', NULL, 'ok', '0', 'x', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
-    )
+    feed.execute(run_of(7, "2101-01-01 00:00:00", "ok"))
 
 
 @pytest.mark.parametrize(
@@ -115,13 +133,26 @@ def test_sickness(
 
 def test_runs_that_need_a_person(feed: Feed, visitpay: Visitpay) -> None:
     """A load that never ran, or ended with attention, is a warning that says where to look."""
-    assert findings(visitpay)["last run"] == ("warning", "none yet", "run: visitpay load")
+    nothing = "unknown: nothing was loaded yet"
+    found = findings(visitpay)
+    assert found["last run"] == ("warning", "none yet", "load the files")
+    assert found["verdict"] == ("warning", nothing, "load the files")
+    load = f"  visitpay load {feed.landing} --database-url {feed.url}"
+    assert load in visitpay("doctor").out.splitlines()
     feed.deliver(Procedure, procedure_id="x")
     visitpay("load")
     state, seen, remedy = findings(visitpay)["last run"]
     assert (state, "1: attention, begun" in seen) == ("warning", True)
-    assert "visitpay rejects list" in remedy
-    assert f"last run: {remedy}" in visitpay("doctor").out
+    assert remedy == "see what needs a person"
+    asked = findings(visitpay)["verdict"]
+    assert asked == ("warning", "needs a person: 1 reject open", remedy)
+    printed = visitpay("doctor").out.splitlines()
+    after = printed.index(f"last run: {remedy}:") + 1
+    assert printed[after] == f"  visitpay status {feed.landing} --database-url {feed.url}"
+    feed.execute("UPDATE load_runs SET status = 'failed', error = 'the disk is full'")
+    found = findings(visitpay)
+    assert found["last run"][2] == "see its error"
+    assert found["verdict"][1].startswith("needs a person: 1 failed load")
 
 
 def test_an_old_database(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +170,7 @@ def test_an_old_database(feed: Feed, visitpay: Visitpay, monkeypatch: pytest.Mon
 
 def test_a_load_that_died(feed: Feed, visitpay: Visitpay) -> None:
     """A run that stands as running while the lock is free is a warning; under a hold it is none."""
-    feed.execute(
-        "INSERT INTO load_runs VALUES (7, '2021-12-01 22:30:00+00:00', NULL, 'running', '0', 'x',"
-        " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
-    )
+    feed.execute(run_of(7, "2021-12-01 22:30:00+00:00", "running"))
     seen = "7: running, begun 2021-12-01 22:30 UTC on x"
     died = f"{seen}, but no load is there: it died"
     remedy = "the next load marks it interrupted, and goes on from there"
@@ -159,7 +187,9 @@ def test_a_load_that_holds_the_database(feed: Feed, visitpay: Visitpay) -> None:
     with ExclusiveSession(make_engine(feed.url), 0):
         found = findings(visitpay)
     assert found["lock"][0] == "warning"
-    assert list(found) == [name for name in NAMES if name != "writing"]
+    assert [name for name in found if name != "landing disk"] == [
+        name for name in NAMES if name != "writing"
+    ]
 
 
 @only_sqlite
@@ -171,7 +201,7 @@ def test_no_channel_to_ask(feed: Feed, visitpay: Visitpay) -> None:
     assert ["warning", "alerts", "no", "channel", "is", "set"] in [
         line.split() for line in outcome.out.splitlines()
     ]
-    remedy = "alerts:   set VISITPAY_ALERT_URLS to Apprise URLs of those who are to be told"
+    remedy = "alerts: set VISITPAY_ALERT_URLS to Apprise URLs of those who are to be told"
     assert remedy in outcome.out
 
 
@@ -181,18 +211,19 @@ def test_the_file_of_a_database(
 ) -> None:
     """That others can read it, or that its disk is nearly full, is a warning."""
     feed.database.chmod(0o644)
-    monkeypatch.setattr(doctor, "ROOM_BYTES", 1 << 60)
+    monkeypatch.setattr(disks, "ROOM_BYTES", 1 << 60)
     found = findings(visitpay)
     assert found["permissions"] == (
         "warning",
         f"{feed.database} is mode 644",
-        f"run: chmod 600 {feed.database}",
+        "let its owner alone read it",
     )
+    assert f"  chmod 600 {feed.database}" in visitpay("doctor").out.splitlines()
     state, seen, _ = found["disk"]
     assert (state, " MiB" in seen.partition("free; the database takes ")[2]) == ("warning", True)
     with feed.database.open("r+b") as file:
         file.truncate(3 << 29)  # a sparse one takes no room
-    assert findings(visitpay)["disk"][1].endswith("free; the database takes 1.5 GiB")
+    assert " free; the database takes 1.5 GiB; how fast" in findings(visitpay)["disk"][1]
     feed.database.unlink()
     assert findings(visitpay)["database"][0] == "error"
 
@@ -241,7 +272,7 @@ def test_a_load_that_writes(feed: Feed, visitpay: Visitpay) -> None:
     with ExclusiveSession(make_engine(feed.url), 0) as hold, hold.dry_run():
         found = findings(visitpay)
     assert {name for name, each in found.items() if each[0] == "error"} == set()
-    assert found["last run"] == ("warning", "none yet", "run: visitpay load")
+    assert found["last run"] == ("warning", "none yet", "load the files")
 
 
 @only_sqlite
@@ -358,11 +389,132 @@ def test_a_directory_of_metrics_that_cannot_be_written(feed: Feed, unprivileged:
 
 @only_sqlite
 def test_a_narrow_terminal(feed: Feed) -> None:
-    """What to do is folded where the terminal ends, between words."""
+    """What was seen is folded where the terminal ends; a command is not: it can be copied."""
     feed.deliver(Procedure, procedure_id="x")
     on_terminal(feed, 80, "load")
     _, lines = on_terminal(feed, 80, "doctor")
-    assert max(map(len, lines)) <= 80
+    command = f"  {Setup(feed.url, feed.landing).hint('status')}"
+    assert command in "".join(lines)
     start = next(place for place, line in enumerate(lines) if line.startswith("last run:"))
-    assert lines[start].endswith("--status failed` (or")
-    assert lines[start + 1] == " " * len("last run: ") + "held)"
+    assert max(map(len, lines[:start])) <= 80
+
+
+def test_how_long_the_disk_lasts(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two weeks of files say it, whenever they were loaded; rows that come again take no room."""
+    rows = [row(procedure_id=key, procedure_description="x" * 200) for key in range(500)]
+    for day in range(1, 15):
+        feed.deliver(Procedure, *rows[: 100 if day < 8 else 500], at=f"202112{day:02}_220000")
+        if day == 7:
+            visitpay("load")
+            found = findings(visitpay)
+            assert " a day" not in found["disk"][1]
+    visitpay("load")
+    with make_engine(feed.url).connect() as connection:
+        size = dialect_of(connection).size_bytes(connection)
+    a_day = size / 13 * 400 / 500  # the first file is not of these 13 days
+    mib = 1 << 20
+    grows = f"the database takes {size / mib:,.1f} MiB and grows by {a_day / mib:,.1f} MiB a day"
+    if not feed.url.startswith("sqlite"):
+        assert findings(visitpay)["disk"] == ("ok", f"the server's own matter; {grows}", "")
+        assert " a day: " in findings(visitpay)["landing disk"][1]
+        return
+    first = feed.path(Procedure, "20211201_220000")
+    landed = sum(path.stat().st_size for path in feed.landing.iterdir())
+    files = (landed - first.stat().st_size) / 13
+    usage = shutil.disk_usage(feed.landing)
+    for days, state in ((29.5, "warning"), (2.5, "error"), (400.5, "ok"), (1e6, "ok")):
+        free = int(days * (a_day + files))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        monkeypatch.setattr(disks, "ROOM_BYTES", 0)
+        seen = f"{grows}, the landing directory by {files / mib:,.1f} MiB"
+        left = f": {int(days)} days left" if days < 1e6 else ": more than 100 years left"
+        told = findings(visitpay)["disk"]
+        assert told[0] == state
+        assert told[1].endswith(f"{seen}{left}")
+        assert bool(told[2]) == (state != "ok")
+    first.unlink()
+    assert "landing directory by" not in findings(visitpay)["disk"][1]
+
+
+@only_sqlite
+def test_temporary_files(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where SQLite would keep them, and what to do if there is no room, or no place, for them."""
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    state, seen, _ = findings(visitpay)["temporary files"]
+    assert (state, seen.partition(" free in ")[2]) == ("ok", str(tmp_path))
+    remedy = "set SQLITE_TMPDIR to a directory with room for them"
+    with feed.database.open("r+b") as file:
+        file.truncate(1 << 50)  # a sparse one takes no room
+    state, seen, told = findings(visitpay)["temporary files"]
+    assert (state, told) == ("warning", remedy)
+    assert seen.endswith("or a sort of this database, may need 262,144.0 GiB")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(sqlite, "_TEMPORARY", ())
+    nowhere = "SQLite finds no directory to which it may write them"
+    assert findings(visitpay)["temporary files"] == ("error", nowhere, remedy)
+
+
+@pytest.fixture
+def load_as_nobody(feed: Feed) -> Iterator[Callable[[], int]]:
+    """Load as the user `nobody`, whose database and files they are, and return the exit status."""
+    nobody = pwd.getpwnam("nobody")
+    above = [folder for folder in feed.landing.parents if folder.stat().st_mode & 0o005 != 0o005]
+    modes = {folder: folder.stat().st_mode & 0o777 for folder in above}
+    for folder in above:
+        folder.chmod(0o755)
+    for path in (feed.landing.parent, feed.landing, feed.database):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+
+    def load() -> int:
+        if child := os.fork():  # a copy: nobody may perhaps not read this Python
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            os.setgroups([])
+            os.setgid(nobody.pw_gid)
+            os.setuid(nobody.pw_uid)
+            main(["load"])
+        except SystemExit as leaving:
+            os._exit(int(leaving.code or 0))
+        finally:
+            os._exit(99)
+
+    yield load
+    for folder, mode in modes.items():
+        folder.chmod(mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has everything")
+@only_sqlite
+def test_root_beside_the_user_of_the_load(
+    feed: Feed, visitpay: Visitpay, load_as_nobody: Callable[[], int]
+) -> None:
+    """Whatever root looks at, or loads, the user of the load can open all that is left."""
+    feed.deliver(Procedure)
+    commands = ("doctor", "status", "files", "explain procedure 1", "reconcile", "load")
+    for command in (*commands, "rejects list"):
+        visitpay(*command.split())
+        ours = [path.name for path in feed.database.parent.iterdir() if path.owner() == "root"]
+        assert ours == ["state"][: len(ours)], command
+    with make_engine(feed.url, read_only=True).connect() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM load_runs")
+        beside = [feed.database.with_name(f"{feed.database.name}-{end}") for end in ("wal", "shm")]
+        assert [path.owner() for path in beside] == ["nobody"] * 2
+        assert load_as_nobody() == 0
+    lock = feed.database.with_name(f"{feed.database.name}-lock")
+    os.chown(lock, 0, 0)
+    state, seen, remedy = findings(visitpay)["permissions"]
+    # The doctor took the lock itself, and gave it back.
+    assert (state, lock.owner()) == ("ok", "nobody")
+    os.chown(feed.database, 0, 0)
+    state, seen, remedy = findings(visitpay)["permissions"]
+    assert (state, remedy) == ("warning", "let that user load")
+    assert seen.startswith("nobody, whose directory it is, cannot write to: ")
+    assert load_as_nobody() == 3
+    mend = next(line for line in visitpay("doctor").out.splitlines() if line.startswith("  chown"))
+    os.system(mend)  # noqa: S605 - as people do
+    assert load_as_nobody() == 0

@@ -366,7 +366,7 @@ def acknowledge(  # noqa: PLR0913 - as many as the command has
 
     def work(connection: "Connection") -> "list[CurrentProblem]":
         feed = Feed(connection, landed, now, Expectations(expect, (), every), setup)
-        chosen = acknowledging.choose(find(feed), kind, subjects)
+        chosen = acknowledging.choose(find(feed), kind, subjects, setup.hint("status"))
         acknowledging.acknowledge(connection, chosen, why, now)
         return chosen
 

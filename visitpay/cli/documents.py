@@ -294,6 +294,7 @@ class ExaminedRow(TypedDict):
     status: Annotated[str, "ok, warning or error"]
     message: Annotated[str, "what was seen"]
     remedy: Annotated[str, "what to do; empty where it is ok, or where the message says it"]
+    command: Annotated[str, "the command that helps, to be run as it stands; empty for none"]
 
 
 class Document(TypedDict):

@@ -560,6 +560,7 @@ def doctor(examined: "Sequence[Examined]") -> documents.DoctorDocument:
                 "status": thing.state,
                 "message": thing.seen,
                 "remedy": thing.remedy,
+                "command": thing.command,
             }
             for thing in examined
         ],

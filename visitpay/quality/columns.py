@@ -79,14 +79,16 @@ class UnknownColumns:
         return first(self.names, _NAMES_SHOWN, len(self.names))
 
     @property
+    def again(self) -> str:
+        """The command, as `hints.Setup.hint` takes it, that loads what is missing; or none."""
+        return f"load --again-since {iso(self.since)}" if self.is_known_now else ""
+
+    @property
     def message(self) -> str:
-        """What was found, and the command that loads what is missing."""
+        """What was found."""
         files = counted(self.files, "file was", "files were")
         if self.is_known_now:
-            return (
-                f"{self.described}: not known yet when {files} loaded; run: visitpay load LANDING"
-                f" --again-since {iso(self.since)}"
-            )
+            return f"{self.described}: not known yet when {files} loaded; {self.again} mends it"
         columns = counted(len(self.names), "unknown column")
         return f"{columns} ({self.described}): {files} loaded without"
 

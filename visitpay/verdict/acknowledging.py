@@ -56,11 +56,12 @@ def is_known(words: Mapping[tuple[str, str], Acknowledged], problem: CurrentProb
 
 
 def choose(
-    problems: Iterable[CurrentProblem], kind: str, subjects: Collection[str]
+    problems: Iterable[CurrentProblem], kind: str, subjects: Collection[str], see: str
 ) -> list[CurrentProblem]:
     """Return the problems of a kind, those about the given subjects or all; raises if none is.
 
-    A file may be named by its short name. Raises ConfigurationError that names those there are.
+    A file may be named by its short name. Raises ConfigurationError that names those there are,
+    and `see`, the command that shows all.
     """
     of_kind = [problem for problem in problems if problem.kind == kind]
     chosen = [
@@ -72,7 +73,7 @@ def choose(
         return chosen
     there = [problem.subject or problem.message for problem in of_kind]
     named = first(there, _PROBLEMS_TO_NAME, len(there)) or "none"
-    message = f"no such problem; of the kind {kind} there are: {named}; see: visitpay status"
+    message = f"no such problem; of the kind {kind} there are: {named}; see: {see}"
     raise ConfigurationError(message)
 
 

@@ -100,7 +100,7 @@ ADVICE: Mapping[str, Advice] = {
     "file_held": Advice(
         "Too many rows of the file were rejected, or its name is dated in the future, or its dates"
         " are day-first; nothing of it was loaded.",
-        "Ask for a better one, or take it all the same with `visitpay load --approve` and its name."
+        "Ask for a better one, or take it all the same: a load takes it if --approve names it."
         " Rows that only miss what they refer to need its file first; one of the future is loaded"
         " by itself once its time has come.",
         "files --status held",

@@ -293,7 +293,10 @@ def of_checks(feed: Feed) -> Iterator[CurrentProblem]:
         for columns in find_unknown(feed.connection):
             subject = f"{columns.entity} {columns.described}"
             message = f"{columns.entity}: {columns.message}"
-            described[subject] = _problem(feed, kinds.COLUMNS_UNKNOWN, subject, 1, message)
+            problem = _problem(feed, kinds.COLUMNS_UNKNOWN, subject, 1, message)
+            if columns.again:
+                problem = problem._replace(command=feed.setup.hint(columns.again))
+            described[subject] = problem
         yield from described.values()
 
 

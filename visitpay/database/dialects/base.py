@@ -57,6 +57,12 @@ class Dialect(Protocol):
     def local_path(self, url: URL) -> Path | None:
         """Return the database's file on this machine; None if a server keeps it."""
 
+    def size_bytes(self, connection: Connection) -> int:
+        """Return how much room the database takes."""
+
+    def temporary_directory(self) -> Path | None:
+        """Return where this machine keeps temporary files; None if nowhere, or on a server."""
+
     def make_engine(self, url: URL, *, read_only: bool) -> Engine:
         """Return an engine for an existing database, with foreign keys enforced.
 

@@ -119,7 +119,7 @@ _REMEDIES = {
 }
 
 
-_LACKING = "a character that the database's encoding lacks (see: visitpay doctor)"
+_LACKING = "a character that the database's encoding lacks: only a database in UTF8 has all"
 _REFUSALS = {
     "22021": _LACKING,
     "22P05": _LACKING,
@@ -163,6 +163,16 @@ def validate_url(url: URL) -> URL:
 
 def local_path(_url: URL) -> None:
     """Return None: the server keeps the database."""
+
+
+def size_bytes(connection: Connection) -> int:
+    """Return the size of the database, as the server counts it."""
+    size = select(func.pg_database_size(func.current_database()))
+    return int(connection.execute(size).scalar_one())
+
+
+def temporary_directory() -> None:
+    """Return None: they are on the server."""
 
 
 def make_engine(url: URL, *, read_only: bool) -> Engine:

@@ -58,8 +58,12 @@ _MIGRATION = b"migration"
 _BUSY_SECONDS = 30
 """The wait for another connection that writes."""
 
+_TEMPORARY = ("/var/tmp", "/usr/tmp", "/tmp", ".")  # noqa: S108 - SQLite's own
+"""Where SQLite keeps temporary files if the environment names no directory."""
+
 _REMEDIES: dict[int | None, str] = {
-    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_FULL: "make room on its disk and for temporary files (SQLITE_TMPDIR)",
+    sqlite3.SQLITE_IOERR_GETTEMPPATH: "set SQLITE_TMPDIR to a directory that can be written to",
     sqlite3.SQLITE_IOERR: "see whether its disk is full or failing",
     sqlite3.SQLITE_BUSY: "wait for whoever writes into it",
     sqlite3.SQLITE_CORRUPT: "restore it from a backup",
@@ -86,6 +90,20 @@ def validate_url(url: URL) -> URL:
 def local_path(url: URL) -> Path:
     """Return the database's file."""
     return Path(str(url.database))
+
+
+def size_bytes(connection: Connection) -> int:
+    """Return the size of the database's file."""
+    return local_path(connection.engine.url).stat().st_size
+
+
+def temporary_directory() -> Path | None:
+    """Return the directory in which SQLite keeps temporary files, found as it finds it."""
+    named = (os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR"))
+    for place in filter(None, (*named, *_TEMPORARY)):
+        if os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):  # noqa: PTH112 - no errors
+            return Path(place)
+    return None
 
 
 def make_engine(url: URL, *, read_only: bool) -> Engine:
@@ -239,10 +257,14 @@ def _lock_path(connection: Connection) -> str:
 
 
 def _give_to_owner(handle: int, database: Path) -> None:
-    """Let a file that root opened belong to the database's owner, whose loads will open it."""
+    """Let a file that root opened belong to the database's owner, whose loads will open it.
+
+    SQLite does so with its own files.
+    """
     owner = database.stat()
     if os.geteuid() == 0 and os.fstat(handle).st_uid != owner.st_uid:
-        os.fchown(handle, owner.st_uid, owner.st_gid)
+        with suppress(OSError):  # a root that may not do it, as in a container
+            os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def _open_private(path: str | Path) -> int:
@@ -409,4 +431,5 @@ def describe_error(error: DBAPIError) -> ErrorSummary:
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
         return ErrorSummary("a trigger does not let a row in", "mend it")
     # The lowest byte of an extended error code is the primary code.
-    return ErrorSummary(str(error.orig), _REMEDIES.get(code and code & 0xFF, "mend it"))
+    remedies = (_REMEDIES.get(part) for part in (code, code and code & 0xFF))
+    return ErrorSummary(str(error.orig), next(filter(None, remedies), "mend it"))
