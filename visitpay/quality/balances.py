@@ -33,12 +33,13 @@ _LARGEST = 10**14 - 1
 """The most cents that a column of money holds; a larger sum is recorded as this."""
 
 
-def _cents(amount: SQLColumnExpression[Any]) -> ColumnElement[int]:
+def cents(amount: SQLColumnExpression[Any]) -> ColumnElement[int]:
+    """Return an amount in whole cents, which add up exactly on every database."""
     # A literal: SQLite computes an expression once that is in a query twice, but not with `?`.
     return cast(func.round(amount * literal_column("100")), BigInteger)
 
 
-_TOTAL = func.coalesce(func.sum(_cents(Transaction.amount)), 0)
+_TOTAL = func.coalesce(func.sum(cents(Transaction.amount)), 0)
 _RECORDED = case((_TOTAL > _LARGEST, _LARGEST), (_TOTAL < -_LARGEST, -_LARGEST), else_=_TOTAL) / 100
 
 _DIFFERENT = (
@@ -46,7 +47,7 @@ _DIFFERENT = (
     .outerjoin(Visit.transactions)
     .where(Visit.visit_balance.is_not(None))
     .group_by(Visit.visit_identifier)
-    .having(_cents(Visit.visit_balance) != _TOTAL)
+    .having(cents(Visit.visit_balance) != _TOTAL)
 )
 
 _IS_OPEN = BalanceDifference.closed_at.is_(None)
@@ -131,7 +132,7 @@ def _reconcile(now: datetime, connection: Connection) -> Reconciliation:
     comparison = {"compared_at": now, "compared": compared, "different": different}
     connection.execute(insert(BalanceComparison).values(comparison))
     balance, total = (
-        connection.scalar(select(func.sum(_cents(amount))).where(_IS_OPEN)) or 0
+        connection.scalar(select(func.sum(cents(amount))).where(_IS_OPEN)) or 0
         for amount in (BalanceDifference.visit_balance, BalanceDifference.transactions_total)
     )
     return Reconciliation(
