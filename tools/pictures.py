@@ -1,14 +1,18 @@
 """Makes the pictures of the README, of what the commands really show: `python -m tools.pictures`.
 
-A dirty month is loaded day by day, as it would come.
+A month that ends today is loaded day by day, as it would come; two rows in a hundred are damaged.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
 from html import escape
 from pathlib import Path
 
@@ -26,6 +30,15 @@ body {{ margin: 0; padding: 1rem; background: #14181d; color: #e4e8ec; width: ma
 pre {{ margin: 0; font: 14px/1.35 "DejaVu Sans Mono", monospace; }}
 </style><pre>{}</pre>"""
 
+_TIMES = {
+    "load_runs": ("started_at", "finished_at"),
+    "load_files": ("loaded_at",),
+    "rejected_rows": ("created_at", "closed_at"),
+    "balance_comparisons": ("compared_at",),
+    "balance_differences": ("found_at", "closed_at"),
+    "problems": ("opened_at", "closed_at"),
+}
+
 
 def run(feed: Feed, *arguments: object) -> None:
     """Run a command on a feed, whatever it makes of it."""
@@ -34,21 +47,45 @@ def run(feed: Feed, *arguments: object) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True)
 
 
-def load_month(feed: Feed) -> None:
-    """Load a month of which two rows in a hundred are damaged, each day by itself."""
+@contextmanager
+def as_if(feed: Feed, at: datetime) -> Iterator[None]:
+    """Let what is recorded be as if it had been done then (UTC), on SQLite."""
+    begin = datetime.now(UTC)
+    yield
+    seconds = (begin - at).total_seconds()
+    of_now = f">= '{begin:%Y-%m-%d %H:%M:%S}'"
+    for table, columns in _TIMES.items():
+        for column in columns:
+            then = f"strftime('%Y-%m-%d %H:%M:%f', {column}, '-{seconds} seconds')"
+            feed.execute(f"UPDATE {table} SET {column} = {then} WHERE {column} {of_now}")  # noqa: S608
+
+
+def deliver_days(feed: Feed, *sample: object) -> Iterator[datetime]:
+    """Deliver a made-up feed day by day, the last one yesterday; yield when each is to be loaded.
+
+    That is 10 minutes to 6 (UTC) of the day after.
+    """
     made = feed.landing.parent / "made"
-    sample = ("--visits", 3000, "--days", 30, "--dirt", 2, "--seed", 7)
     run(feed, "visitpay", "sample", made, *sample)
     days = defaultdict(list)
     for path in made.iterdir():
-        found = re.search(r"_(\d{8})_\d{6}\.txt$", path.name)
-        days[found[1] if found else ""].append(path)
-    feed.landing.mkdir()
-    for day in sorted(days):
+        days[re.findall(r"_(\d{8})_\d{6}\.", path.name)[0]].append(path)
+    first = datetime.now(UTC).date() - timedelta(len(days))
+    feed.landing.mkdir(exist_ok=True)
+    for number, day in enumerate(sorted(days)):
+        dated = first + timedelta(number)
         for path in days[day]:
-            path.rename(feed.landing / path.name)
-        run(feed, "visitpay", "load", feed.landing)
-        run(feed, "visitpay", "reconcile")
+            path.rename(feed.landing / path.name.replace(day, f"{dated:%Y%m%d}"))
+        yield datetime.combine(dated + timedelta(1), time(5, 50), UTC)
+    shutil.rmtree(made)
+
+
+def load_month(feed: Feed) -> None:
+    """Load a month of which two rows in a hundred are damaged, each day by itself."""
+    for at in deliver_days(feed, "--visits", 3000, "--days", 30, "--dirt", 2, "--seed", 7):
+        with as_if(feed, min(at, datetime.now(UTC) - timedelta(minutes=5))):
+            run(feed, "visitpay", "load", feed.landing)
+            run(feed, "visitpay", "reconcile")
 
 
 def terminal(feed: Feed, path: Path) -> None:

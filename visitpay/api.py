@@ -310,13 +310,13 @@ def report(  # noqa: PLR0913 - as many as the command has
     try:
         from visitpay.reporting import page
     except ImportError as error:
-        message = "`report` needs Jinja and vl-convert; run: pip install 'visitpay[report]'"
+        message = "`report` needs Jinja; run: pip install 'visitpay[report]'"
         raise ConfigurationError(message) from error
     setup = _setup(landing, database_url, hospital)
     landed = _scan(landing, hospital, pass_over, settle)
     with _feed(setup, landed, expect, ignore, every) as feed:
         status = feed_status(feed)
-        written = page.page(page.report(feed.connection, status, feed.now))
+        written = page.page(page.report(feed, status))
     with write_private(Path(output), over=page.BEGIN) as file:
         file.write(written)
     return status

@@ -17,6 +17,9 @@ _TAKE_LANDING_AS_OPTION = {"explain", "acknowledge"}
 _TAKE_HOSPITAL = _TAKE_LANDING | _TAKE_LANDING_AS_OPTION
 _TAKE_NO_DATABASE = {"check", "sample", "config"}
 
+WITHOUT_SECRET = " (with VISITPAY_DATABASE_URL set to this database)"
+"""What follows a command whose database URL holds a secret, and is therefore not in it."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -48,7 +51,7 @@ class Setup:
         if command not in _TAKE_NO_DATABASE and self._is_named("database_url", DEFAULT_URL):
             url = _public(self.database_url)
             words += ["--database-url", url] if url else []
-            secret = "" if url else " (with VISITPAY_DATABASE_URL set to this database)"
+            secret = "" if url else WITHOUT_SECRET
         return shlex.join(words) + secret
 
     def _is_named(self, field: str, default: str) -> bool:

@@ -25,6 +25,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
     settle: options.Settle = 0,
     expect: options.Expected = None,
     ignore: options.Ignored = None,
+    every: options.Every = None,
     as_json: options.Json = False,
 ) -> None:
     """Write one HTML page that shows how the feed stands, with charts, for whoever looks on.
@@ -45,6 +46,7 @@ def report(  # noqa: PLR0913 - each is an option of the command
         settle=settle,
         expect=expect,
         ignore=ignore or (),
+        every=every,
     )
     if as_json:
         from visitpay.cli import to_json

@@ -34,7 +34,7 @@ _LARGEST = 10**14 - 1
 
 
 def cents(amount: SQLColumnExpression[Any]) -> ColumnElement[int]:
-    """Return an amount in whole cents, which add up exactly."""
+    """Return an amount in whole cents, which add up exactly on every database."""
     # A literal: SQLite computes an expression once that is in a query twice, but not with `?`.
     return cast(func.round(amount * literal_column("100")), BigInteger)
 

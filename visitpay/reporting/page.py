@@ -1,50 +1,60 @@
 """The report: one HTML page that shows how the feed stands, for people without a terminal.
 
-It holds names and counts, and no cell of a row. Its script and its styles are part of it, and its
-policy forbids the browser to load anything else.
+It shows the verdict (`visitpay.verdict`) and decides nothing itself. It holds names, counts and
+sums, and no cell of a row. Its script and its styles are part of it, and its policy forbids the
+browser to load anything else.
 """
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, make_url, select
 
+from visitpay.database.naming import shown
 from visitpay.feed import short_name
-from visitpay.ledger.files import WAS_TAKEN_AGAIN, count_entries, list_entries
-from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow
-from visitpay.quality.balances import comparisons
-from visitpay.rejects.queries import Reject, RejectFilter, count_by_reason, list_rejects
-from visitpay.reporting.charts import Chart
+from visitpay.hints import WITHOUT_SECRET, Setup
+from visitpay.ledger.files import count_entries, list_entries
+from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow, Transaction
+from visitpay.quality.checks import CHECKS
+from visitpay.reporting.charts import Chart, Usual, amount
+from visitpay.reporting.figures import DAYS, Figures, figures
 from visitpay.reporting.status import FeedStatus
-from visitpay.text import ago, counted, minute, printable, second
-from visitpay.verdict.advice import advice_for
+from visitpay.text import ago, counted, iso, minute, printable
+from visitpay.verdict.advice import Advice, advice_for
+from visitpay.verdict.kinds import ROWS_REJECTED
+from visitpay.verdict.problems import Feed
+from visitpay.verdict.verdict import Judged
 from visitpay.version import __version__
-from visitpay.vocabulary import FileStatus, Reason, RunStatus
-
-DAYS = 60
-"""So many days of the feed, runs with files, and comparisons of balances are drawn, the newest."""
+from visitpay.vocabulary import Health, Reason, RejectStatus, RunStatus
 
 ROWS = 1000
 """At most so many files, and so many open rejects, are listed."""
 
+RUNS = 20
+"""So many runs are listed, the newest."""
+
+PROBLEMS = 20
+"""At most so many problems of each group are listed."""
+
+_REASONS = 5
+"""So many reasons have a colour; all others are one part."""
+
+_OTHERS = "other reasons"
 
 BEGIN = b"<!DOCTYPE html>"
 """How a page begins."""
 
-_ENDS: Mapping[str, str] = {
-    RunStatus.OK: "ended well",
-    RunStatus.ATTENTION: "needs attention",
-    RunStatus.INTERRUPTED: "was interrupted",
-    RunStatus.RUNNING: "has not ended",
-}
+_SIGNS = {Health.WELL: "\N{CHECK MARK}", Health.NEEDS_PERSON: "!", Health.UNKNOWN: "?"}
+_STYLES = {Health.WELL: "well", Health.NEEDS_PERSON: "needs", Health.UNKNOWN: "unknown"}
 
 
 class ListedFile(NamedTuple):
@@ -59,113 +69,190 @@ class ListedFile(NamedTuple):
     error: str = ""
 
 
+class ListedReject(NamedTuple):
+    """A line of the table of rejects: no cell of the row."""
+
+    id: int
+    file: str
+    line: int
+    entity: str
+    reason: str
+    column: str | None
+    created_at: datetime
+
+
+class ListedRun(NamedTuple):
+    """A line of the table of runs."""
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    files_loaded: int
+    files_failed: int
+    rows_read: int
+    rows_rejected: int
+    error: str | None
+
+
+class OpenReason(NamedTuple):
+    """A line of the table of reasons: the open rejects of a type that have one reason."""
+
+    entity: str
+    reason: str
+    rows: int
+    money: Decimal | None
+    """None for rows that have no amounts."""
+    advice: Advice
+    command: str
+
+
+class Group(NamedTuple):
+    """Problems that stand together."""
+
+    name: str
+    title: str
+    problems: Sequence[Judged]
+    is_folded: bool
+
+
 @dataclass(frozen=True)
 class Report:
     """What the page shows; times in UTC."""
 
     now: datetime
+    setup: Setup
     status: FeedStatus
+    figures: Figures
     charts: Sequence[Chart]
+    runs: Sequence[ListedRun]
+    """The newest first."""
+    runs_known: int
+    """How many there are; RUNS of them are listed."""
     files: Sequence[ListedFile]
     """Unrecognised names, then files that wait, then entries of the ledger, the newest first."""
     files_known: int
     """How many there are; at most ROWS of them are listed."""
-    rejects: Sequence[Reject]
-    """The oldest open ones."""
-    reasons: Mapping[str, int]
-    """How many rejects are open, by reason."""
+    rejects: Sequence[ListedReject]
+    """The open ones, the newest first."""
+    reasons: Sequence[OpenReason]
+    """How many rejects are open, the most frequent first."""
+
+    @property
+    def groups(self) -> list[Group]:
+        """The problems: what keeps files from being loaded first, then the new, then the known."""
+        verdict = self.status.verdict
+        failures = [problem for problem in verdict.open if _is_failure(problem)]
+        new = [problem for problem in verdict.new if not _is_failure(problem)]
+        known = [problem for problem in verdict.known if not _is_failure(problem)]
+        groups = (
+            Group("failures", "Loads and files that fail or wait", failures, is_folded=False),
+            Group("new", "New in the last 24 hours", new, is_folded=False),
+            Group("known", "Known for longer", known, is_folded=True),
+            Group("acknowledged", "Acknowledged", verdict.acknowledged, is_folded=True),
+        )
+        return [group for group in groups if group.problems]
+
+    @property
+    def yesterday(self) -> date:
+        """The last whole day."""
+        return self.figures.today - timedelta(days=1)
+
+    @property
+    def usual_yesterday(self) -> Usual | None:
+        """How many rows are usual for that day; None if that is not known."""
+        return self.figures.usual([self.yesterday]).get(self.yesterday)
 
 
-def report(connection: Connection, status: FeedStatus, now: datetime) -> Report:
-    """Return what the page shows: the `status` of the feed `now` (UTC), and what is not in it."""
+def _is_failure(problem: Judged) -> bool:
+    """Whether a problem is about runs or whole files, and not about rows."""
+    return problem.kind not in CHECKS and problem.kind != ROWS_REJECTED
+
+
+def report(feed: Feed, status: FeedStatus) -> Report:
+    """Return what the page shows: the `status` of the `feed`, and what is not in it."""
+    connection = feed.connection
+    numbers = figures(connection, feed.now)
     entries = count_entries(connection, entity=None, status=None)
     return Report(
-        now=now,
+        now=feed.now,
+        setup=feed.setup,
         status=status,
-        charts=_charts(connection, status.fed_until),
+        figures=numbers,
+        charts=_charts(numbers),
+        runs=_runs(connection),
+        runs_known=connection.scalar(select(func.count()).select_from(LoadRun)) or 0,
         files=_files(connection, status),
         files_known=entries + len(status.files_waiting) + len(status.unrecognised),
-        rejects=list_rejects(connection, RejectFilter(), ROWS),
-        reasons=count_by_reason(connection, RejectFilter()),
+        rejects=_rejects(connection),
+        reasons=_reasons(connection, feed.setup, numbers),
     )
 
 
-def _charts(connection: Connection, fed_until: datetime | None) -> list[Chart]:
-    if fed_until is None:
-        return []
-    newest = fed_until.date()
-    days = [newest - timedelta(number) for number in reversed(range(DAYS))]
-    since = datetime.combine(days[0], time(), UTC)
+def _charts(numbers: Figures) -> list[Chart]:
+    days, today = numbers.days, numbers.today
+    drawn = set(days)
+    rows = {key: value for key, value in numbers.rows.items() if key[0] in drawn}
+    rejects = {key: value for key, value in numbers.rejects.items() if key[0] in drawn}
+    reasons = _worst(rejects)
+    rejects = _with_others(rejects, reasons)
+    money = {(day, "amount"): value for day, value in numbers.money.items() if day in drawn}
     charts = (
-        _rows(connection, days, since),
-        _rejects(connection, days, since),
-        _load_times(connection),
-        _differences(connection),
+        Chart(
+            "rows",
+            "Did as many rows come as usual?",
+            "Rows by day of the file, all types",
+            days,
+            [entity.__name__ for entity in ENTITIES],
+            rows,
+            today,
+            usual=numbers.usual(days) if rows else {},
+        ),
+        Chart(
+            "rejects-by-day",
+            "Which rows could not be used?",
+            "Rejected rows by day of the file, also those mended since",
+            days,
+            [*reasons, *([_OTHERS] if any(part == _OTHERS for _, part in rejects) else [])],
+            rejects,
+            today,
+            is_stacked=True,
+        ),
+        Chart(
+            "money",
+            "How much money came?",
+            "Amounts of transactions, net, by day of the file that brought them last",
+            days,
+            ["amount"],
+            money,
+            today,
+        ),
     )
     return [chart for chart in charts if chart.values]
 
 
-def _rows(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
-    loaded = select(LoadFile.file_datetime, LoadFile.entity, LoadFile.rows_read).where(
-        LoadFile.status == FileStatus.LOADED, LoadFile.file_datetime >= since, ~WAS_TAKEN_AGAIN
-    )
-    types = [entity.__name__ for entity in ENTITIES]
-    values = _by_day(connection.execute(loaded))
-    return Chart("Rows by day and type", "day", "rows", "type", _shown(days, values), types, values)
+def _worst(rejects: Mapping[tuple[date, str], int]) -> list[str]:
+    """Return the most frequent reasons, the worst first."""
+    totals: Counter[str] = Counter()
+    for (_, reason), rows in rejects.items():
+        totals[reason] += rows
+    return [reason for reason, _ in totals.most_common(_REASONS)]
 
 
-def _rejects(connection: Connection, days: Sequence[date], since: datetime) -> Chart:
-    rejected = (
-        select(LoadFile.file_datetime, RejectedRow.reason, func.count())
-        .join_from(RejectedRow, LoadFile)
-        .where(LoadFile.file_datetime >= since, ~WAS_TAKEN_AGAIN)
-        .group_by(LoadFile.file_datetime, RejectedRow.reason)
-    )
-    values = _by_day(connection.execute(rejected))
-    found = {part for _, part in values}
-    reasons = [*filter(found.__contains__, Reason), *sorted(found.difference(Reason))]
-    title = "Rejected rows by day and reason, also those closed since"
-    return Chart(title, "day", "rows", "reason", _shown(days, values), reasons, values)
+def _with_others(
+    rejects: Mapping[tuple[date, str], int], reasons: Sequence[str]
+) -> Counter[tuple[date, str]]:
+    """Return the numbers with all but some reasons put together."""
+    values: Counter[tuple[date, str]] = Counter()
+    for (day, reason), rows in rejects.items():
+        values[day, reason if reason in reasons else _OTHERS] += rows
+    return values
 
 
-def _by_day(counted: Iterable[Row[datetime, str, int]]) -> Counter[tuple[str, str]]:
-    values: Counter[tuple[str, str]] = Counter()
-    for moment, part, count in counted:
-        values[str(moment.date()), part] += count
-    return +values
-
-
-def _shown(days: Sequence[date], values: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the days from the first that has values."""
-    first = min((day for day, _ in values), default="")
-    return [str(day) for day in days if str(day) >= first]
-
-
-def _load_times(connection: Connection) -> Chart:
-    runs = (
-        select(LoadRun.id, LoadRun.started_at, LoadRun.finished_at)
-        .where(LoadRun.files_loaded + LoadRun.files_failed > 0)
-        .order_by(LoadRun.id.desc())
-        .limit(DAYS)
-    )
-    values = {
-        (str(number), "seconds"): round((finished - started).total_seconds(), 2)
-        for number, started, finished in reversed(connection.execute(runs).all())
-        if finished is not None
-    }
-    places = [place for place, _ in values]
-    return Chart("Load time by run", "run", "seconds", "part", places, ["seconds"], values)
-
-
-def _differences(connection: Connection) -> Chart:
-    values = {
-        (second(comparison.compared_at), "visits"): comparison.different
-        for comparison in reversed(comparisons(connection, DAYS))
-    }
-    places = [place for place, _ in values]
-    values = {place: visits for place, visits in values.items() if visits}
-    title = "Visits of which the balance differs from the transactions, by comparison"
-    return Chart(title, "compared", "visits", "part", places, ["visits"], values)
+def _runs(connection: Connection) -> list[ListedRun]:
+    columns = [getattr(LoadRun, name) for name in ListedRun._fields]
+    newest = select(*columns).order_by(LoadRun.id.desc()).limit(RUNS)
+    return [ListedRun._make(row) for row in connection.execute(newest)]
 
 
 def _files(connection: Connection, status: FeedStatus) -> list[ListedFile]:
@@ -184,7 +271,33 @@ def _files(connection: Connection, status: FeedStatus) -> list[ListedFile]:
     ][:ROWS]
 
 
-def page(shown: Report) -> str:
+def _rejects(connection: Connection) -> list[ListedReject]:
+    columns = (
+        *(RejectedRow.id, LoadFile.name, RejectedRow.line_number, RejectedRow.entity),
+        *(RejectedRow.reason, RejectedRow.column_name, RejectedRow.created_at),
+    )
+    are_open = select(*columns).join_from(RejectedRow, LoadFile)
+    are_open = are_open.where(RejectedRow.status == RejectStatus.OPEN)
+    newest = are_open.order_by(RejectedRow.id.desc()).limit(ROWS)
+    return [ListedReject._make(row) for row in connection.execute(newest)]
+
+
+def _reasons(connection: Connection, setup: Setup, numbers: Figures) -> list[OpenReason]:
+    number = func.count().label("number")
+    types = (RejectedRow.entity, RejectedRow.reason)
+    counted_rows = select(*types, number).where(RejectedRow.status == RejectStatus.OPEN)
+    ordered = counted_rows.group_by(*types).order_by(number.desc(), *types)
+    money = {(each.entity, each.reason): each.amount for each in numbers.quarantine.by_reason}
+    return [
+        OpenReason(
+            *(entity, reason, rows, money.get((entity, reason)), advice_for(reason)),
+            setup.hint("rejects list", "--entity", entity, "--reason", reason),
+        )
+        for entity, reason, rows in connection.execute(ordered)
+    ]
+
+
+def page(shown_report: Report) -> str:
     """Return the page as HTML; all text from outside is escaped."""
     here = Path(__file__).parent
     environment = Environment(
@@ -195,64 +308,61 @@ def page(shown: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "moment": _moment,
+        "age": lambda moment: ago(shown_report.now - moment),
+        "advice": _advice,
+        "amount": amount,
+        "breakable": _breakable,
+        "counted": counted,
+        "hash": _hash,
+        "iso": iso,
+        "minute": minute,
         "number": _number,
+        "parted": _parted,
         "printable": printable,
         "short_name": short_name,
-        "counted": counted,
-        "breakable": _breakable,
     }
-    script = (here / "page.js").read_text("utf-8")
-    named = [*shown.reasons, *(finding.check for finding in shown.status.findings)]
-    states = {
-        "file_failed": set(shown.status.files_failed) - set(shown.status.files_held),
-        "file_held": shown.status.files_held,
-        "file_changing": shown.status.files_changing,
-        "not_recognised": shown.status.unrecognised,
-    }
-    named += [name for name, files in states.items() if files]
+    status, setup = shown_report.status, shown_report.setup
+    word, _, detail = status.summary.partition(": ")
     return environment.get_template("page.html").render(
-        report=shown,
-        status=shown.status,
-        age=_age(shown),
-        ended=_ended(shown),
-        remedies={name: advice_for(name) for name in dict.fromkeys(named)},
-        script=script,
-        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        report=shown_report,
+        status=status,
+        verdict=status.verdict,
+        figures=shown_report.figures,
+        quarantine=shown_report.figures.quarantine.total(Transaction),
+        database=shown(make_url(setup.database_url)),
+        word=f"{word[:1].upper()}{word[1:]}",
+        detail=detail,
+        sign=_SIGNS[status.verdict.state],
+        style=_STYLES[status.verdict.state],
+        most_problems=PROBLEMS,
+        most_days=DAYS,
+        ended=RunStatus,
+        script=(here / "page.js").read_text("utf-8"),
         styles=(here / "page.css").read_text("utf-8"),
         version=__version__,
     )
 
 
-def _age(shown: Report) -> str:
-    """Return how old the newest file is, in words."""
-    if shown.status.fed_until is None:
-        return ""
-    return ago(shown.now - shown.status.fed_until)
+def _hash(text: str) -> str:
+    """Return what the policy calls a script or styles by."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _ended(shown: Report) -> str:
-    """Return how the last run ended, in words."""
-    run = shown.status.last_run
-    if run is None:
-        return ""
-    took = ""
-    if run.finished_at is not None:
-        took = f", took {(run.finished_at - run.started_at).total_seconds():,.1f} s"
-    ended = _ENDS.get(run.status, f"ended as {run.status}")
-    if shown.status.run_died:
-        ended = "died or was stopped"
-    return f"{took} and {ended}"
+def _advice(problem: Judged) -> Advice:
+    """Return the advice on a problem; on rejects, that on their reason."""
+    reason = problem.subject.rpartition(" ")[2]
+    is_reason = problem.kind == ROWS_REJECTED and reason in set(Reason)
+    return advice_for(reason if is_reason else problem.kind)
 
 
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{minute(moment)} UTC"
+def _parted(command: str) -> tuple[str, str]:
+    """Return a command as it is run, and what is to be known of it."""
+    alone = command.removesuffix(WITHOUT_SECRET)
+    return alone, command[len(alone) :].strip(" ()")
 
 
-def _number(number: float | None) -> str:
-    if number is None:
-        return ""
-    return f"{number:,.2f}" if isinstance(number, float) else f"{number:,}"
+def _number(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _breakable(name: str) -> Markup:
