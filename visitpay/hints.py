@@ -17,7 +17,7 @@ _TAKE_LANDING_AS_OPTION = {"explain", "acknowledge"}
 _TAKE_HOSPITAL = _TAKE_LANDING | _TAKE_LANDING_AS_OPTION
 _TAKE_NO_DATABASE = {"check", "sample", "config"}
 
-WITHOUT_SECRET = " (with VISITPAY_DATABASE_URL set to this database)"
+SET_URL = " (with VISITPAY_DATABASE_URL set to this database)"
 """What follows a command whose database URL holds a secret, and is therefore not in it."""
 
 
@@ -51,7 +51,7 @@ class Setup:
         if command not in _TAKE_NO_DATABASE and self._is_named("database_url", DEFAULT_URL):
             url = _public(self.database_url)
             words += ["--database-url", url] if url else []
-            secret = "" if url else WITHOUT_SECRET
+            secret = "" if url else SET_URL
         return shlex.join(words) + secret
 
     def _is_named(self, field: str, default: str) -> bool:

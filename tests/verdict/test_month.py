@@ -35,6 +35,7 @@ class World:
     """A feed, and what can happen to it."""
 
     def __init__(self, feed: Feed, visitpay: Visitpay) -> None:
+        """Take a feed, and the command that loads it."""
         self.feed, self.visitpay = feed, visitpay
 
     def deliver(self, *days: int, without: type[Entity] | None = None, bad: int = 0) -> None:
@@ -61,6 +62,7 @@ class World:
             (odd if back else path).rename(path if back else odd)
 
     def write_visits(self, day: int, content: bytes) -> None:
+        """Deliver a day's visits as bytes."""
         self.feed.deliver_bytes(Visit, content, at=at(day, Visit))
 
     def cut_visits(self, day: int) -> None:
@@ -74,9 +76,11 @@ class World:
         self.feed.deliver_lines(Visit, *bad, line(Visit, visit_identifier=3000), at=at(day, Visit))
 
     def deliver_future(self) -> None:
+        """Deliver a file that is dated months ahead."""
         self.feed.deliver(Procedure, at=FUTURE)
 
     def remove(self, entity: type[Entity], moment: str) -> None:
+        """Take a file away."""
         self.feed.path(entity, moment).unlink()
 
     def die(self) -> None:
@@ -100,6 +104,7 @@ class World:
         )
 
     def run(self, *arguments: str, status: int = 0) -> None:
+        """Run a command, which ends with this exit status."""
         assert self.visitpay(*arguments).status == status
 
 
@@ -128,10 +133,12 @@ def at(day: int, entity: type[Entity]) -> str:
 
 
 def usual(*days: int) -> Callable[[World], object]:
+    """Return the delivery of whole days."""
     return lambda world: world.deliver(*days)
 
 
 def several(*deeds: Callable[[World], object]) -> Callable[[World], object]:
+    """Return what is several things, one after the other."""
     return lambda world: [deed(world) for deed in deeds]
 
 
@@ -167,10 +174,22 @@ MONTH = [
         several(usual(11), lambda world: world.write_visits(11, b"")),
         1,
         NEEDS,
-        ["file_failed", "rows_rejected"],
-        ["new: HospitalABC_VisitPay_Visit_20400112", "new: Transaction: 20 rejected rows"],
+        ["file_failed", "rows_rejected", "reject_share"],
+        [
+            "new: HospitalABC_VisitPay_Visit_20400112",
+            "new: Transaction: 20 rejected rows are open: missing_reference",
+            "new: Transaction_20400112_040300: 100.0% rejected",
+        ],
     ),
-    Step(12, 6, usual(12), 1, NEEDS, ["file_failed", "rows_rejected"]),
+    Step(
+        12,
+        6,
+        usual(12),
+        1,
+        NEEDS,
+        ["file_failed", "rows_rejected"],
+        ["over: HospitalABC_VisitPay_Transaction_20400112"],
+    ),
     Step(
         12,
         7,
@@ -212,17 +231,29 @@ MONTH = [
         ["visit_without_transactions"],
         ["new: 20 visits have no transactions"],
     ),
-    Step(18, 12, load=None, state=NEEDS, kinds=["type_missing", "visit_without_transactions"]),
+    Step(
+        18,
+        12,
+        lambda world: world.run("reconcile", status=1),
+        None,
+        NEEDS,
+        ["type_missing", "balance_differs", "visit_without_transactions"],
+    ),
     Step(
         19,
         6,
         usual(19),
         0,
         NEEDS,
-        ["type_missing", "visit_without_transactions"],
-        ["new: 2040-01-19: no Transaction file"],
+        ["type_missing", "balance_differs", "visit_without_transactions"],
+        ["new: 2040-01-19: no Transaction file", "new: 20 balances are not"],
     ),
-    Step(20, 6, usual(18, 20), told=["over: 2040-01-19", "over: 20 visits have no"]),
+    Step(
+        20,
+        6,
+        usual(18, 20),
+        told=["over: 20 visits have no", "over: 2040-01-19", "over: 20 balances are not"],
+    ),
     # A file of the future is held, until it is taken away.
     Step(
         21,
@@ -310,7 +341,7 @@ MONTH = [
     ),
     # Nobody loads for 25 days, though files come.
     Step(31, 5, usual(31), None),
-    Step(31, 10, None or (lambda _world: None), None, NEEDS, ["run_late"]),
+    Step(31, 10, load=None, state=NEEDS, kinds=["run_late"]),
     Step(55, 6, usual(32), None, NEEDS, ["run_late", "files_waiting"]),
     Step(55, 7),
 ]

@@ -159,6 +159,16 @@ def _changed(connection: Connection, now: datetime) -> int:
     return connection.scalar(both) or 0
 
 
+STILL_DIFFERS = _DIFFERENT.where(_IS_OF_VISIT).correlate(BalanceDifference).exists()
+"""Whether the balance of a recorded difference's visit is still not the sum."""
+
+
+def count_lasting(connection: Connection) -> int:
+    """Return the number of visits that differed in the last comparison, and still do."""
+    query = select(func.count()).select_from(BalanceDifference).where(_IS_OPEN, STILL_DIFFERS)
+    return connection.scalar(query) or 0
+
+
 def count_open(connection: Connection) -> int:
     """Return the number of visits that differed in the last comparison."""
     query = select(func.count()).select_from(BalanceDifference).where(_IS_OPEN)

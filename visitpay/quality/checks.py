@@ -18,10 +18,11 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, null, select
 
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.history import CLOCKS_APART, Delivered, newest_deliveries
-from visitpay.models import ENTITIES, LoadRun, Transaction, Visit
-from visitpay.quality.balances import OPEN_DIFFERENCES, count_open
+from visitpay.models import ENTITIES, LoadRun, RejectedRow, Transaction, Visit
+from visitpay.quality.balances import OPEN_DIFFERENCES, count_lasting
 from visitpay.quality.columns import RECENT, find_unknown
 from visitpay.text import counted
+from visitpay.vocabulary import RejectStatus
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """The days on which files are expected: by word, the days of the week, Monday being 0."""
@@ -305,7 +306,7 @@ def _unusual_rows(feed: _Feed) -> _Observations:
 
 
 def _reject_share(feed: _Feed) -> _Observations:
-    """Find types whose newest delivery has more rejects than the earlier ones."""
+    """Find types whose newest delivery has more rejects than the earlier ones, still open."""
     histories: defaultdict[str, deque[Delivered]]
     histories = defaultdict(partial(deque, maxlen=MAX_HISTORY + 1))
     for file in feed.on_time:
@@ -314,13 +315,19 @@ def _reject_share(feed: _Feed) -> _Observations:
         if len(history) < MIN_HISTORY:
             continue
         usual = median(file.reject_share for file in history)
-        if newest.rows_rejected > 2 * usual * newest.rows_read + MIN_DIFFERENCE:
+        most = 2 * usual * newest.rows_read + MIN_DIFFERENCE
+        if newest.rows_rejected > most and _open_rejects(feed, newest) > most:
             message = f"{newest.reject_share:.1%} rejected, {usual:.1%} are usual"
             yield newest.name, newest.rows_rejected, message
 
 
+def _open_rejects(feed: _Feed, file: Delivered) -> int:
+    of_file = (RejectedRow.file_id == file.id, RejectedRow.status == RejectStatus.OPEN)
+    return feed.connection.scalar(select(func.count()).where(*of_file)) or 0
+
+
 def _balance_differs(feed: _Feed) -> _Observations:
-    if count := count_open(feed.connection):
+    if count := count_lasting(feed.connection):
         what = ("balance is not", "balances are not")
         yield "", count, f"{counted(count, *what)} the sum of the transactions"
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, make_url, select
 
 from visitpay.database.naming import shown
 from visitpay.feed import short_name
-from visitpay.hints import WITHOUT_SECRET, Setup
+from visitpay.hints import SET_URL, Setup
 from visitpay.ledger.files import count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow, Transaction
 from visitpay.quality.checks import CHECKS
@@ -357,7 +357,7 @@ def _advice(problem: Judged) -> Advice:
 
 def _parted(command: str) -> tuple[str, str]:
     """Return a command as it is run, and what is to be known of it."""
-    alone = command.removesuffix(WITHOUT_SECRET)
+    alone = command.removesuffix(SET_URL)
     return alone, command[len(alone) :].strip(" ()")
 
 
