@@ -94,14 +94,13 @@ class World:
         with ExclusiveSession(make_engine(self.feed.url), 0):
             assert self.visitpay("load", "--wait", "0").status == 3
 
-    def owe(self, day: int) -> None:
-        """Deliver a visit again with another balance than its transaction."""
-        self.feed.deliver(
-            Visit,
-            visit_identifier=1000 * day,
-            visit_balance="1.00",
-            at=f"{MONDAY + timedelta(days=day - 1, hours=5):%Y%m%d_%H%M%S}",
-        )
+    def balance(self, day: int, balance: str, *, on: int) -> None:
+        """Deliver a day's visits again `on` another one, the first of them with this balance."""
+        keys = [1000 * day + number for number in range(ROWS)]
+        visits = [row(visit_identifier=key, visit_balance="9.00") for key in keys]
+        visits[0] |= {"visit_balance": balance, "insurance_identifier": 5}
+        moment = MONDAY + timedelta(days=on - 1, hours=5, minutes=day)
+        self.feed.deliver(Visit, *visits, at=f"{moment:%Y%m%d_%H%M%S}")
 
     def run(self, *arguments: str, status: int = 0) -> None:
         """Run a command, which ends with this exit status."""
@@ -174,11 +173,10 @@ MONTH = [
         several(usual(11), lambda world: world.write_visits(11, b"")),
         1,
         NEEDS,
-        ["file_failed", "rows_rejected", "reject_share"],
+        ["file_failed", "rows_rejected"],
         [
             "new: HospitalABC_VisitPay_Visit_20400112",
             "new: Transaction: 20 rejected rows are open: missing_reference",
-            "new: Transaction_20400112_040300: 100.0% rejected",
         ],
     ),
     Step(
@@ -188,7 +186,6 @@ MONTH = [
         1,
         NEEDS,
         ["file_failed", "rows_rejected"],
-        ["over: HospitalABC_VisitPay_Transaction_20400112"],
     ),
     Step(
         12,
@@ -280,7 +277,7 @@ MONTH = [
     Step(
         26,
         6,
-        several(usual(26), lambda world: world.owe(26)),
+        several(usual(26), lambda world: world.balance(26, "1.00", on=26)),
     ),
     Step(
         26,
@@ -296,7 +293,7 @@ MONTH = [
         lambda world: world.run("acknowledge", "balance_differs", "--why", "the hospital knows"),
         None,
     ),
-    Step(27, 6, several(usual(27), lambda world: world.owe(27))),
+    Step(27, 6, several(usual(27), lambda world: world.balance(27, "1.00", on=27))),
     Step(
         27,
         7,
@@ -310,19 +307,10 @@ MONTH = [
         6,
         several(
             usual(28),
-            lambda world: world.feed.deliver(
-                Visit,
-                *(row(visit_identifier=1000 * n, visit_balance="9.00") for n in (26, 27)),
-                at=at(28, Transaction),
-            ),
-            lambda world: world.run("reconcile", status=1),
+            lambda world: world.balance(26, "9.00", on=28),
+            lambda world: world.balance(27, "9.00", on=28),
         ),
-        0,
-        NEEDS,
-        ["balance_differs"],
-        ["new: 2 balances are not"],
     ),
-    Step(28, 7, lambda world: world.run("reconcile"), 0, told=["over: 2 balances are not"]),
     # A file that is nearly all bad changes nothing, until it is replaced.
     Step(
         29,

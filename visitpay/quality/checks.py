@@ -22,7 +22,7 @@ from visitpay.models import ENTITIES, LoadRun, RejectedRow, Transaction, Visit
 from visitpay.quality.balances import OPEN_DIFFERENCES, count_lasting
 from visitpay.quality.columns import RECENT, find_unknown
 from visitpay.text import counted
-from visitpay.vocabulary import RejectStatus
+from visitpay.vocabulary import Reason, RejectStatus
 
 EXPECTED_WEEKDAYS = {"daily": range(7), "weekdays": range(5)}
 """The days on which files are expected: by word, the days of the week, Monday being 0."""
@@ -306,7 +306,10 @@ def _unusual_rows(feed: _Feed) -> _Observations:
 
 
 def _reject_share(feed: _Feed) -> _Observations:
-    """Find types whose newest delivery has more rejects than the earlier ones, still open."""
+    """Find types whose newest delivery has more rejects than the earlier ones, still open.
+
+    Rows that wait for what they refer to do not count: their file is as it should be.
+    """
     histories: defaultdict[str, deque[Delivered]]
     histories = defaultdict(partial(deque, maxlen=MAX_HISTORY + 1))
     for file in feed.on_time:
@@ -322,8 +325,12 @@ def _reject_share(feed: _Feed) -> _Observations:
 
 
 def _open_rejects(feed: _Feed, file: Delivered) -> int:
-    of_file = (RejectedRow.file_id == file.id, RejectedRow.status == RejectStatus.OPEN)
-    return feed.connection.scalar(select(func.count()).where(*of_file)) or 0
+    query = select(func.count()).where(
+        RejectedRow.file_id == file.id,
+        RejectedRow.status == RejectStatus.OPEN,
+        RejectedRow.reason != Reason.MISSING_REFERENCE,
+    )
+    return feed.connection.scalar(query) or 0
 
 
 def _balance_differs(feed: _Feed) -> _Observations:
