@@ -28,6 +28,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "problems": words.problems,
     "reasons": words.reasons,
     "relations": schema.relations,
+    "settings_file": commands.settings_file,
     "statuses": words.statuses,
     "types": schema.types,
 }

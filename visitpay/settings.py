@@ -193,7 +193,10 @@ def salvaged(key: str) -> str:
 
 def is_standing(key: str, value: str) -> bool:
     """Whether every command finds a value by itself, since the file of the machine says so."""
-    found = in_force(key)
+    try:
+        found = in_force(key)
+    except SettingsError:
+        return False
     return found.path == STANDARD and found.value == value
 
 
@@ -215,16 +218,18 @@ def _parsed() -> Settings:
     text = _text_of(path, "")
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        at = re.search(r"line \d+, column \d+", str(error))
-        line = f", {at[0] if at else 'at its end'}"
-        message = (
-            f"{printable(str(path))}{line}: not TOML; a setting is a line like settle = 60, or"
-            ' landing = "/srv/landing", and what is for one command stands below [status]'
-        )
-        raise SettingsError(message) from None
+    except tomllib.TOMLDecodeError as error:  # its text holds a letter or a key, and no value
+        what, _, where = str(error).rstrip(")").rpartition(" (at ")
+        raise _no_toml(path, f", {where}", f" ({what[:1].lower()}{printable(what[1:])})") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, as many brackets
+        raise _no_toml(path) from None
     settings = Settings(path, text)
     return replace(settings, tables=dict(_tables(settings, document)))
+
+
+def _no_toml(path: Path, where: str = "", what: str = "") -> SettingsError:
+    remedy = 'a setting is a line like settle = 60, or landing = "/srv/landing"'
+    return SettingsError(f"{printable(str(path))}{where}: not TOML{what}; {remedy}")
 
 
 def _tables(
@@ -273,7 +278,8 @@ def _text_of(path: Path, origin: str) -> str:
 def _unreadable(path: Path, origin: str, error: Exception) -> SettingsError:
     why = getattr(error, "strerror", None) or "it is no name of a file"
     said = f"{origin}: " if origin else ""
-    remedy = "correct its name" if isinstance(error, FileNotFoundError) else "let this user read it"
+    is_wrong = isinstance(error, FileNotFoundError | IsADirectoryError | ValueError)
+    remedy = "correct its name" if is_wrong else "let this user read it"
     return SettingsError(f"{said}{printable(str(path))} cannot be read: {why}; {remedy}")
 
 
@@ -307,6 +313,8 @@ def _require_usable(settings: Settings, command: tuple[str, ...], key: str, valu
     ):
         what = 'is neither a text in quotes, nor a number, true, false, or a list like ["a", "b"]'
         settings.refuse(key, command, what)
+    if value == "":
+        settings.refuse(key, command, "is empty; take it out")
     if key == "database_url" and _PASSWORD.search(str(value)):
         settings.refuse(key, command, f"holds a password, and {_secret_remedy(key)}")
     if key in REFERABLE and f"{key}_file" in settings.tables[command]:
@@ -327,4 +335,4 @@ def nearest(name: str, known: Collection[str]) -> str:
 
     if close := get_close_matches(name.lower(), known, 1):
         return f"; did you mean `{close[0]}`?"
-    return f"; there are: {', '.join(known)}"
+    return f"; there are: {', '.join(known)}" if known else ""

@@ -169,9 +169,13 @@ def test_tables(visitpay: Visitpay, folder: Path) -> None:
 UNUSABLE = {
     'databse_url = "x"': "1: `databse_url` is no setting of this file; did you mean `database",
     "dry-run = true": "1: `dry_run` is no setting of this file",
-    "# one\n\nsettle = [": ", at its end: not TOML; a setting is a line like settle = 60",
+    "# one\n\nsettle = [": ", end of document: not TOML (invalid value); a setting is a line like",
+    "[load]\n[load]": ", line 2, column 6: not TOML (cannot declare ('load',) twice); a setting",
+    f"settle = {'9' * 5000}": ": not TOML; a setting is a line like settle = 60, or landing =",
+    f"settle = {'[' * 5000}": ": not TOML; a setting is a line like settle = 60, or landing =",
+    "landing = ''": "1: `landing` is empty; take it out",
     f'settle = "{SECRET}"': "1: `settle` cannot be used: not a number of seconds like 60",
-    f'settle = "{SECRET}': ", line 1, column 20: not TOML",
+    f'settle = "{SECRET}': ", line 1, column 20: not TOML (illegal character",
     "settle = true": "1: `settle` takes no true or false",
     "settle = [1]": "1: `settle` takes one value, no list",
     "settle = 2021-12-01": "1: `settle` is neither a text in quotes, nor a number, true, false, or",
@@ -216,7 +220,7 @@ def test_what_cannot_be_used(visitpay: Visitpay, folder: Path, text: str) -> Non
     [
         ("hospital = 'X'".encode("utf-16"), " is not in UTF-8; save it so"),
         (b"\xff = 1", " is not in UTF-8; save it so"),
-        (None, " cannot be read: Is a directory; let this user read it"),
+        (None, " cannot be read: Is a directory; correct its name"),
     ],
 )
 def test_unreadable(visitpay: Visitpay, folder: Path, content: bytes | None, message: str) -> None:
@@ -393,29 +397,22 @@ def test_colours(feed: Feed) -> None:
     coloured, _ = on_terminal(feed, 80, "load")
     assert "\x1b[33mattention\x1b[0m; 2 files" in coloured
     assert "\x1b[31mfailed\x1b[0m" in coloured
+    words = on_terminal(feed, 80, "files")[1]
     for setting in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         plain, same = on_terminal(feed, 80, "files", **setting)
         assert not any(code in plain for code in ("\x1b[31m", "\x1b[33m", "\x1b[32m"))
-        assert on_terminal(feed, 80, "files")[1] == same
+        assert same == words
 
 
-def complete(folder: Path, words: str, **settings: str) -> list[str]:
-    """Return what the shell is offered for the last of some words."""
-    given = {"_VISITPAY_COMPLETE": "complete_bash", "COMP_WORDS": words}
-    number = {"COMP_CWORD": str(len(words.split(" ")) - 1), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "visitpay"],
-        cwd=folder,
-        env=os.environ | given | number | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
+def completing(words: str) -> dict[str, str]:
+    """Return the variables by which bash asks for what may be the last of some words."""
+    number = str(len(words.split(" ")) - 1)
+    return {"_VISITPAY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": number}
 
 
-def test_completion(feed: Feed, visitpay: Visitpay, folder: Path) -> None:
+def test_completion(
+    feed: Feed, visitpay: Visitpay, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shell offers names, short ones first, and never an error."""
     feed.deliver(Procedure, line(Procedure, procedure_id="x"))
     visitpay("load", feed.landing, "--database-url", feed.url)
@@ -436,6 +433,13 @@ def test_completion(feed: Feed, visitpay: Visitpay, folder: Path) -> None:
         ],
         "visitpay rejects list --database-url sqlite:///nowhere.db --file ": [],
     }.items():
-        assert complete(folder, words) == offered, words
+        for name, value in completing(words).items():
+            monkeypatch.setenv(name, value)
+        outcome = visitpay()
+        assert (outcome.status, outcome.err, outcome.out.split()) == (0, "", offered), words
     write(folder / "visitpay.toml", "settle = [")
-    assert complete(folder, "visitpay load --approve ") == []
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    environment = os.environ | completing("visitpay load --approve ")
+    command = [sys.executable, "-m", "visitpay"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"", b"")

@@ -7,6 +7,7 @@ import typer.main
 
 from tools.blocks.markdown import code, table
 from visitpay.cli.app import app
+from visitpay.settings import KEYS
 
 _WIDTH = 100
 
@@ -35,6 +36,19 @@ def environment() -> str:
         for variable, (option, about, default) in sorted(settings.items())
     )
     return table(("variable", "option", "default", "meaning", "commands"), rows)
+
+
+def settings_file() -> str:
+    """Return the keys of the file of settings, with the commands that take them."""
+    takers: dict[str, list[str]] = {}
+    for context in _contexts():
+        for setting in context.command.params:
+            takers.setdefault(setting.name, []).append(context.command_path.split(" ", 1)[1])
+    every = max(map(len, takers.values()))
+    rows = (
+        (code(key), "all" if len(takers[key]) == every else ", ".join(takers[key])) for key in KEYS
+    )
+    return table(("key", "commands"), rows)
 
 
 def _contexts() -> Iterator[Any]:

@@ -66,8 +66,8 @@ class Command(TyperCommand):
         try:
             if loudness is Loudness.VERBOSE:
                 _log_settings(ctx)
-            is_result = ctx.params.get("as_json") or ctx.params.get("sql")
-            held = loudness is Loudness.QUIET and not is_result
+            is_document = any(ctx.params.get(each) for each in ("as_json", "as_csv", "sql"))
+            held = loudness is Loudness.QUIET and not is_document
             with _held_back() if held else nullcontext():
                 return super().invoke(ctx)
         finally:

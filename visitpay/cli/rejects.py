@@ -51,8 +51,8 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            max=1 << 31,
+            parser=options.as_count,
+            metavar="ROWS",
             help="Show so many at the most: 50 if not given, 10 visits with --sum, all in CSV.",
         ),
     ] = None,
