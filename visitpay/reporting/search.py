@@ -82,7 +82,7 @@ def search(
         found.error = str(error)
         return found
     plan = make_plan(connection, landed.files)
-    names = {file.name for file in (*plan.pending, *plan.held)}
+    names = {file.name for file in plan.pending} | {file.name for file in plan.held}
     failed = {file.name: file for file in failed_files(connection, landed.files)}
     bytes_left = MAX_BYTES
     for file in landed.files:
