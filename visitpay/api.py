@@ -428,8 +428,7 @@ def _place(
     from visitpay.reporting.search import Place
 
     directory = _landing(landing)
-    is_named = landing is not None or directory != Path(DEFAULT_LANDING)
-    if not (is_named or directory.is_dir()):
+    if directory == Path(DEFAULT_LANDING) and not directory.is_dir():
         return None
     return Place(directory, _hospital(hospital), tuple(pass_over))
 

@@ -86,8 +86,11 @@ def test_line_far_into_a_file(feed: Feed, visitpay: Visitpay) -> None:
 
 
 @only_sqlite
-def test_held_and_failed_files(feed: Feed, visitpay: Visitpay) -> None:
+def test_held_and_failed_files(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A held file is searched by its columns, one of no use by its cells; each says what to do."""
+    monkeypatch.chdir(tmp_path)
     feed.deliver(Visit, row(visit_identifier=20, admit_date="x"), row(visit_identifier=21))
     feed.deliver_lines(
         Visit, "x\t20\t5", "120\t20.5\t1", '7\t8\t "20"', header="A\tB\tC", at="20211202_223005"

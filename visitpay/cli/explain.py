@@ -1,6 +1,5 @@
 """`visitpay explain`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,15 +46,7 @@ def explain(  # noqa: PLR0913 - each is an option of the command
     ],
     *,
     database_url: options.DatabaseUrl = DEFAULT_URL,
-    landing: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="VISITPAY_LANDING",
-            metavar="LANDING",
-            readable=False,
-            help="Search files here that wait, failed or are held, too; 'landing' if it is there.",
-        ),
-    ] = None,
+    landing: options.LandingOption = options.DEFAULT_LANDING,
     hospital: options.Hospital = options.DEFAULT_HOSPITAL,
     pass_over: options.PassOver = None,
     as_json: options.Json = False,
@@ -71,10 +62,10 @@ def explain(  # noqa: PLR0913 - each is an option of the command
     Example: visitpay explain visit 321000004
     """
     from visitpay.cli import explained
-    from visitpay.hints import Setup
+    from visitpay.hints import setup_of
 
     passed_over = pass_over or ()
-    setup = Setup(database_url, landing or options.DEFAULT_LANDING, hospital)
+    setup = setup_of(database_url, landing, hospital)
     shown: explained.Shown
     if what == GUARANTOR:
         guarantor = api.explain_guarantor(

@@ -111,13 +111,16 @@ def _show_rejects(
 
 
 def _write_csv(database_url: str, wanted: "RejectFilter", limit: int | None, *, raw: bool) -> None:
-    from visitpay.cli import to_csv
+    from visitpay.cli import console, to_csv
     from visitpay.database.engine import read_connection
-    from visitpay.rejects.queries import iterate_rejects
+    from visitpay.rejects.queries import count_by_reason, iterate_rejects
 
     with read_connection(database_url) as connection:
         for line in to_csv.rejects(iterate_rejects(connection, wanted, limit), raw=raw):
             typer.echo(line, nl=False)
+        total = sum(count_by_reason(connection, wanted).values()) if limit else 0
+    if limit and limit < total:  # nobody would see it in the file
+        console.say(f"{limit:,} of {total:,}; --limit gives more", console.err)
 
 
 def _show_money(
@@ -125,7 +128,7 @@ def _show_money(
 ) -> None:
     from visitpay.cli import rejected_money
     from visitpay.database.engine import read_connection
-    from visitpay.hints import Setup
+    from visitpay.hints import setup_of
     from visitpay.rejects.money import sum_money
 
     most = limit or (sys.maxsize if as_csv else _VISITS_SHOWN)
@@ -140,7 +143,7 @@ def _show_money(
 
         typer.echo("".join(to_csv.money(sums)), nl=False)
     else:
-        rejected_money.show(sums, Setup(database_url))
+        rejected_money.show(sums, setup_of(database_url))
 
 
 def _table(

@@ -81,12 +81,13 @@ def search(
     except ConfigurationError as error:
         found.error = str(error)
         return found
-    pending = make_plan(connection, landed.files).pending
+    plan = make_plan(connection, landed.files)
+    names = {file.name for file in plan.pending} | {file.name for file in plan.held}
     failed = {file.name: file for file in failed_files(connection, landed.files)}
     bytes_left = MAX_BYTES
-    for file in pending:
+    for file in landed.files:
         entity = entity_named(file.entity)
-        if entity not in columns:
+        if file.name not in names or entity not in columns:
             continue
         bytes_left -= file.size_bytes
         if bytes_left < 0:
