@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from visitpay.api import reconcile as reconcile
     from visitpay.api import report as report
     from visitpay.api import retry as retry
+    from visitpay.api import run as run
+    from visitpay.api import runs as runs
     from visitpay.api import status as status
     from visitpay.api import sum_rejects as sum_rejects
     from visitpay.errors import VisitPayError as VisitPayError
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "api": (
-        "check dismiss_rejects explain explain_guarantor export_rejects export_response files"
-        " findings list_rejects load migrate reconcile report retry status sum_rejects"
+        "acknowledge check dismiss_rejects explain explain_guarantor export_rejects export_response"
+        " files findings list_rejects load migrate reconcile report retry run runs status"
+        " sum_rejects take_back"
     ),
     "errors": "VisitPayError",
     "loading.types": "Options Tolerance",

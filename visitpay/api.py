@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from visitpay.hints import Setup
     from visitpay.landing.place import Landing
     from visitpay.ledger.files import Entry
+    from visitpay.ledger.runs import Run, RunInFull
     from visitpay.loading.types import Options, Progress, RunReport
     from visitpay.loading.validate import CheckedFile
     from visitpay.quality.balances import Reconciliation
@@ -115,6 +116,39 @@ def files(
     name = None if entity is None else entity_named(entity).__name__
     with read_connection(_url(database_url)) as connection:
         return list_entries(connection, entity=name, status=status, limit=limit)
+
+
+def runs(
+    *,
+    database_url: str | None = None,
+    status: str | None = None,
+    since: datetime | None = None,
+    limit: int = 12,
+) -> "list[Run]":
+    """Return the runs of `load`, the newest first; one that is under way has no counts yet.
+
+    `status` is a `RunStatus`; `since` is a time in UTC.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.ledger.runs import list_runs
+
+    with read_connection(_url(database_url)) as connection:
+        return list_runs(connection, status=status, since=since, limit=limit)
+
+
+def run(
+    number: int | None = None, *, database_url: str | None = None, limit: int = 1000
+) -> "RunInFull | None":
+    """Return a run, the last one if no `number` is given, with what came of its files.
+
+    Returns None if there is none. While it is under way, that is what is done so far.
+    """
+    from visitpay.database.engine import read_connection
+    from visitpay.ledger.runs import list_runs, run_in_full
+
+    with read_connection(_url(database_url)) as connection:
+        found = next(iter(list_runs(connection, run_id=number, limit=1)), None)
+        return found and run_in_full(connection, found, limit)
 
 
 def explain(

@@ -111,6 +111,20 @@ def test_a_run_that_is_killed(feed: Feed, visitpay: Visitpay, sample: Path) -> N
     assert closed["loaded"] >= alive["files_done"]
 
 
+def test_an_error_after_all_is_loaded(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails the run on the books, too; what was loaded, and its counts, are kept."""
+    feed.deliver(Procedure)
+    with monkeypatch.context() as patch:
+        patch.setattr("visitpay.notify.watch.LoadWatch.after_load", lambda *_, **__: 1 / 0)
+        assert visitpay("load").status == 3
+    run = visitpay("runs", "last", "--json").document["run"]
+    assert (run["status"], run["loaded"], run["rows_read"]) == ("failed", 1, 1)
+    assert run["error"].startswith("unforeseen: ZeroDivisionError at ")
+    assert visitpay("runs", "last").out.startswith("run 1: failed: unforeseen: ZeroDivisionError")
+
+
 def test_a_clock_that_is_set_back(feed: Feed, visitpay: Visitpay) -> None:
     """A run that ended before it began took no time that anyone knows."""
     feed.deliver(Procedure)

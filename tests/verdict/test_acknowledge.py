@@ -10,7 +10,8 @@ from visitpay.models import Procedure, Visit
 def deliver_rejects(feed: Feed, number: int, at: str = "") -> None:
     """Deliver visits of which so many have no date, and one no guarantor."""
     bad = [row(visit_identifier=key, admit_date="soon") for key in range(number)]
-    feed.deliver(Visit, *bad, row(visit_identifier=99, guarantor_identifier=""), row(), at=at)
+    odd = row(visit_identifier=99, guarantor_identifier="")
+    feed.deliver(Visit, *bad, odd, row(insurance_identifier=len(at) + number), at=at)
 
 
 def needing(visitpay: Visitpay) -> list[str]:

@@ -138,15 +138,16 @@ def close_run(connection: Connection, run_id: int, status: str, **facts: object)
 def end_early(connection: Connection, run_id: int, error: VisitPayError) -> None:
     """Enter what ended a run: a signal interrupts it, any other error fails it.
 
-    A run that was closed before stays as it is.
+    A run that had loaded all, and only had to tell of it, keeps its counts; a signal then changes
+    nothing.
     """
-    if connection.scalar(select(LoadRun.status).where(LoadRun.id == run_id)) != RunStatus.RUNNING:
-        return
-    if isinstance(error, StoppedError):
-        close_run(connection, run_id, RunStatus.INTERRUPTED, **_counted(connection, run_id))
-    else:
-        reason, counts = _kept(connection, str(error)), _counted(connection, run_id)
+    status = connection.scalar(select(LoadRun.status).where(LoadRun.id == run_id))
+    counts = _counted(connection, run_id) if status == RunStatus.RUNNING else {}
+    if not isinstance(error, StoppedError):
+        reason = _kept(connection, str(error))
         close_run(connection, run_id, RunStatus.FAILED, error=reason, **counts)
+    elif counts:
+        close_run(connection, run_id, RunStatus.INTERRUPTED, **counts)
 
 
 def interrupt_runs(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """The run: plan, one transaction a file, and another try for rows that miss a reference."""
 
 import logging
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -86,11 +87,12 @@ def load(
         options = _with_whole_names(options, landing)
         session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
         run = _Run(session, options, progress or NoProgress(), directory)
-        if not options.dry_run:
-            forget_refusal(engine.url)
-        with session.dry_run() if options.dry_run else nullcontext():
+        if options.dry_run:
+            with session.dry_run():
+                return run.load(landing)
+        forget_refusal(engine.url)
+        with run.on_the_books():
             report = run.load(landing)
-        if not options.dry_run:
             (afterwards or _record_problems)(session, landing, rows_changed=report.rows_changed)
         return report
 
@@ -133,22 +135,19 @@ class _Run:
         self._held: tuple[str, ...] = ()
         self._waiting: tuple[str, ...] = ()
 
-    def load(self, landing: Landing) -> RunReport:
+    @contextmanager
+    def on_the_books(self) -> Iterator[None]:
+        """Record at once that a signal or an error ended the run, if the database can be had."""
         try:
-            return self._load(landing)
+            yield
         except BaseException as error:
-            if not self._options.dry_run:
-                self._end_early(error)
+            clear_frames(error.__traceback__)  # their cursors would keep SQLite's lock
+            end = partial(end_early, run_id=self._run_id, error=to_visitpay_error(error))
+            with suppress(Exception):  # else the next run records that it was interrupted
+                self._session.transact_after_signal(end)
             raise
 
-    def _end_early(self, error: BaseException) -> None:
-        """Record at once that a signal or an error ended the run, if the database can be had."""
-        clear_frames(error.__traceback__)  # their cursors would keep SQLite's lock
-        end = partial(end_early, run_id=self._run_id, error=to_visitpay_error(error))
-        with suppress(Exception):  # else the next run records that it was interrupted
-            self._session.transact_after_signal(end)
-
-    def _load(self, landing: Landing) -> RunReport:
+    def load(self, landing: Landing) -> RunReport:
         plan, pending = self._session.transact(partial(self._open, landing=landing))
         run_id = self._run_id
         RUN_ID.set(run_id)
