@@ -8,7 +8,7 @@ import pytest
 from tests.support.command import Visitpay
 from tests.support.feed import Feed
 
-HEAVY = ("alembic", "apprise", "jinja2", "polars", "prometheus_client", "vl_convert")
+HEAVY = ("alembic", "apprise", "jinja2", "polars", "prometheus_client")
 REPORT = f"""
 import sys
 from visitpay.cli.app import main

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -46,15 +47,32 @@ class Sight:
         )
         return rows
 
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of elements, with single spaces."""
+        return [" ".join(text.split()) for text in self.page.locator(selector).all_text_contents()]
+
+    def tile(self, name: str) -> list[str]:
+        """Return the lines of a tile of the report."""
+        return self.texts(f"#{name} dt, #{name} dd")
+
 
 def look(
     browser: Browser,
     path: Path,
     scheme: Literal["light", "dark"] = "light",
-    width: int = 1100,
+    width: int = 1280,
+    *,
+    at: datetime | None = None,
+    script: bool = True,
 ) -> Sight:
-    """Open a page."""
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    """Open a page, by a clock that says `at`."""
+    page = browser.new_page(
+        color_scheme=scheme,
+        viewport={"width": width, "height": 800},
+        java_script_enabled=script,
+    )
+    if at is not None:
+        page.clock.set_fixed_time(at)
     sight = Sight(page, [], [])
     page.on("console", lambda message: sight.wrong.append(message.text))
     page.on("pageerror", lambda error: sight.wrong.append(str(error)))

@@ -120,8 +120,9 @@ if (tools) {
     const total = rows.length.toLocaleString("en");
     tools.querySelector("output").textContent = `${shown.size.toLocaleString("en")} of ${total}`;
   };
-  // A spreadsheet would calculate with what begins like a formula.
-  const quoted = (text) => `"${text.replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+  // A spreadsheet would calculate with what begins like a formula; some split cells at these letters.
+  const plain = (text) => text.replace(/(^|[,;|])(?=[" ]*[=+@\-\t\r])/g, "$1 ");
+  const quoted = (text) => `"${plain(text).replaceAll('"', '""')}"`;
   const line = (cells) => `${cells.map(quoted).join(",")}\r\n`;
   tools.querySelector(".csv").addEventListener("click", (event) => {
     const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
