@@ -17,7 +17,7 @@ from tests.support.listeners import Listener
 from visitpay.cli.app import main
 from visitpay.database.engine import parse_url
 from visitpay.database.naming import migrate_command
-from visitpay.hints import Setup
+from visitpay.hints import WITHOUT_SECRET, Setup
 from visitpay.ledger.refused import record_refusal
 from visitpay.models import Procedure, Transaction, Visit
 from visitpay.verdict.advice import ADVICE
@@ -29,7 +29,6 @@ COMMANDS = (
 HINT = re.compile(rf"visitpay (?:{COMMANDS.replace(' ', '|')})\b(?! (?:said|is|was)\b).*")
 """A command in a message: it stands at the end of the message, or of its line."""
 
-BY_ENVIRONMENT = " (with VISITPAY_DATABASE_URL set to this database)"
 ODD = "a place; of 'ours' & $HOME"
 PASSWORD = "hunter2%2Fsw0rdf1sh"  # noqa: S105 - the server trusts everyone
 
@@ -95,7 +94,7 @@ class Person:
 
     def obey(self, hint: str) -> Outcome:
         """Run a command as a message gives it."""
-        command, mark, rest = hint.partition(BY_ENVIRONMENT)
+        command, mark, rest = hint.partition(WITHOUT_SECRET)
         assert not rest
         with self._patch.context() as patch:
             if mark:
@@ -226,7 +225,7 @@ def test_a_password(feed: Feed, person: Person) -> None:
     deliver_trouble(feed)
     person.look("load", *LOOKS, by_environment=True)
     person.obey_all()
-    assert all(hint.endswith(BY_ENVIRONMENT) for hint in person.hints)
+    assert all(hint.endswith(WITHOUT_SECRET) for hint in person.hints)
     said = "".join(person.said)
     assert not any(part in said for part in PASSWORD.split("%2F"))
 
@@ -263,7 +262,7 @@ def test_late_and_dead_runs(feed: Feed, person: Person) -> None:
     """So it is with loads that died, failed, could not begin, or do not come."""
     feed.deliver(Procedure)
     person.look("load")
-    feed.deliver(Procedure, at="20211202_223357")
+    feed.deliver(Procedure, procedure_id=2, at="20211202_223357")
     for status in ("running", "failed"):
         feed.execute(f"UPDATE load_runs SET status = '{status}', started_at = '2021-12-01'")
         person.look("status", "doctor --json")

@@ -17,7 +17,7 @@ _TAKE_LANDING_AS_OPTION = {"explain", "acknowledge"}
 _TAKE_HOSPITAL = _TAKE_LANDING | _TAKE_LANDING_AS_OPTION
 _TAKE_NO_DATABASE = {"check", "sample", "config"}
 
-WITHOUT_SECRET = " (with VISITPAY_DATABASE_URL set to this database)"
+WITHOUT_SECRET = " (with VISITPAY_DATABASE_URL set to this database)"  # noqa: S105 - none
 """What follows a command whose database URL holds a secret, and is therefore not in it."""
 
 

@@ -69,7 +69,7 @@ ADVICE: Mapping[str, Advice] = {
         reason: Advice(
             meaning,
             "Ask the hospital for the row, or mend it and deliver it again.",
-            f"rejects export mended --reason {reason}",
+            f"rejects export mended_{reason} --reason {reason}",
         )
         for reason, meaning in _MENDABLE.items()
     },
