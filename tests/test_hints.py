@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.command import Outcome
+from tests.support.command import Outcome, on_terminal
 from tests.support.databases import MakeDatabase, rendered
 from tests.support.feed import Feed, only_postgresql, only_sqlite, row
 from tests.support.listeners import Listener
@@ -178,6 +178,18 @@ def test_what_a_bad_day_says(
         "reconcile --database-url",
     }
     person.obey_all()
+
+
+def test_a_held_file_on_a_terminal(feed: Feed, person: Person) -> None:
+    """There the command that approves it stands below, and loads it."""
+    deliver_trouble(feed)
+    person.look("load")
+    _, lines = on_terminal(feed, 80, "files", "--status", "held")
+    held = feed.path(Visit).name
+    approve = Setup(feed.url, feed.landing).hint("load", "--approve", held)
+    assert "".join(lines).endswith(f"  {approve}")
+    person.obey(approve)
+    assert feed.keys(Visit) == [0, 5]
 
 
 def out_of_date(feed: Feed) -> str:

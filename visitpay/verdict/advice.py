@@ -79,7 +79,7 @@ ADVICE: Mapping[str, Advice] = {
         "Ask the hospital for the whole file; it comes under the same name. If the row is whole,"
         " `visitpay load` with --again and --approve and the file's name loads it, and later files"
         " may end so, too.",
-        "visitpay rejects list --reason no_line_end",
+        "rejects list --reason no_line_end",
     ),
     Reason.LINE_TOO_LONG: Advice(
         "The line is longer than 1 MiB; only its start was kept.",
