@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from visitpay.api import acknowledge as acknowledge
     from visitpay.api import check as check
     from visitpay.api import dismiss_rejects as dismiss_rejects
     from visitpay.api import explain as explain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from visitpay.api import runs as runs
     from visitpay.api import status as status
     from visitpay.api import sum_rejects as sum_rejects
+    from visitpay.api import take_back as take_back
     from visitpay.errors import VisitPayError as VisitPayError
     from visitpay.loading.types import Options as Options
     from visitpay.loading.types import Tolerance as Tolerance

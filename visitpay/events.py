@@ -28,6 +28,8 @@ class Event(StrEnum):
     """Nothing of a file was loaded, until a person approves it or its time comes."""
     NOTHING_TO_APPROVE = "nothing_to_approve"
     """A file was approved although it was loaded before."""
+    NOTHING_AGAIN = "nothing_again"
+    """Files were to be taken again, and none was loaded before."""
     FILE_CHANGED = "file_changed"
     """A file changed while it was read; the next run loads it."""
     FILES_WAITING = "files_waiting"

@@ -150,7 +150,7 @@ def test_the_model_has_learnt_it(
         first,
         2,
         "PhysicianId: not known yet when 2 files were loaded;"
-        " run: visitpay load LANDING --again-since 2021-12-01T22:33:57Z",
+        " load --again-since 2021-12-01T22:33:57Z mends it",
     )
     feed.execute("UPDATE load_files SET columns_unknown = NULL WHERE id = 1")  # taken again
     assert [each.count for each in found(feed)] == [1]

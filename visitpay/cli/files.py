@@ -15,6 +15,7 @@ from visitpay.vocabulary import DEFAULT_URL, FileStatus
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from visitpay.hints import Setup
     from visitpay.ledger.files import Entry
 
 
@@ -49,6 +50,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
     Example: visitpay files --status failed
     """
     from visitpay.database.engine import read_connection
+    from visitpay.hints import setup_of
     from visitpay.ledger.files import count_entries, list_entries
 
     with read_connection(database_url) as connection:
@@ -60,7 +62,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
 
         typer.echo(to_json.dumps(to_json.files(entries, failed, total)))
     else:
-        _show(entries, failed, total)
+        _show(entries, failed, total, setup_of(database_url, landing, hospital))
 
 
 def _still_failed(
@@ -86,7 +88,7 @@ def _still_failed(
     return {file.name for file in failed_files(connection, landed.files)}
 
 
-def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
+def _show(entries: "Sequence[Entry]", failed: set[str], total: int, setup: "Setup") -> None:
     from visitpay.cli import console
     from visitpay.feed import short_name
     from visitpay.verdict.advice import ADVICE
@@ -106,7 +108,11 @@ def _show(entries: "Sequence[Entry]", failed: set[str], total: int) -> None:
     headers = ("id", "file", "status", "when (UTC)", "rows", *console.OUTCOMES, "error")
     spare = [outcome for outcome in console.OUTCOMES if outcome != "rejected"]
     console.show(headers, rows, nothing="no files to show", total=total, spare=spare)
-    states = {entry.state(failed) for entry in entries}
+    if not sys.stdout.isatty():
+        return
+    states = {entry.state(failed): entry for entry in reversed(entries)}
     for state in (FileStatus.FAILED, FileStatus.HELD):
-        if state in states and sys.stdout.isatty():
+        if state in states:
             console.say(f"{state}: {ADVICE[f'file_{state}'].action}")
+    if newest := states.get(FileStatus.HELD):
+        console.command(setup.hint("load", "--approve", newest.name))

@@ -87,8 +87,8 @@ def load(  # noqa: PLR0913 - each is an option of the command
         wait_seconds=wait,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
-        approved=frozenset(approve or ()),
-        again=Again(frozenset(again or ()), again_since),
+        approved=frozenset(map(_name, approve or ())),
+        again=Again(frozenset(map(_name, again or ())), again_since),
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
@@ -138,6 +138,11 @@ def _on_record(database_url: str, *, dry_run: bool) -> Iterator[None]:
         if RUN_ID.get() is None and not dry_run and not isinstance(known, StoppedError):
             record_refusal(database_url, str(known), known.exit_status)
         raise
+
+
+def _name(given: str) -> str:
+    """Return the name of a file that may have been given with its directory."""
+    return Path(given).name or given
 
 
 def _watch(

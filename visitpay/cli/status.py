@@ -121,12 +121,12 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
     yield "not recognised", named if feed.unrecognised else "0"
     yield "rejects open", f"{feed.rejects_open:,}"
-    yield "balances", _compared(feed.compared)
+    yield "balances", _compared(feed.compared, feed.verdict.setup.hint("reconcile"))
 
 
-def _compared(comparison: "Comparison | None") -> str:
+def _compared(comparison: "Comparison | None", compare: str) -> str:
     if comparison is None:
-        return "no comparison on record; run: visitpay reconcile"
+        return f"no comparison on record; run: {compare}"
     counts = f"{comparison.different:,} of {comparison.compared:,} differed"
     return f"{counts} at {minute(comparison.compared_at)} UTC"
 

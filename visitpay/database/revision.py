@@ -3,10 +3,12 @@
 import ast
 import re
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select, text
 
+from visitpay.database.dialects import dialect_of
 from visitpay.database.naming import migrate_command
 from visitpay.errors import DatabaseError
 from visitpay.models import Base, SchemaRevision
@@ -47,11 +49,24 @@ def current_revisions(connection: Connection) -> set[str]:
     return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
 
 
-def foreign_tables(connection: Connection) -> set[str]:
-    """Return the names of visitpay's tables that are there though no revision is."""
-    if current_revisions(connection):
-        return set()
-    return set(Base.metadata.tables).intersection(inspect(connection).get_table_names())
+def not_ours(connection: Connection) -> str:
+    """Return why a database is another program's; empty if it is visitpay's, or may become it.
+
+    It has tables with names of ours and no revision, or a revision of Alembic and no such table.
+    """
+    current = current_revisions(connection)
+    tables = set(Base.metadata.tables).intersection(inspect(connection).get_table_names())
+    if tables and not current:
+        return (
+            f"the database has the tables {_listed(tables)}, but no revision of visitpay's"
+            " schema: it belongs to another program, or was restored in part; name another database"
+        )
+    if current and not tables:
+        return (
+            f"the database has the revision {_listed(current)}, but no table of visitpay's: it"
+            " belongs to another program that uses Alembic; name another database"
+        )
+    return ""
 
 
 def _recorded(connection: Connection) -> dict[str, bool]:
@@ -63,28 +78,22 @@ def _recorded(connection: Connection) -> dict[str, bool]:
 
 
 def _refusal(connection: Connection) -> str:
-    url = connection.engine.url
+    if foreign := not_ours(connection):
+        return foreign
     current, (known, heads) = current_revisions(connection), revisions()
-    if tables := foreign_tables(connection):
-        return not_ours(tables)
+    migrate = partial(
+        migrate_command, connection.engine.url, owner=dialect_of(connection).owner(connection)
+    )
     if not current:
-        return f"the database has no schema yet; run: {migrate_command(url)}"
+        return f"the database has no schema yet; run: {migrate()}"
     if current <= known:
         needed = f"older than {_listed(heads)}, which this visitpay needs"
-        return f"the database's schema is {_listed(current)}, {needed}; run: {migrate_command(url)}"
-    back = migrate_command(url, *sorted(heads), "--downgrade")
+        return f"the database's schema is {_listed(current)}, {needed}; run: {migrate()}"
+    back = migrate(*sorted(heads), "--downgrade")
     return (
         f"the database's schema is {_listed(current)}, which this visitpay does not know (it is at"
         f" {_listed(heads)}), and not every newer revision is known to be additive; use the newer"
         f" visitpay, or go back with it: {back}"
-    )
-
-
-def not_ours(tables: Collection[str]) -> str:
-    """Return the message for a database whose tables have names of ours, but no revision."""
-    return (
-        f"the database has the tables {', '.join(sorted(tables))}, but no revision of visitpay's"
-        " schema: it belongs to another program, or was restored in part; name another database"
     )
 
 

@@ -52,7 +52,7 @@ from visitpay.loading.types import (
     total_counts,
 )
 from visitpay.rejects.queries import count_open
-from visitpay.text import counted, first, printable
+from visitpay.text import counted, first, iso, printable
 from visitpay.verdict.problems import HELD_ADVICE, Feed, find_lasting
 from visitpay.verdict.record import record
 from visitpay.verdict.verdict import needs_attention
@@ -151,7 +151,7 @@ class _Run:
         plan, pending = self._session.transact(partial(self._open, landing=landing))
         run_id = self._run_id
         RUN_ID.set(run_id)
-        self._warn_of_gone(landing)
+        self._warn_of_again(plan, landing)
         if landing.unrecognised:
             logger.warning(
                 "not recognised in the landing directory, left alone: %s",
@@ -204,8 +204,8 @@ class _Run:
             what = "was loaded already, so there is nothing to approve"
             logger.warning("%s: %s", name, what, extra=Event.NOTHING_TO_APPROVE.extra)
 
-    def _warn_of_gone(self, landing: Landing) -> None:
-        """Tell how many files that were to be taken again are no longer there."""
+    def _warn_of_again(self, plan: Plan, landing: Landing) -> None:
+        """Tell how many files that were to be taken again are no longer there, or that none is."""
         since = self._options.again.since
         if since is None:
             return
@@ -216,6 +216,12 @@ class _Run:
                 "%s loaded before and cannot be taken again: no longer in the landing directory",
                 files,
                 extra=Event.FILES_GONE.extra,
+            )
+        elif not plan.again:
+            logger.warning(
+                "no file that was loaded before is dated %s or later: none is taken again",
+                iso(since),
+                extra=Event.NOTHING_AGAIN.extra,
             )
 
     def _without_recently_changed(

@@ -19,7 +19,6 @@ from visitpay.database.engine import make_engine, parse_url, translate_errors
 from visitpay.database.naming import shown
 from visitpay.database.revision import (
     current_revisions,
-    foreign_tables,
     migrations_folder,
     newer_revisions,
     not_ours,
@@ -135,8 +134,8 @@ def _scripts(config: Config) -> ScriptDirectory:
 def _read(connection: Connection) -> tuple[set[str], list[str]]:
     """Return the current revisions, and the newer ones; raises DatabaseError for unusable ones."""
     with connection.begin():
-        if tables := foreign_tables(connection):
-            raise DatabaseError(not_ours(tables))
+        if foreign := not_ours(connection):
+            raise DatabaseError(foreign)
         current, newer = current_revisions(connection), newer_revisions(connection)
         if not newer and not current <= revisions()[0]:
             require_head(connection)

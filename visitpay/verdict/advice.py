@@ -69,7 +69,7 @@ ADVICE: Mapping[str, Advice] = {
         reason: Advice(
             meaning,
             "Ask the hospital for the row, or mend it and deliver it again.",
-            f"rejects export mended --reason {reason}",
+            f"rejects export mended_{reason} --reason {reason}",
         )
         for reason, meaning in _MENDABLE.items()
     },
@@ -79,7 +79,7 @@ ADVICE: Mapping[str, Advice] = {
         "Ask the hospital for the whole file; it comes under the same name. If the row is whole,"
         " `visitpay load` with --again and --approve and the file's name loads it, and later files"
         " may end so, too.",
-        "visitpay rejects list --reason no_line_end",
+        "rejects list --reason no_line_end",
     ),
     Reason.LINE_TOO_LONG: Advice(
         "The line is longer than 1 MiB; only its start was kept.",

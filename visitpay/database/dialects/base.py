@@ -94,6 +94,9 @@ class Dialect(Protocol):
     def kept_additions(self, connection: Connection) -> AbstractContextManager[None]:
         """Keep what others added to the database while a migration runs inside."""
 
+    def owner(self, connection: Connection) -> str:
+        """Return who alone may migrate the database; empty if the connection may, too."""
+
     def run_lock(
         self, connection: Connection, *, is_migration: bool = False
     ) -> AbstractContextManager[Callable[[], bool]]:

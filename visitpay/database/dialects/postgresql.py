@@ -137,6 +137,15 @@ _IS_HELD = text(
 """Whether an advisory lock is held in this database; its key of 64 bits is given in two halves."""
 
 
+_OWNER = text(
+    "SELECT pg_get_userbyid(owner) FROM (SELECT coalesce((SELECT relowner FROM pg_class"
+    " WHERE oid = to_regclass('alembic_version')), datdba) AS owner"
+    " FROM pg_database WHERE datname = current_database()) AS database"
+    " WHERE NOT pg_has_role(owner, 'USAGE')"
+)
+"""The role that owns what a migration changes, if the session's role is not a member of it."""
+
+
 def validate_url(url: URL) -> URL:
     """Return the URL for psycopg 3; raises ConfigurationError if psycopg is not installed."""
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
@@ -237,6 +246,11 @@ def back_up(url: URL, path: Path) -> None:
     command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", server])
     message = f"PostgreSQL is backed up by a program of its own; run before: {command}"
     raise ConfigurationError(message)
+
+
+def owner(connection: Connection) -> str:
+    """Return the owner of the schema's tables, else of the database, unless this role is one."""
+    return str(connection.scalar(_OWNER) or "")
 
 
 def foreign_key_violations(_connection: Connection) -> set[str]:

@@ -194,6 +194,11 @@ def foreign_key_violations(connection: Connection) -> set[str]:
     return {row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
 
 
+def owner(_connection: Connection) -> str:
+    """Return an empty string: whoever may write the file may migrate it."""
+    return ""
+
+
 @contextmanager
 def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that tries to lock a file beside the database.
