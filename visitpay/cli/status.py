@@ -110,6 +110,8 @@ def _say_more(problems: int) -> None:
 
 
 def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
+    from visitpay.verdict.kinds import ROWS_REJECTED
+
     yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
     if feed.fed_until != feed.checkpoint:
         yield "but the future", feed.fed_until or "none"
@@ -120,7 +122,9 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     yield "failed or held", _files(feed.files_failed)
     named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
     yield "not recognised", named if feed.unrecognised else "0"
-    yield "rejects open", f"{feed.rejects_open:,}"
+    are_tolerated = all(problem.kind != ROWS_REJECTED for problem in feed.verdict.problems)
+    tolerated = ", tolerated (--max-rejects)" if feed.rejects_open and are_tolerated else ""
+    yield "rejects open", f"{feed.rejects_open:,}{tolerated}"
     yield "balances", _compared(feed.compared, feed.verdict.setup.hint("reconcile"))
 
 
