@@ -63,14 +63,19 @@ def check(
     *,
     hospital: str | None = None,
     pass_over: Collection[str] = (),
+    entity: str | None = None,
 ) -> "list[CheckedFile]":
-    """Read and validate every file of a directory, without a database.
+    """Read and validate a file, or every file of a directory, without a database.
 
-    Whether rows refer to something that is there, only a load can tell.
+    Whether rows refer to something that is there, only a load can tell. `entity` is the record type
+    of a single file, whatever its name.
     """
     from visitpay.loading import validate
+    from visitpay.models import entity_named
 
-    return list(validate.check(_scan(landing, hospital, pass_over)))
+    name = None if entity is None else entity_named(entity).__name__
+    found = validate.find(_landing(landing), _hospital(hospital), pass_over, name)
+    return list(validate.check(found))
 
 
 def status(  # noqa: PLR0913 - as many as the command has

@@ -24,6 +24,7 @@ from visitpay.feed import short_name
 from visitpay.hints import Setup
 from visitpay.ledger.runs import last_run
 from visitpay.models import LoadRun, Procedure, Transaction, Visit
+from visitpay.verdict.advice import ADVICE
 from visitpay.version import __version__
 
 PROCEDURES = "HospitalABC_VisitPay_Procedure_20211201_223357.txt"
@@ -843,6 +844,10 @@ def test_check(feed: Feed, visitpay: Visitpay) -> None:
         ["the", "first", "rejects", "of", "each"],
         ["file", "line", "reason", "column"],
         [short_name(VISITS), "2", "invalid_date", "AdmitDate"],
+        ["reason", "rows", "meaning"],
+        ["invalid_date", "1", *ADVICE["invalid_date"].meaning.split()],
+        ["3", "files,", "3", "rows,", "1", "rejected,", "1", "file", "cannot", "be", "used"],
+        *cells(outcome.out)[-1:],
     ]
 
 
@@ -860,6 +865,7 @@ def test_check_of_strange_names(feed: Feed, visitpay: Visitpay) -> None:
         f'"{PROCEDURES} " spaces around it',
         '"readme.md"',
     ]
+    assert outcome.status == 1
     document = visitpay("check", "--json").document
     assert (document["unrecognised"], document["why_unrecognised"]) == (list(why), why)
 
@@ -1205,7 +1211,7 @@ OPTIONS = {
     "rejects retry": "--database-url --wait --json",
     "report": "--output --database-url --hospital --pass-over --settle --expect --ignore --json",
     "reconcile": "--database-url --expect --ignore --raw --limit --wait --json",
-    "check": "--hospital --pass-over --json",
+    "check": "--hospital --pass-over --entity --limit --json",
     "migrate": "--database-url --check --sql --downgrade --backup --wait",
     "config": "--json",
     "sample": "--visits --days --dirt --seed --hospital",

@@ -571,6 +571,11 @@ class CheckDocument(Document):
 
     status: Annotated[str, "ok or attention"]
     files: Annotated[list[CheckedFile], "what each file would bring"]
+    total: Annotated[int, "how many there are in all"]
+    unusable: Annotated[int, "how many of them cannot be used"]
+    rows_read: Annotated[int, "rows that are not blank"]
+    rejected: Annotated[int, "rows that would be rejected, without those that miss a reference"]
+    reasons: Annotated[dict[str, int], "rejected rows by reason"]
     unrecognised: Annotated[list[str], "names that are not the feed's"]
     why_unrecognised: Annotated[
         dict[str, str], "the reason for each of them; empty if there is no special one"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from visitpay.ledger.refused import Refusal
     from visitpay.ledger.runs import Run, RunInFull
     from visitpay.loading.types import FileReport, RunReport
-    from visitpay.loading.validate import CheckedFile
+    from visitpay.loading.validate import CheckedFile, Totals
     from visitpay.quality.balances import Comparison, Reconciliation
     from visitpay.quality.checks import Finding, OddVisit
     from visitpay.rejects.export import ExportedFile
@@ -524,7 +524,7 @@ def report(feed: "FeedStatus", path: Path) -> documents.ReportDocument:
 
 
 def check(
-    checked: "Iterable[CheckedFile]", landed: "Landing", *, attention: bool
+    checked: "Iterable[CheckedFile]", totals: "Totals", landed: "Landing", *, attention: bool
 ) -> documents.CheckDocument:
     """Return the document of files that were read without a database."""
     rows: list[documents.CheckedFile] = [
@@ -542,6 +542,11 @@ def check(
         "format": FORMAT,
         "status": _verdict(attention=attention),
         "files": rows,
+        "total": totals.files,
+        "unusable": totals.unusable,
+        "rows_read": totals.rows_read,
+        "rejected": totals.reasons.total(),
+        "reasons": dict(totals.reasons),
         "unrecognised": list(landed.unrecognised),
         "why_unrecognised": dict(landed.unrecognised),
         "near_misses": list(landed.near_misses),

@@ -1,14 +1,17 @@
-"""Validation of a landing directory without a database."""
+"""Validation of a file, or of a landing directory, without a database."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
-from visitpay.errors import FileChangedError, FileError
-from visitpay.landing.local import open_landed
+from visitpay.errors import ConfigurationError, FileChangedError, FileError
+from visitpay.landing.local import open_landed, scan
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.models import entity_named
 from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
+from visitpay.text import printable
 
 MAX_EXAMPLES = 20
 """Rejects of a file that are kept as examples."""
@@ -29,6 +32,55 @@ class CheckedFile:
     def rejected(self) -> int:
         """How many rows would be rejected."""
         return self.reasons.total()
+
+
+def find(
+    path: Path, hospital: str, pass_over: Collection[str] = (), entity: str | None = None
+) -> Landing:
+    """Return what there is to check: a single file, or what a landing directory has.
+
+    A single file that is not named as the feed's are needs its `entity`. Raises ConfigurationError
+    if there is nothing of the kind.
+    """
+    if not path.is_file():
+        if entity is not None:
+            message = f"{printable(str(path))} is no file; --entity is the type of a single one"
+            raise ConfigurationError(message)
+        return scan(path, hospital, pass_over)
+    path = path.resolve()
+    if entity is not None:
+        place = (path.parent, path.name, hospital)
+        return Landing((LandedFile(*place, entity, datetime.now(UTC), 0, ""),), {})
+    landed = scan(path.parent, hospital)
+    files = tuple(file for file in landed.files if file.name == path.name)
+    if not files:
+        name, why = printable(path.name), landed.unrecognised.get(path.name, "")
+        what = f"the name of {name} is none of the feed's" + (f": {why}" if why else "")
+        message = f"{what}; to check it all the same, say what it holds: --entity visit"
+        raise ConfigurationError(message)
+    return Landing(files, {})
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all files that were checked come to."""
+
+    files: int
+    unusable: int
+    """Files that cannot be used."""
+    rows_read: int
+    reasons: Counter[str]
+    """Rows that would be rejected, by reason."""
+
+    @classmethod
+    def of(cls, checked: Collection[CheckedFile]) -> "Totals":
+        """Return the totals of some files."""
+        return cls(
+            files=len(checked),
+            unusable=sum(file.error is not None for file in checked),
+            rows_read=sum(file.rows_read for file in checked),
+            reasons=sum((file.reasons for file in checked), Counter()),
+        )
 
 
 def check(landed: Landing) -> Iterator[CheckedFile]:
