@@ -3,6 +3,7 @@
 import csv
 import io
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +130,32 @@ def test_money(feed: Feed, visitpay: Visitpay) -> None:
     assert [each["visit"] for each in of_visits] == ["", "1", "2"]
     nothing = visitpay("rejects", "list", "--sum", "--key", 99)
     assert nothing.out == "no rejected rows with money to show\n"
+
+
+@only_sqlite
+def test_response(
+    feed: Feed, visitpay: Visitpay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hospital's errors take one command, which says what it wrote, and what to do then."""
+    deliver_and_load(feed, visitpay)
+    feed.deliver_bytes(Visit, b"", at="20211209_223005")
+    visitpay("load")
+    folder = tmp_path / "response"
+    outcome = visitpay("rejects", "export", folder, feed.landing, "--response")
+    (path,) = folder.iterdir()
+    headers, written, _, hint = [each.split() for each in outcome.out.splitlines()]
+    assert headers == ["file", "rows", "files", "failed", "or", "held"]
+    assert written == [str(path), "5", "1"]
+    assert path.read_text().count("\nFAILED\t") == 1
+    path.unlink()
+    again = visitpay(*hint[1:], "--json").document["written"]
+    assert [(each["rows"], each["refused"]) for each in again] == [(5, 1)]
+    (mended, _, then) = visitpay("rejects", "export", tmp_path / "m").out.splitlines()[-3:]
+    assert mended.split()[-1] == "2"
+    assert then.split()[:2] == ["visitpay", "load"]
+    monkeypatch.delenv("VISITPAY_LANDING")
+    monkeypatch.chdir(tmp_path)
+    feed.landing.rename(tmp_path / "elsewhere")
+    refused = visitpay("rejects", "export", folder, "--response")
+    assert refused.status == 2
+    assert "name the landing directory" in refused.err

@@ -285,6 +285,7 @@ class WrittenFile(TypedDict):
 
     path: Annotated[str, "where"]
     rows: Annotated[int, "rejected rows in it"]
+    refused: Annotated[int, "files that failed or are held that it names, for the hospital"]
 
 
 class ExaminedRow(TypedDict):

@@ -10,6 +10,7 @@ from visitpay import api
 from visitpay.cli import completion, options
 from visitpay.cli.command import Command
 from visitpay.cli.signals import stoppable
+from visitpay.errors import ConfigurationError
 from visitpay.text import counted
 from visitpay.vocabulary import DEFAULT_URL, Reason
 
@@ -201,11 +202,13 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import console
     from visitpay.database.engine import read_connection
+    from visitpay.hints import setup_of
     from visitpay.rejects.queries import RejectFilter, count_by_reason
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
     place = {"database_url": database_url, "hospital": hospital}
     if response:
+        _require_landing(landing)
         passed_over = pass_over or ()
         written = [api.export_response(directory, wanted, landing, pass_over=passed_over, **place)]
         too_long = 0
@@ -218,11 +221,30 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
         typer.echo(to_json.dumps(to_json.exported(written)))
     else:
-        files = [(file.path, file.rows) for file in written]
-        console.show(("file", "rows"), files, nothing="no rejected rows to write")
+        files = [(file.path, file.rows, file.refused or None) for file in written]
+        headers = ("file", "rows", "files failed or held")
+        console.show(headers, files, nothing="no rejected rows to write")
         if too_long:
             lines = counted(too_long, "line is", "lines are")
             console.say(f"{lines} too long to be mended here: ask the hospital")
+        setup = setup_of(database_url, landing, hospital)
+        if response:
+            console.say("send it to the hospital: it is health data; next time, only what is new:")
+            given = ("--response", "--since", "yesterday")
+            typer.echo(f"    {setup.hint('rejects export', str(directory.absolute()), *given)}")
+        elif written:
+            console.say("mend the rows, move each file to the landing directory, and run:")
+            typer.echo(f"    {setup.hint('load')}")
+
+
+def _require_landing(landing: Path) -> None:
+    """Raise ConfigurationError if nobody named the landing directory, and it is not here."""
+    if landing == options.DEFAULT_LANDING and not landing.is_dir():
+        message = (
+            "a response names the files that failed or are held: name the landing directory,"
+            " visitpay rejects export DIR LANDING --response"
+        )
+        raise ConfigurationError(message)
 
 
 @rejects_app.command("dismiss", cls=Command)

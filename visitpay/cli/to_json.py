@@ -368,7 +368,8 @@ def _money(entity: str, money: "QuarantinedMoney") -> documents.QuarantinedMoney
 def exported(written: "Iterable[ExportedFile]") -> documents.ExportDocument:
     """Return the document of exported rejects."""
     rows: list[documents.WrittenFile] = [
-        {"path": str(export.path), "rows": export.rows} for export in written
+        {"path": str(export.path), "rows": export.rows, "refused": export.refused}
+        for export in written
     ]
     return {"format": FORMAT, "written": rows}
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ _REASONS_WITH_BAD_BYTES = frozenset({Reason.MALFORMED, Reason.INVALID_ENCODING})
 """The reasons of rows that may have bytes that are no text."""
 
 _ESCAPED_BYTES = re.compile(r"(?:\\x(?:[89a-f][0-9a-f]|00))+")
+_FORMULA_SIGNS = tuple("=@+-\r\t\uff1d\uff20\uff0b\uff0d")
+"""With what a formula begins, for some spreadsheet; also in full width, as some type in Asia."""
+
 _PLAIN_NUMBER = re.compile(r"[+-]?[$(]*[0-9][0-9,.)]*")
 
 
@@ -49,6 +52,8 @@ class ExportedFile:
 
     path: Path
     rows: int
+    refused: int = 0
+    """How many files that failed or are held it names, for the hospital."""
 
 
 def export_for_mending(
@@ -93,9 +98,10 @@ def export_response(
         source for source in reject_sources(connection, wanted) if not source.is_resubmission
     ]
     rows = _rows_as_sent(connection, sources, wanted)
-    trailer = [*map(_trailer_line, sources), *_failure_lines(connection, wanted, files)]
+    failures = _failure_lines(connection, wanted, files)
+    trailer = [*map(_trailer_line, sources), *failures]
     path = _export_path(directory, hospital, "Response", now)
-    return _write(path, RESPONSE_HEADERS, rows, trailer)
+    return replace(_write(path, RESPONSE_HEADERS, rows, trailer), refused=len(failures))
 
 
 def _time_after_newest(connection: Connection, entity: type[Entity]) -> datetime:
@@ -247,7 +253,7 @@ def _is_export(file: LandedFile) -> bool:
 def escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: ` =1+2`; a load trims the space."""
     bare = cell.lstrip(' "\0')
-    is_formula = bare[:1] in tuple("=@+-\r") and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
+    is_formula = bare[:1] in _FORMULA_SIGNS and not _PLAIN_NUMBER.fullmatch(bare.rstrip(' "'))
     return f" {cell}" if is_formula and not cell.startswith(" ") else cell
 
 
