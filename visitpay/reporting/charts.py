@@ -61,6 +61,16 @@ class Slot(NamedTuple):
     is_minor: bool
     """Whether the label is left out where there is little room."""
 
+    @property
+    def right(self) -> float:
+        """Where its place ends."""
+        return round(self.left + self.width, 3)
+
+    @property
+    def edges(self) -> list[float]:
+        """Where the band begins and ends."""
+        return [self.band.top, self.band.top + self.band.height] if self.band else []
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -202,6 +212,11 @@ class Chart:
         if usual := self.usual.get(day):
             told.append(f"usual: {usual.low:,} to {usual.high:,}")
         return told
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether there is a day on which something is usual, and nothing came."""
+        return any(map(self._is_missing, self.days))
 
     def _label(self, day: date) -> str:
         """Return what stands below a day: a label in each week, counted from the last day."""

@@ -1,11 +1,12 @@
 """The numbers of the page: by day, and in all. Sums of money are exact, to the cent."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -84,8 +85,9 @@ class Figures:
     def usual(self, days: Iterable[date]) -> dict[date, Usual]:
         """Return how many rows are usual on each of the days for which that is known.
 
-        It is the fewest and the most of the last 8 of the same weekday before the day. It is not
-        known if rows came on fewer than three of them, or on less than half.
+        It is the fewest and the most of the last 8 of the same weekday before the day; those of
+        less than half of their median, or more than twice, are odd and left out. It is not known
+        if rows came on fewer than three of them, or on less than half.
         """
         totals, first = self._totals, self._first
         known = {}
@@ -94,8 +96,15 @@ class Figures:
             before = [totals[each] for each in weeks if each >= first]
             came = [rows for rows in before if rows]
             if len(came) >= max(_FEWEST_WEEKDAYS, len(before) / 2):
-                known[day] = Usual(min(came), max(came))
+                known[day] = _range(came)
         return known
+
+
+def _range(counts: Sequence[int]) -> Usual:
+    """Return the lowest and the highest count, but for those that are odd."""
+    middle = median(counts)
+    even = [count for count in counts if middle / 2 <= count <= middle * 2]
+    return Usual(min(even), max(even))
 
 
 def figures(connection: Connection, now: datetime) -> Figures:

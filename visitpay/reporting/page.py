@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from visitpay.hints import SET_URL, Setup
 from visitpay.ledger.files import count_entries, list_entries
 from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow, Transaction
 from visitpay.quality.checks import CHECKS
+from visitpay.rejects.money import MoneyOfReason
 from visitpay.reporting.charts import Chart, Usual, amount
 from visitpay.reporting.figures import DAYS, Figures, figures
 from visitpay.reporting.status import FeedStatus
@@ -101,8 +101,8 @@ class OpenReason(NamedTuple):
     entity: str
     reason: str
     rows: int
-    money: Decimal | None
-    """None for rows that have no amounts."""
+    money: MoneyOfReason | None
+    """None for rows of a type that has no amounts."""
     advice: Advice
     command: str
 
@@ -114,6 +114,11 @@ class Group(NamedTuple):
     title: str
     problems: Sequence[Judged]
     is_folded: bool
+
+    @property
+    def kinds(self) -> list[str]:
+        """What the problems are, in words."""
+        return [_words(kind) for kind in dict.fromkeys(each.kind for each in self.problems)]
 
 
 @dataclass(frozen=True)
@@ -287,11 +292,15 @@ def _reasons(connection: Connection, setup: Setup, numbers: Figures) -> list[Ope
     types = (RejectedRow.entity, RejectedRow.reason)
     counted_rows = select(*types, number).where(RejectedRow.status == RejectStatus.OPEN)
     ordered = counted_rows.group_by(*types).order_by(number.desc(), *types)
-    money = {(each.entity, each.reason): each.amount for each in numbers.quarantine.by_reason}
+    money = {(each.entity, each.reason): each for each in numbers.quarantine.by_reason}
     return [
         OpenReason(
-            *(entity, reason, rows, money.get((entity, reason)), advice_for(reason)),
-            setup.hint("rejects list", "--entity", entity, "--reason", reason),
+            entity=entity,
+            reason=reason,
+            rows=rows,
+            money=money.get((entity, reason)),
+            advice=advice_for(reason),
+            command=setup.hint("rejects list", "--entity", entity, "--reason", reason),
         )
         for entity, reason, rows in connection.execute(ordered)
     ]
@@ -320,6 +329,7 @@ def page(shown_report: Report) -> str:
         "parted": _parted,
         "printable": printable,
         "short_name": short_name,
+        "words": _words,
     }
     status, setup = shown_report.status, shown_report.setup
     word, _, detail = status.summary.partition(": ")
@@ -359,6 +369,11 @@ def _parted(command: str) -> tuple[str, str]:
     """Return a command as it is run, and what is to be known of it."""
     alone = command.removesuffix(SET_URL)
     return alone, command[len(alone) :].strip(" ()")
+
+
+def _words(name: str) -> str:
+    """Return a name of ours as words."""
+    return name.replace("_", " ")
 
 
 def _number(number: int | None) -> str:
