@@ -212,9 +212,9 @@ def _last_run(run: Run | None, setup: Setup, *, is_over: bool) -> Examined:
     if is_over and run.status == RunStatus.RUNNING:
         remedy = "the next load marks it interrupted, and goes on from there"
         return Examined("last run", State.WARNING, f"{seen}, but no load is there: it died", remedy)
-    state = State.OK if run.status in (RunStatus.OK, RunStatus.RUNNING) else State.WARNING
+    fine = {RunStatus.OK, RunStatus.RUNNING, RunStatus.ATTENTION}  # that is for the verdict
+    state = State.OK if run.status in fine else State.WARNING
     remedies: Mapping[str, tuple[str, str]] = {
-        RunStatus.ATTENTION: ("see what needs a person", setup.hint("status")),
         RunStatus.FAILED: ("see its error", setup.hint("runs last")),
         RunStatus.INTERRUPTED: ("the next load goes on from there", ""),
     }
