@@ -119,7 +119,7 @@ def test_output_full(sample: Path, feed: Feed, undisturbed: tuple[Any, Any]) -> 
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("lines", [1, 6])
+@pytest.mark.parametrize("lines", [2, 7])
 def test_signals(
     sample: Path,
     feed: Feed,
@@ -141,7 +141,7 @@ def test_signals(
         " the next load goes on from there"
     )
     assert process.returncode == status
-    assert without_times(told)[-1] == f"error: {message}"
+    assert without_times(told.splitlines()[-1]) == [f"error: {message}"]
     check_books(feed)
     with read_connection(feed.url) as connection:
         loaded = connection.execute(select(LoadFile.rows_read)).scalars().all()
@@ -184,8 +184,8 @@ def test_signal_after_any_statement(feed: Feed) -> None:
         gc.collect()  # as the end of a process does, it closes what the traceback held
     *interrupted, last = [status for status, _ in books(feed)]
     assert last == "ok"
-    assert set(interrupted) == {"interrupted"}
-    assert len(interrupted) > 10
+    assert set(interrupted) <= {"interrupted", "ok"}  # some had only to write down what is wrong
+    assert interrupted.count("interrupted") > 10
     check_books(feed)
 
 
