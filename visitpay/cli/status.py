@@ -24,7 +24,7 @@ UNKNOWN_STATUS = 3
 """The exit status for a verdict that is unknown, as for a database that cannot be asked."""
 
 _FILES_NAMED = 3
-_PROBLEMS_SHOWN = 5
+_PROBLEMS_SHOWN = 4
 
 
 def status(  # noqa: PLR0913 - each is an option of the command
@@ -119,9 +119,9 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     yield "files waiting", f"{len(feed.files_waiting):,}"
     if feed.files_changing:
         yield "keep changing", _files(feed.files_changing)
-    yield "failed or held", _files(feed.files_failed)
-    named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
-    yield "not recognised", named if feed.unrecognised else "0"
+    if feed.unrecognised:
+        named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
+        yield "not recognised", named
     are_tolerated = all(problem.kind != ROWS_REJECTED for problem in feed.verdict.problems)
     tolerated = ", tolerated (--max-rejects)" if feed.rejects_open and are_tolerated else ""
     yield "rejects open", f"{feed.rejects_open:,}{tolerated}"
