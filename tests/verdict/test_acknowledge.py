@@ -35,7 +35,7 @@ def test_until_it_gets_worse(feed: Feed, visitpay: Visitpay) -> None:
     assert visitpay("load").status == 0  # nothing new; but it is not forgotten
     arguments = ("acknowledge", "rows_rejected", "--why", "they know")
     document = visitpay(*arguments, "--reason", "invalid_date", "--json").document
-    assert [each["subject"] for each in document["problems"]] == ["Visit invalid_date"]
+    assert [each["subject"] for each in document["chosen"]] == ["Visit invalid_date"]
     assert needing(visitpay) == [GUARANTORS]
     visitpay(*arguments, "--entity", "visit")
     assert needing(visitpay) == []

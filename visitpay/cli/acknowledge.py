@@ -52,7 +52,7 @@ def acknowledge(  # noqa: PLR0913 - each is an option of the command
     begins again. Who said so, when and why is recorded. Rejected rows are chosen by --entity and
     --reason; a row that nobody will ever mend is better closed by `visitpay rejects dismiss`.
 
-    Example: visitpay acknowledge rows_rejected --reason invalid_date --why "they know"
+    Example: visitpay acknowledge rows_rejected --why "the hospital knows"
     """
     wanted = subjects or []
     if entity or reason:
@@ -81,7 +81,7 @@ def acknowledge(  # noqa: PLR0913 - each is an option of the command
     if as_json:
         from visitpay.cli import to_json
 
-        typer.echo(to_json.dumps(to_json.acknowledged(known, count, undone=undo)))
+        typer.echo(to_json.dumps(to_json.acknowledged(known, count if undo else 0)))
     else:
         typer.echo(f"{'taken back' if undo else 'acknowledged'}: {counted(count, 'problem')}")
 

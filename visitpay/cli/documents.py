@@ -554,9 +554,8 @@ class RawReconcileDocument(ReconcileDocument):
 class AcknowledgeDocument(Document):
     """`visitpay acknowledge`."""
 
-    acknowledged: Annotated[int, "how many problems are acknowledged, or no longer (--undo)"]
-    undone: Annotated[bool, "whether it was taken back"]
-    problems: Annotated[list[ChosenProblem], "those that are acknowledged now"]
+    chosen: Annotated[list[ChosenProblem], "the problems that are acknowledged now"]
+    undone: Annotated[int, "how many are no longer acknowledged (--undo)"]
 
 
 class ReportDocument(Document):

@@ -85,7 +85,7 @@ def _problem(problem: "Judged") -> documents.ProblemRow:
 
 
 def acknowledged(
-    problems: "Iterable[CurrentProblem]", count: int, *, undone: bool
+    problems: "Iterable[CurrentProblem]", undone: int
 ) -> documents.AcknowledgeDocument:
     """Return the document of problems that were acknowledged, or no longer are."""
     rows: list[documents.ChosenProblem] = [
@@ -97,7 +97,7 @@ def acknowledged(
         }
         for problem in problems
     ]
-    return {"format": FORMAT, "acknowledged": count, "undone": undone, "problems": rows}
+    return {"format": FORMAT, "chosen": rows, "undone": undone}
 
 
 def load(report: "RunReport") -> documents.LoadDocument:

@@ -9,7 +9,6 @@ from visitpay.ledger.history import LoadedType, checkpoint, loaded_types
 from visitpay.ledger.runs import Run
 from visitpay.quality.balances import Comparison, comparisons
 from visitpay.quality.checks import Finding
-from visitpay.rejects.queries import count_open
 from visitpay.verdict.problems import Feed
 from visitpay.verdict.verdict import Verdict, judge
 from visitpay.vocabulary import FileStatus, Health
@@ -37,7 +36,6 @@ class FeedStatus:
     """The waiting files that changed in every run for more than a day."""
     landed: Landing
     """What is in the landing directory."""
-    rejects_open: int
     entities: Sequence[LoadedType]
     compared: Comparison | None
     """The last comparison of balances with transactions."""
@@ -52,6 +50,11 @@ class FeedStatus:
     def near_misses(self) -> Sequence[str]:
         """The unrecognised names that are nearly right."""
         return self.landed.near_misses
+
+    @property
+    def rejects_open(self) -> int:
+        """How many rejects are open."""
+        return self.verdict.rejects_open
 
     @property
     def needs_person(self) -> bool:
@@ -78,7 +81,6 @@ def feed_status(feed: Feed) -> FeedStatus:
         files_held=[file.name for file in feed.failed if file.status == FileStatus.HELD],
         files_changing=[file.name for file in feed.changing],
         landed=feed.landed,
-        rejects_open=count_open(connection),
         entities=loaded_types(connection),
         compared=next(iter(comparisons(connection, 1)), None),
         findings=feed.findings,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from visitpay.hints import Setup
 from visitpay.ledger.history import loaded_until
 from visitpay.models import Acknowledgement, LoadRun, Problem
+from visitpay.rejects.queries import count_open
 from visitpay.text import counted, minute
 from visitpay.verdict.acknowledging import Acknowledged, acknowledged, is_known
 from visitpay.verdict.kinds import FILE_FAILED, FILE_HELD, NOT_RECOGNISED, in_words
@@ -55,6 +56,8 @@ class Verdict:
     """The oldest of the newest times (UTC) of the record types; None if nothing was loaded."""
     waiting: int
     """How many files wait to be loaded."""
+    rejects_open: int
+    """How many rejects are open, those that are tolerated or acknowledged included."""
     setup: Setup
     """What the commands of the problems work on."""
 
@@ -96,11 +99,13 @@ class Verdict:
             new = f" ({len(self.new):,} new)" if self.new and self.known else ""
             return f"needs a person{new}: {_counted(self.open)}"
         known = f"; acknowledged: {_counted(self.acknowledged)}" if self.acknowledged else ""
+        rejects = counted(self.rejects_open, "reject is", "rejects are")
+        is_open = f"{rejects} open" if self.rejects_open else "nothing is open"
         if self.loaded_until is None:
             waiting = counted(self.waiting, "file waits", "files wait")
             why = f"; {waiting}; run: {self.setup.hint('load')}" if self.waiting else ""
             return f"unknown: nothing was loaded yet{why}{known}"
-        return f"all is well: loaded up to {minute(self.loaded_until)} UTC{known}"
+        return f"all is well: loaded up to {minute(self.loaded_until)} UTC, {is_open}{known}"
 
 
 def _counted(problems: Iterable[Judged]) -> str:
@@ -122,6 +127,7 @@ def judge(feed: Feed) -> Verdict:
         problems=problems,
         loaded_until=until,
         waiting=len(feed.waiting),
+        rejects_open=count_open(feed.connection),
         setup=feed.setup,
     )
 
