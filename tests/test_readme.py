@@ -105,7 +105,7 @@ def test_the_tutorial(feed: Feed, checkout: Path, visitpay: Visitpay) -> None:
     shown = block("rejects")
     assert [line.rstrip() for line in printed[: len(shown)]] == shown
     assert any(line.startswith("visit_balance ") and "1000.00" in line for line in printed)
-    assert "1 of 64; --limit shows more" in printed
+    assert "1 of 65; --limit shows more" in printed
 
 
 def test_the_threat_model_names_tests_that_are_there() -> None:

@@ -86,7 +86,7 @@ def make_plan(
     taken_again: dict[str, int] = {}
     touched: list[tuple[int, str]] = []
     for file in files:
-        delivery, hold = loaded.get(file.name), held.get(file.name)
+        delivery, hold = loaded.get(file.name), held.get(file.name) if held else None
         if hold is not None and _has_time_come(file, hold, now):
             hold = None
         is_as_held = hold is not None and hold.version == file.version
