@@ -40,7 +40,9 @@ def test_until_it_gets_worse(feed: Feed, visitpay: Visitpay) -> None:
     visitpay(*arguments, "--entity", "visit")
     assert needing(visitpay) == []
     first = visitpay("status", "--ignore", "visit_without_transactions").out.splitlines()[0]
-    assert first.startswith("all is well: loaded up to 2021-12-01 22:30 UTC; acknowledged: 3 rej")
+    assert first.startswith(
+        "all is well: loaded up to 2021-12-01 22:30 UTC, 3 rejects are open; acknowledged"
+    )
     deliver_rejects(feed, 2, at="20211202_223005")  # the same bad rows once more
     assert visitpay("load").status == 0
     assert needing(visitpay) == []
@@ -102,6 +104,18 @@ def test_who_and_why(feed: Feed, visitpay: Visitpay) -> None:
     assert [(word["why"], bool(word["who"])) for word in words] == [("ticket 12", True)] * 2
     assert "soon" not in str(problems)
     assert "ticket 12" in visitpay("status").out
+
+
+@only_sqlite
+def test_a_load_that_does_not_look(feed: Feed, visitpay: Visitpay) -> None:
+    """A load that does not make a check ends nothing that was acknowledged of it."""
+    feed.deliver(Visit)
+    visitpay("load")
+    visitpay("acknowledge", "visit_without_transactions", "--why", "their file comes on Monday")
+    feed.deliver(Procedure)
+    visitpay("load", "--ignore", "visit_without_transactions")
+    document = visitpay("status", "--json").document
+    assert (document["status"], len(document["findings"])) == ("ok", 1)
 
 
 def test_tolerated(feed: Feed, visitpay: Visitpay) -> None:

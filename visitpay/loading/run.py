@@ -103,7 +103,7 @@ def _record_problems(session: ExclusiveSession, landing: Landing, *, rows_change
 
     def look(connection: Connection) -> None:
         feed = Feed(connection, landing, now, under_lock=True, rows_changed=rows_changed)
-        record(connection, find_lasting(feed), now, told=False)
+        record(connection, find_lasting(feed), now, feed.expectations.unseen, told=False)
 
     try:
         session.transact(look)

@@ -18,12 +18,11 @@ from visitpay.private_files import may_replace
 from visitpay.text import printable
 from visitpay.verdict.problems import (
     NOTHING_EXPECTED,
-    CurrentProblem,
     Expectations,
     Feed,
     find_lasting,
 )
-from visitpay.verdict.record import Transition, record, worth_telling
+from visitpay.verdict.record import Change, Transition, record, worth_telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,8 +86,12 @@ class LoadWatch:
 
         try:
             found = session.transact(lambda connection: find_lasting(feed(connection)))
-            told = bool(self._channels) and self._alert_of_changes(session, found, now)
-            session.transact(partial(record, found=found, now=now, told=told))
+            unseen = self._expectations.unseen
+            told = False
+            if self._channels:
+                look = partial(worth_telling, found=found, now=now, unseen=unseen)
+                told = self._alert_of_changes(session.transact(look))
+            session.transact(partial(record, found=found, now=now, unseen=unseen, told=told))
             if self._metrics_file:
                 from visitpay.notify.metrics import database_metrics
 
@@ -110,14 +113,13 @@ class LoadWatch:
         if self._heartbeat:
             self._heartbeat.end(exit_status)
 
-    def _alert_of_changes(
-        self, session: ExclusiveSession, found: "Sequence[CurrentProblem]", now: datetime
-    ) -> bool:
+    def _alert_of_changes(self, changes: "Sequence[Change]") -> bool:
         """Tell people of what has changed; return whether someone was told."""
+        if not changes:
+            return False
         from visitpay.notify import channels, message
 
-        changes = session.transact(partial(worth_telling, found=found, now=now))
-        return bool(changes) and channels.send(
+        return channels.send(
             self._channels,
             *message.summary(changes, self._setup),
             good=all(change.transition is Transition.OVER for change in changes),

@@ -101,11 +101,17 @@ def take_back(connection: Connection, kind: str, subjects: Collection[str], now:
 
 
 def end_acknowledgements(
-    connection: Connection, now: datetime, *, but: Collection[tuple[str, str]]
+    connection: Connection,
+    now: datetime,
+    found: Collection[tuple[str, str]],
+    unseen: Collection[str],
 ) -> None:
-    """End what was acknowledged of problems that are over: of all `but` those of kind, subject."""
+    """End what was acknowledged of problems that are over.
+
+    They are not among those that were `found` (kind, subject), and not of `unseen` kinds.
+    """
     for kind, subject in acknowledged(connection):
-        if (kind, subject) not in but and kind not in FOUND_BY_LOOKING:
+        if (kind, subject) not in found and kind not in FOUND_BY_LOOKING.union(unseen):
             _end(connection, kind, subject, now)
 
 

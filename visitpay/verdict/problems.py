@@ -70,6 +70,12 @@ class Expectations:
     every: timedelta | None = None
     """How often a load should run; None to learn it from the ledger."""
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """The kinds that are not looked for: whether they are there, nobody can tell."""
+        no_days = {kinds.FEED_MISSING} if self.days is None else set()
+        return frozenset({*self.ignored, *no_days})
+
 
 NOTHING_EXPECTED = Expectations()
 
@@ -228,7 +234,9 @@ def of_rows(feed: Feed) -> Iterator[CurrentProblem]:
 
     Those of a run that is under way are not among them, unless it asks itself.
     """
-    is_counted = ~LoadRun.rejects_tolerated & (LoadRun.status != RunStatus.OK)
+    # Code from before `landing` was recorded did not record what was tolerated, either.
+    is_ok_of_before = (LoadRun.status == RunStatus.OK) & LoadRun.landing.is_(None)
+    is_counted = ~LoadRun.rejects_tolerated & ~is_ok_of_before
     if feed.run_is_alive and feed.last_run:
         is_counted &= LoadRun.id != feed.last_run.id
     rejected = (

@@ -61,27 +61,42 @@ def decide(recorded: Iterable[RecordedProblem], found: Iterable[CurrentProblem])
 
 
 def changes_of(
-    connection: Connection, found: Collection[CurrentProblem], now: datetime
+    connection: Connection,
+    found: Iterable[CurrentProblem],
+    now: datetime,
+    unseen: Collection[str] = (),
 ) -> list[Change]:
-    """Return what has changed between the recorded problems and those that were found `now`."""
-    return decide(recorded_problems(connection, now), found)
+    """Return what has changed between the recorded problems and those that were found `now`.
+
+    What is recorded of `unseen` kinds, which nobody looked for, is as it was.
+    """
+    recorded = recorded_problems(connection, now)
+    return decide((problem for problem in recorded if problem.kind not in unseen), found)
 
 
 def worth_telling(
-    connection: Connection, found: Collection[CurrentProblem], now: datetime
+    connection: Connection,
+    found: Collection[CurrentProblem],
+    now: datetime,
+    unseen: Collection[str] = (),
 ) -> list[Change]:
     """Return the changes that people are told of; what a person acknowledged is not told as new."""
     words = acknowledged(connection)
     return [
         change
-        for change in changes_of(connection, found, now)
+        for change in changes_of(connection, found, now, unseen)
         if change.transition.worth_telling
         and not (change.transition is Transition.NEW and is_known(words, change.problem))
     ]
 
 
 def record(
-    connection: Connection, found: Collection[CurrentProblem], now: datetime, *, told: bool
+    connection: Connection,
+    found: Collection[CurrentProblem],
+    now: datetime,
+    unseen: Collection[str] = (),
+    *,
+    told: bool,
 ) -> None:
     """Record what has changed; what people could not be `told` is told by the next run.
 
@@ -89,10 +104,10 @@ def record(
     retry is safe if the first was committed unnoticed.
     """
     even_untold = {Transition.NEW, Transition.BETTER, Transition.NEVER_TOLD}
-    for change in changes_of(connection, found, now):
+    for change in changes_of(connection, found, now, unseen):
         if told or change.transition in even_untold:
             _record(connection, change, now, now if told else None)
-    end_acknowledgements(connection, now, but={problem[:2] for problem in found})
+    end_acknowledgements(connection, now, {problem[:2] for problem in found}, unseen)
 
 
 def _record(
