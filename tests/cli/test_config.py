@@ -158,7 +158,7 @@ def test_tables(visitpay: Visitpay, folder: Path) -> None:
     )
     rows = visitpay("config", "--json").document["settings"]
     assert [(row["value"], row["commands"]) for row in rows if row["name"] == "limit"] == [
-        ("1", ["files", "reconcile"]),
+        ("1", ["runs", "files", "reconcile"]),
         ("3", ["rejects list"]),
     ]
     lines = visitpay("config").out.splitlines()
