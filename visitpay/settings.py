@@ -44,6 +44,7 @@ KEYS = (
     "limit",
     "log_format",
     "log_file",
+    "log_file",
     "quiet",
     "verbose",
 )

@@ -1205,7 +1205,8 @@ OPTIONS = {
     " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run"
     " --json --log-format --log-file",
     "runs": "--database-url --hospital --status --since --limit --json",
-    "doctor": "--database-url --hospital --pass-over --metrics-file --send --json",
+    "doctor": "--database-url --hospital --pass-over --expect --ignore --every --metrics-file"
+    " --send --json",
     "status": "--database-url --hospital --pass-over --settle --expect --ignore --every"
     " --exit-status --json",
     "acknowledge": "--why --entity --reason --undo --landing --database-url --hospital --pass-over"
@@ -1219,7 +1220,8 @@ OPTIONS = {
     "rejects dismiss": "--why --database-url --file --entity --reason --key --since --dry-run"
     " --wait --json",
     "rejects retry": "--database-url --wait --json",
-    "report": "--output --database-url --hospital --pass-over --settle --expect --ignore --json",
+    "report": "--output --database-url --hospital --pass-over --settle --expect --ignore --every"
+    " --json",
     "reconcile": "--database-url --expect --ignore --raw --limit --wait --json",
     "check": "--hospital --pass-over --entity --limit --json",
     "migrate": "--database-url --check --sql --downgrade --backup --wait",

@@ -44,8 +44,8 @@ def check(
     """Read and validate one file or a directory, without a database; exits with 1 if any is bad.
 
     The worst files stand first, the sums at the end; JSON has all files. A name that is nearly one
-    of the feed's is bad, too. Whether rows refer to visits and procedures that are there, only a
-    load can tell; try `visitpay load --dry-run` for that.
+    of the feed's is bad, too. Only `visitpay load --dry-run` can tell whether rows refer to visits
+    and procedures that are there.
 
     Example: visitpay check /srv/landing
     """

@@ -65,7 +65,7 @@ def runs(  # noqa: PLR0913 - each is an option of the command
     """
     from visitpay.cli import to_json
     from visitpay.database.engine import read_connection
-    from visitpay.hints import Setup
+    from visitpay.hints import setup_of
     from visitpay.ledger.runs import count_runs, last_run, list_runs, run_in_full
 
     with read_connection(database_url) as connection:
@@ -83,13 +83,13 @@ def runs(  # noqa: PLR0913 - each is an option of the command
         return
     if full is None:
         what = f"there is no run {run}" if run else "no load has begun yet"
-        message = f"{what}; see: {Setup(database_url).hint('runs')}"
+        message = f"{what}; see: {setup_of(database_url).hint('runs')}"
         raise ConfigurationError(message)
     if as_json:
         typer.echo(to_json.dumps(to_json.run(full)))
     else:
         told = refusal if newest and newest.id == full.run.id else None
-        _show_run(full, told, Setup(database_url, full.run.landing or DEFAULT_LANDING, hospital))
+        _show_run(full, told, setup_of(database_url, full.run.landing or DEFAULT_LANDING, hospital))
 
 
 def _find(connection: "Connection", run_id: int | None) -> "Run | None":
