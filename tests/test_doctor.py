@@ -223,9 +223,11 @@ def test_the_file_of_a_database(
     assert (state, " MiB" in seen.partition("free; the database takes ")[2]) == ("warning", True)
     with feed.database.open("r+b") as file:
         file.truncate(3 << 29)  # a sparse one takes no room
-    assert " free; the database takes 1.5 GiB; how fast" in findings(visitpay)["disk"][1]
+    assert " free; the database takes 1.5 GiB; a week" in findings(visitpay)["disk"][1]
     feed.database.unlink()
-    assert findings(visitpay)["database"][0] == "error"
+    found = findings(visitpay)
+    assert found["database"][0] == "error"
+    assert found["verdict"][:2] == ("warning", "unknown: the database cannot be used")
 
 
 READONLY = (

@@ -50,7 +50,7 @@ def of_landing(directory: Path, landed: Landing, growth: Growth | None) -> Exami
     """Check the disk of the landing directory."""
     free, grown = shutil.disk_usage(directory).free, landing_growth(landed, growth)
     taken = sum(file.size_bytes for file in landed.files)
-    seen = f"{_size(free)} free; the files take {_size(taken)}{_grows(grown)}"
+    seen = f"{_size(free)} free; the directory takes {_size(taken)}{_grows(grown)}"
     return _how_long("landing disk", seen, free, grown, "take away files that a backup has")
 
 
@@ -88,7 +88,7 @@ def _grows(a_day: float | None) -> str:
 def _how_long(name: str, seen: str, free: int, a_day: float | None, remedy: str) -> Examined:
     """Say in how many days the disk runs out."""
     if a_day is None:
-        seen += "; how fast it grows is known after a week of the feed"
+        seen += "; a week of loaded files says how fast it grows"
         return Examined(name, State.OK, seen)
     days = free / a_day if a_day else _MANY_DAYS
     if days >= _MANY_DAYS:

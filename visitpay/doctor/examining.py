@@ -50,6 +50,7 @@ def examine(
         engine = make_engine(setup.database_url)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
+        yield Examined("verdict", State.WARNING, "unknown: the database cannot be used")
         return
     yield from _database(engine, setup, landed, expectations)
     yield from _room(engine, setup, landed)
@@ -111,6 +112,7 @@ def _database(
             newer = newer_revisions(reader)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
+        yield Examined("verdict", State.WARNING, "unknown: the database cannot be used")
         return
     yield _version(engine.name, version, dialect.OLDEST_VERSION, newer)
     if lacking:
