@@ -119,7 +119,7 @@ def test_load_text(feed: Feed, visitpay: Visitpay) -> None:
         f"info: {VISITS}: 1 row: 1 inserted, {rest}, 0 rejected",
         f"warning: {TRANSACTIONS}: 2 rows: 1 inserted, {rest}, 1 rejected",
         f"info: run 1: attention, {run}",
-        f"error: visitpay: needs a person: 1 row rejected; see: {status}",
+        f"error: visitpay: needs a person: 1 reject open; see: {status}",
     ]
 
 

@@ -250,7 +250,7 @@ def test_who_reads_the_mail_of_cron(
     deliver_day(feed, "20211202_223357")
     (feed.landing / "HospitalABC_VisitPay_visit_20211202_223357.txt").touch()
     outcome = visitpay("load")
-    said = needs(feed, "1 file failed, 1 misnamed file, 1 row rejected")
+    said = needs(feed, "1 file failed, 1 misnamed file, 1 reject open")
     assert (outcome.status, without_times(outcome.err)) == (1, [said])
     logged = without_times(log.read_text())
     assert logged[-1] == said
@@ -275,7 +275,7 @@ def test_without_a_log_file(feed: Feed, visitpay: Visitpay) -> None:
     """The line is the last of the log, in its format; on a terminal it has no time."""
     deliver_day(feed)
     _, shown = on_terminal(feed, 400, "load")
-    line = needs(feed, "1 file failed, 1 row rejected").removeprefix("error: ")
+    line = needs(feed, "1 file failed, 1 reject open").removeprefix("error: ")
     assert shown[-1] == line
     outcome = visitpay("load", "--log-format", "json")
     (*_, last) = (json.loads(line) for line in outcome.err.splitlines())

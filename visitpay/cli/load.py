@@ -78,6 +78,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     from visitpay.loading.run import load as load_landing
     from visitpay.loading.types import Options
     from visitpay.verdict.problems import Expectations
+    from visitpay.verdict.verdict import in_numbers
 
     start_log(log_format, scheduled=True, path=log_file)
     RUN_ID.set(None)
@@ -106,23 +107,9 @@ def load(  # noqa: PLR0913 - each is an option of the command
         elif sys.stdout.isatty():
             _show(report)
         if report.status == RunStatus.ATTENTION:
-            what = _needs_person(report, wanted.tolerance)
+            what = in_numbers(report.problems)
             tell(f"needs a person: {what}; see: {setup.hint('status')}", Event.NEEDS_PERSON)
             raise typer.Exit(ATTENTION_STATUS)
-
-
-def _needs_person(report: "RunReport", tolerance: "Tolerance") -> str:
-    """Return what of a run needs a person, with its numbers."""
-    failed = report.count_files(FileStatus.FAILED)
-    held = report.count_files(FileStatus.HELD) + len(report.files_held)
-    rejected = report.counts.rejected if tolerance.is_exceeded(report.counts) else 0
-    kinds = (
-        (failed, counted(failed, "file") + " failed"),
-        (held, counted(held, "file") + " held"),
-        (len(report.near_misses), counted(len(report.near_misses), "misnamed file")),
-        (rejected, counted(rejected, "row") + " rejected"),
-    )
-    return ", ".join(what for number, what in kinds if number) or "a file keeps changing"
 
 
 @contextmanager

@@ -53,9 +53,14 @@ from visitpay.loading.types import (
 )
 from visitpay.rejects.queries import count_open
 from visitpay.text import counted, first, iso, printable
-from visitpay.verdict.problems import HELD_ADVICE, Feed, find_lasting
+from visitpay.verdict.problems import (
+    HELD_ADVICE,
+    CurrentProblem,
+    Feed,
+    find_lasting,
+)
 from visitpay.verdict.record import record
-from visitpay.verdict.verdict import needs_attention
+from visitpay.verdict.verdict import problems_of_run, problems_without_books
 from visitpay.vocabulary import FileStatus, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -318,10 +323,11 @@ class _Run:
     def _report(
         self, connection: Connection, landing: Landing, run_id: int, resolved: int
     ) -> RunReport:
-        attention = self._needs_attention(connection, landing)
+        problems = self._problems(connection, landing)
         return RunReport(
             run_id=None if self._options.dry_run else run_id,
-            status=RunStatus.ATTENTION if attention or self._held else RunStatus.OK,
+            status=RunStatus.ATTENTION if problems else RunStatus.OK,
+            problems=tuple(problems),
             checkpoint=checkpoint(connection),
             files=tuple(self._files),
             files_held=self._held,
@@ -333,24 +339,27 @@ class _Run:
             dry_run=self._options.dry_run,
         )
 
-    def _needs_attention(self, connection: Connection, landing: Landing) -> bool:
-        """Whether this run needs a person; record which files it left because they change."""
+    def _problems(self, connection: Connection, landing: Landing) -> list[CurrentProblem]:
+        """Return what of this run needs a person; record which files it left as they change."""
         now = datetime.now(UTC)
         changed = {file.file.name for file in self._files if file.status == CHANGED}
         changed.update(self._waiting)
         left_out = {file.name for file in landing.files if not self._is_wanted(file)}
         ended_badly = {FileStatus.FAILED, FileStatus.HELD}
-        failed = [file.file.name for file in self._files if file.status in ended_badly]
-        too_many_rejects = self._options.tolerance.is_exceeded(total_counts(self._files))
+        failed = {
+            file.file.name: str(file.error) for file in self._files if file.status in ended_badly
+        }
+        counts = total_counts(self._files)
+        rejected = counts.rejected if self._options.tolerance.is_exceeded(counts) else 0
+        feed = Feed(connection, landing, now, under_lock=True)
         try:
             with connection.begin_nested():
                 record_changing(connection, changed, left_out, now)
-                feed = Feed(connection, landing, now, under_lock=True)
-                return needs_attention(feed, failed, too_many_rejects=too_many_rejects)
+                return problems_of_run(feed, failed, rejected)
         except DBAPIError as error:  # no reason to lose what was loaded
             what = dialect_of(connection).describe_error(error).what
             logger.warning("what is wrong could not be written down: %s", what)
-            return bool(failed or landing.near_misses or too_many_rejects)
+            return problems_without_books(failed, landing.near_misses, rejected)
 
 
 def _with_whole_names(options: Options, landing: Landing) -> Options:

@@ -9,6 +9,7 @@ from visitpay.database.session import ExclusiveSession
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.files import Counts
 from visitpay.ledger.plan import NOTHING_AGAIN, Again
+from visitpay.verdict.problems import CurrentProblem
 from visitpay.vocabulary import FileStatus
 
 CHANGED = "changed"
@@ -119,6 +120,8 @@ class RunReport:
     """Its id in the ledger; None after a dry run."""
     status: str
     """RunStatus.OK or RunStatus.ATTENTION."""
+    problems: tuple[CurrentProblem, ...]
+    """What of the run needs a person, and nobody has acknowledged."""
     checkpoint: datetime | None
     """The newest time (UTC) among the loaded files of the feed; None before the first."""
     files: tuple[FileReport, ...]

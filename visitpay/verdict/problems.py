@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from visitpay.database.dialects import dialect_of
 from visitpay.feed import short_name
 from visitpay.hints import DEFAULT_SETUP, Setup
 from visitpay.landing.place import LandedFile, Landing
@@ -21,7 +20,7 @@ from visitpay.ledger.files import FailedFile, failed_files
 from visitpay.ledger.history import checkpoint
 from visitpay.ledger.plan import make_plan
 from visitpay.ledger.refused import last_refusal
-from visitpay.ledger.runs import Run, last_run
+from visitpay.ledger.runs import Run, has_died, last_run
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 from visitpay.quality.checks import VISIT_CHECKS, Finding, findings
 from visitpay.quality.columns import find_unknown
@@ -136,10 +135,7 @@ class Feed:
     @cached_property
     def run_died(self) -> bool:
         """Whether the ledger says that the last run is running, and no load is there."""
-        if not self._is_running or dialect_of(self.connection).is_held(self.connection):
-            return False
-        with self.connection.engine.connect() as later:  # it may have ended since it was read
-            return last_run(later) == self.last_run
+        return not self.under_lock and has_died(self.connection, self.last_run)
 
     @property
     def _is_running(self) -> bool:

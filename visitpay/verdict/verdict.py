@@ -4,7 +4,7 @@ It is decided here and nowhere else, for `visitpay status`, the page, alerts, me
 and the exit status of a load.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,9 +14,15 @@ from visitpay.hints import Setup
 from visitpay.ledger.history import loaded_until
 from visitpay.models import Acknowledgement, LoadRun, Problem
 from visitpay.rejects.queries import count_open
-from visitpay.text import counted, minute
+from visitpay.text import counted, minute, printable
 from visitpay.verdict.acknowledging import Acknowledged, acknowledged, is_known
-from visitpay.verdict.kinds import FILE_FAILED, FILE_HELD, NOT_RECOGNISED, in_words
+from visitpay.verdict.kinds import (
+    FILE_FAILED,
+    NAME_NEARLY_RIGHT,
+    NOT_RECOGNISED,
+    ROWS_REJECTED,
+    in_words,
+)
 from visitpay.verdict.problems import CurrentProblem, Feed, find, in_brief, of_files, of_rows
 from visitpay.verdict.recorded import recorded_problems
 from visitpay.vocabulary import Health
@@ -97,8 +103,8 @@ class Verdict:
         """The verdict in one line of words."""
         if self.state is Health.NEEDS_PERSON:
             new = f" ({len(self.new):,} new)" if self.new and self.known else ""
-            return f"needs a person{new}: {_counted(self.open)}"
-        known = f"; acknowledged: {_counted(self.acknowledged)}" if self.acknowledged else ""
+            return f"needs a person{new}: {in_numbers(self.open)}"
+        known = f"; acknowledged: {in_numbers(self.acknowledged)}" if self.acknowledged else ""
         rejects = counted(self.rejects_open, "reject is", "rejects are")
         is_open = f"{rejects} open" if self.rejects_open else "nothing is open"
         if self.loaded_until is None:
@@ -108,7 +114,8 @@ class Verdict:
         return f"all is well: loaded up to {minute(self.loaded_until)} UTC, {is_open}{known}"
 
 
-def _counted(problems: Iterable[Judged]) -> str:
+def in_numbers(problems: Iterable[Judged | CurrentProblem]) -> str:
+    """Return how many problems there are, by kind: `1 file failed, 12 rejects open`."""
     sizes: dict[str, list[int]] = {}
     for problem in problems:
         sizes.setdefault(problem.kind, []).append(problem.size)
@@ -159,17 +166,38 @@ def _well_since(connection: Connection) -> datetime | None:
     return max(known) if known else connection.scalar(select(func.min(LoadRun.started_at)))
 
 
-def needs_attention(feed: Feed, failed: Collection[str], *, too_many_rejects: bool) -> bool:
-    """Whether a run that ends needs a person: its status is then `attention`, its exit status 1.
+def problems_of_run(feed: Feed, failed: Mapping[str, str], rejected: int) -> list[CurrentProblem]:
+    """Return what of a run that ends needs a person: with any of it, its exit status is 1.
 
-    A file failed or is held, a name is nearly the feed's, a file keeps changing, or the run
-    rejected more rows than it was to tolerate; and no person has acknowledged it. `failed` names
-    the files that failed in the run: some are not in the ledger, such as one taken again.
+    That is a file that failed or is held, a name that is nearly the feed's, a file that keeps
+    changing, or rejected rows, unless a person has acknowledged it. `failed` has the files that
+    failed in the run, with their errors: some are not in the ledger, such as one taken again.
+    `rejected` is how many rows the run rejected, 0 if that is within what it was to tolerate.
     """
     words = acknowledged(feed.connection)
     files = [problem for problem in of_files(feed) if problem.kind != NOT_RECOGNISED]
-    in_ledger = {problem.subject for problem in files if problem.kind in (FILE_FAILED, FILE_HELD)}
-    if set(failed) - in_ledger or not all(is_known(words, problem) for problem in files):
-        return True
-    rows = list(of_rows(feed)) if too_many_rejects else []
-    return too_many_rejects and not (rows and all(is_known(words, problem) for problem in rows))
+    rows = list(of_rows(feed)) if rejected else []
+    in_ledger = {problem.subject for problem in files}
+    others = {name: error for name, error in failed.items() if name not in in_ledger}
+    return [
+        *(problem for problem in (*files, *rows) if not is_known(words, problem)),
+        *problems_without_books(others, (), 0 if rows else rejected),
+    ]
+
+
+def problems_without_books(
+    failed: Mapping[str, str], near_misses: Iterable[str], rejected: int
+) -> list[CurrentProblem]:
+    """Return what of a run needs a person, as far as nothing of it is in the database."""
+    rows = counted(rejected, "row was", "rows were")
+    return [
+        *(
+            CurrentProblem(FILE_FAILED, name, 1, f"{name}: {error}")
+            for name, error in failed.items()
+        ),
+        *(
+            CurrentProblem(NAME_NEARLY_RIGHT, printable(name), 1, f"{printable(name)}: not loaded")
+            for name in near_misses
+        ),
+        *([CurrentProblem(ROWS_REJECTED, "", rejected, f"{rows} rejected")] if rejected else ()),
+    ]
