@@ -96,7 +96,9 @@ class Feed:
     @cached_property
     def pending(self) -> tuple[LandedFile, ...]:
         """The files that were not loaded as they are now, failed and held ones included."""
-        return make_plan(self.connection, self.landed.files).pending
+        plan = make_plan(self.connection, self.landed.files, now=self.now)
+        held = {hold.name for hold in plan.held}
+        return (*plan.pending, *(file for file in self.landed.files if file.name in held))
 
     @cached_property
     def failed(self) -> list[FailedFile]:
