@@ -30,8 +30,9 @@ def report(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Write one HTML page that shows how the feed stands, with charts, for whoever looks on.
 
-    It needs no network, and holds names and counts only. Balances are told of as `visitpay
-    reconcile` found them when it last ran. Exits with 0 whatever it shows.
+    It needs no network, and holds names, counts and sums only. Past a day it says that it is too
+    old to tell. Balances are told of as `visitpay reconcile` found them when it last ran. Exits
+    with 0 whatever it shows.
 
     Example: visitpay report /srv/landing --output report.html
     """

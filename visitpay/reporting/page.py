@@ -22,7 +22,8 @@ from visitpay.database.naming import shown
 from visitpay.feed import short_name
 from visitpay.hints import SET_URL, Setup
 from visitpay.ledger.files import count_entries, list_entries
-from visitpay.models import ENTITIES, LoadFile, LoadRun, RejectedRow, Transaction
+from visitpay.ledger.runs import Run, count_runs, list_runs
+from visitpay.models import ENTITIES, LoadFile, RejectedRow, Transaction
 from visitpay.quality.checks import CHECKS
 from visitpay.rejects.money import MoneyOfReason
 from visitpay.reporting.charts import Chart, Usual, amount
@@ -81,20 +82,6 @@ class ListedReject(NamedTuple):
     created_at: datetime
 
 
-class ListedRun(NamedTuple):
-    """A line of the table of runs."""
-
-    id: int
-    started_at: datetime
-    finished_at: datetime | None
-    status: str
-    files_loaded: int
-    files_failed: int
-    rows_read: int
-    rows_rejected: int
-    error: str | None
-
-
 class OpenReason(NamedTuple):
     """A line of the table of reasons: the open rejects of a type that have one reason."""
 
@@ -130,7 +117,7 @@ class Report:
     status: FeedStatus
     figures: Figures
     charts: Sequence[Chart]
-    runs: Sequence[ListedRun]
+    runs: Sequence[Run]
     """The newest first."""
     runs_known: int
     """How many there are; RUNS of them are listed."""
@@ -185,8 +172,8 @@ def report(feed: Feed, status: FeedStatus) -> Report:
         status=status,
         figures=numbers,
         charts=_charts(numbers),
-        runs=_runs(connection),
-        runs_known=connection.scalar(select(func.count()).select_from(LoadRun)) or 0,
+        runs=list_runs(connection, limit=RUNS),
+        runs_known=count_runs(connection),
         files=_files(connection, status),
         files_known=entries + len(status.files_waiting) + len(status.unrecognised),
         rejects=_rejects(connection),
@@ -252,12 +239,6 @@ def _with_others(
     for (day, reason), rows in rejects.items():
         values[day, reason if reason in reasons else _OTHERS] += rows
     return values
-
-
-def _runs(connection: Connection) -> list[ListedRun]:
-    columns = [getattr(LoadRun, name) for name in ListedRun._fields]
-    newest = select(*columns).order_by(LoadRun.id.desc()).limit(RUNS)
-    return [ListedRun._make(row) for row in connection.execute(newest)]
 
 
 def _files(connection: Connection, status: FeedStatus) -> list[ListedFile]:
