@@ -222,7 +222,7 @@ class Chart:
         """Return what stands below a day: a label in each week, counted from the last day."""
         if day == self.today:
             return "today"
-        is_labelled = self._weeks_to_end(day) in range(1, len(self.days))
+        is_labelled = self._weeks_to_end(day).is_integer()
         return f"{day.day} {day:%b}" if is_labelled else ""
 
     def _weeks_to_end(self, day: date) -> float:

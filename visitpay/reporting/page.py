@@ -43,8 +43,11 @@ ROWS = 1000
 RUNS = 20
 """So many runs are listed, the newest."""
 
+FIRST_PROBLEMS = 5
+"""So many problems of each group are seen at once."""
+
 PROBLEMS = 20
-"""At most so many problems of each group are listed."""
+"""At most so many more are listed, folded."""
 
 _REASONS = 5
 """So many reasons have a colour; all others are one part."""
@@ -325,6 +328,7 @@ def page(shown_report: Report) -> str:
         detail=detail,
         sign=_SIGNS[status.verdict.state],
         style=_STYLES[status.verdict.state],
+        first_problems=FIRST_PROBLEMS,
         most_problems=PROBLEMS,
         most_days=DAYS,
         ended=RunStatus,
