@@ -59,6 +59,9 @@ class _Console(Console):
         return self.file.isatty()
 
 
+_ENDING = re.compile(r"(?:see|run): (visitpay .*)\Z")
+"""A command at the end of a message."""
+
 _SIZE = re.compile("[1-9][0-9]{0,3}")
 
 err = _Console(stderr=True)
@@ -67,13 +70,21 @@ err = _Console(stderr=True)
 def say(text: str, console: Console | None = None) -> None:
     """Print a text, on standard output unless a console is given; fold it on a terminal only.
 
-    A state that it begins with is coloured.
+    A state that it begins with is coloured. A command that it ends with, and that does not fit,
+    stands on a line of its own, so that it can be copied.
     """
     console = console or _Console()
+    ending = _ENDING.search(text)
+    if console.is_terminal and ending and len(text) > console.width:
+        text = text[: ending.start(1)].rstrip()
+    else:
+        ending = None
     said = Text(text)
     if console.is_terminal and (state := _STATE.match(text)):
         said.stylize(_COLOURS[state[1]], *state.span(1))
     console.print(said, soft_wrap=not console.is_terminal)
+    if ending:
+        command(ending[1], console)
 
 
 def line(path: Path) -> None:
@@ -81,9 +92,9 @@ def line(path: Path) -> None:
     _Console().print(Text(printable(str(path))), soft_wrap=True)
 
 
-def command(text: str) -> None:
+def command(text: str, console: Console | None = None) -> None:
     """Print a command on a line of its own, never folded, so that it can be copied."""
-    _Console().print(Text(f"  {text}"), soft_wrap=True)
+    (console or _Console()).print(Text(f"  {text}"), soft_wrap=True)
 
 
 def show(

@@ -82,6 +82,9 @@ def _show(feed: "FeedStatus", now: datetime) -> None:
     console.say(feed.summary)
     _show_problems(feed.verdict, now)
     console.show(("", ""), list(_facts(feed, now)))
+    if feed.compared is None:
+        compare = feed.verdict.setup.hint("reconcile")
+        console.say(f"no comparison of balances is on record; run: {compare}")
     console.show(("entity", "files", "newest", "age"), newest)
 
 
@@ -125,12 +128,11 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     are_tolerated = all(problem.kind != ROWS_REJECTED for problem in feed.verdict.problems)
     tolerated = ", tolerated (--max-rejects)" if feed.rejects_open and are_tolerated else ""
     yield "rejects open", f"{feed.rejects_open:,}{tolerated}"
-    yield "balances", _compared(feed.compared, feed.verdict.setup.hint("reconcile"))
+    if feed.compared:
+        yield "balances", _compared(feed.compared)
 
 
-def _compared(comparison: "Comparison | None", compare: str) -> str:
-    if comparison is None:
-        return f"no comparison on record; run: {compare}"
+def _compared(comparison: "Comparison") -> str:
     counts = f"{comparison.different:,} of {comparison.compared:,} differed"
     return f"{counts} at {minute(comparison.compared_at)} UTC"
 
