@@ -11,20 +11,21 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from html import escape
 from pathlib import Path
 
-from playwright.sync_api import FloatRect
+from playwright.sync_api import ViewportSize
 
 from tests.support.browser import chromium, look
 from tests.support.command import on_terminal
 from tests.support.databases import ROOT
 from tests.support.feed import Feed
+from visitpay.vocabulary import DEFAULT_LANDING, DEFAULT_URL
 
 COLUMNS = 80
-TOP: FloatRect = {"x": 0, "y": 0, "width": 1100, "height": 1250}
+SIZE: ViewportSize = {"width": 1100, "height": 1250}
 TERMINAL = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 1rem; background: #14181d; color: #e4e8ec; width: max-content; }}
 pre {{ margin: 0; font: 14px/1.35 "DejaVu Sans Mono", monospace; }}
@@ -41,10 +42,12 @@ _TIMES = {
 
 
 def run(feed: Feed, *arguments: object) -> None:
-    """Run a command on a feed, whatever it makes of it."""
+    """Run a command where the feed is found without being named, whatever comes of it."""
     command = [sys.executable, "-m", *map(str, arguments)]
-    environment = os.environ | {"VISITPAY_DATABASE_URL": feed.url}
-    subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        command, cwd=feed.landing.parent, env=environment, check=False, capture_output=True
+    )
 
 
 @contextmanager
@@ -84,13 +87,15 @@ def load_month(feed: Feed) -> None:
     """Load a month of which two rows in a hundred are damaged, each day by itself."""
     for at in deliver_days(feed, "--visits", 3000, "--days", 30, "--dirt", 2, "--seed", 7):
         with as_if(feed, min(at, datetime.now(UTC) - timedelta(minutes=5))):
-            run(feed, "visitpay", "load", feed.landing)
+            run(feed, "visitpay", "load")
             run(feed, "visitpay", "reconcile")
 
 
 def terminal(feed: Feed, path: Path) -> None:
     """Write what `visitpay status` shows on a terminal as a page."""
-    _, lines = on_terminal(feed, COLUMNS, "status")
+    found = {"VISITPAY_DATABASE_URL": DEFAULT_URL, "VISITPAY_LANDING": DEFAULT_LANDING}
+    with chdir(feed.landing.parent):
+        _, lines = on_terminal(feed, COLUMNS, "status", PYTHONPATH=str(ROOT), **found)
     path.write_text(TERMINAL.format(escape("\n".join(["$ visitpay status", *lines]))))
 
 
@@ -99,15 +104,15 @@ def main() -> None:
     docs = ROOT / "docs"
     with tempfile.TemporaryDirectory() as place:
         feed = Feed(Path(place) / "landing", f"sqlite:///{place}/visitpay.db")
-        run(feed, "alembic", "upgrade", "head")
+        run(feed, "visitpay", "migrate")
         load_month(feed)
         report, status = Path(place) / "report.html", Path(place) / "status.html"
-        run(feed, "visitpay", "report", feed.landing, "--output", report)
+        run(feed, "visitpay", "report", "--output", report)
         terminal(feed, status)
         with chromium() as browser:
             page = look(browser, report).page
-            page.set_viewport_size({"width": 1100, "height": 1250})
-            page.screenshot(path=docs / "report.png", clip=TOP)
+            page.set_viewport_size(SIZE)
+            page.screenshot(path=docs / "report.png")
             look(browser, status).page.locator("body").screenshot(path=docs / "status.png")
 
 
