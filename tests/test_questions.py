@@ -21,7 +21,10 @@ PLACES = re.compile(r"( --landing)? /\S+/landing| --database-url \S+")
 QUESTIONS = {
     "Is everything fine?": ("status", "needs a person: 1 file failed, 12 rejects open"),
     "Which file failed, and why?": ("files --status failed", "is empty; its first line must name"),
-    "Why is transaction X not there?": ("explain transaction 3", "missing_value in VisitIdentifier"),
+    "Why is transaction X not there?": (
+        "explain transaction 3",
+        "missing_value in VisitIdentifier",
+    ),
     "How much money is in quarantine, for which visits?": ("rejects list --sum", "in all"),
     "What did last night's run do?": ("runs last", "Procedure_20211203_223357"),
     "What is new since yesterday?": ("status", "new: "),

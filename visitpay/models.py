@@ -385,6 +385,8 @@ class Problem(Base):
     """What people are told."""
     opened_at: Mapped[datetime]
     """When it began, in UTC."""
+    grown_at: Mapped[datetime | None]
+    """When it last became larger, in UTC; NULL if it never did."""
     told_at: Mapped[datetime | None]
     """When people were last told; NULL as long as no message got through."""
     closed_at: Mapped[datetime | None]

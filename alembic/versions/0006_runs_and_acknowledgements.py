@@ -29,6 +29,7 @@ def upgrade() -> None:
         column = sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
         op.add_column("load_runs", column)
     op.add_column("load_files", sa.Column("has_last_line_end", sa.Boolean(), nullable=True))
+    op.add_column("problems", sa.Column("grown_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "acknowledgements",
         sa.Column("id", IDENTIFIER, nullable=False),
@@ -45,6 +46,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("acknowledgements")
+    op.drop_column("problems", "grown_at")
     op.drop_column("load_files", "has_last_line_end")
     for name in ("bytes_planned", "files_planned", "process_id", "landing", "error"):
         op.drop_column("load_runs", name)

@@ -59,7 +59,7 @@ class _Console(Console):
         return self.file.isatty()
 
 
-_ENDING = re.compile(r"(?:see|run): (visitpay .*)\Z")
+_ENDING = re.compile(r": (visitpay .*)\Z")
 """A command at the end of a message."""
 
 _SIZE = re.compile("[1-9][0-9]{0,3}")

@@ -358,7 +358,7 @@ class ProblemRow(TypedDict):
     message: Annotated[str, "what is wrong"]
     command: Annotated[str, "the command that helps, to be run as it stands"]
     since: Annotated[datetime | None, "since when; null if no load has recorded it yet"]
-    is_new: Annotated[bool, "whether it began in the last 24 hours, or is not recorded yet"]
+    is_new: Annotated[bool, "whether it began or grew in the last 24 hours, or is not recorded"]
     acknowledged: Annotated[
         AcknowledgedRow | None, "null if it needs a person: nobody knows of it, or it got worse"
     ]

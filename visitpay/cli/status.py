@@ -37,6 +37,9 @@ def status(  # noqa: PLR0913 - each is an option of the command
     expect: options.Expected = None,
     ignore: options.Ignored = None,
     every: options.Every = None,
+    all_problems: Annotated[
+        bool, typer.Option("--all", help="Show all problems, also acknowledged ones.")
+    ] = False,
     exit_status: Annotated[
         bool,
         typer.Option("--exit-status", help="Exit with 1 if a person is needed, 3 if unknown."),
@@ -66,13 +69,13 @@ def status(  # noqa: PLR0913 - each is an option of the command
 
         typer.echo(to_json.dumps(to_json.status(feed)))
     else:
-        _show(feed, datetime.now(UTC))
+        _show(feed, datetime.now(UTC), all_problems=all_problems)
     if exit_status and feed.verdict.state is not Health.WELL:
         is_known = feed.verdict.state is Health.NEEDS_PERSON
         raise typer.Exit(ATTENTION_STATUS if is_known else UNKNOWN_STATUS)
 
 
-def _show(feed: "FeedStatus", now: datetime) -> None:
+def _show(feed: "FeedStatus", now: datetime, *, all_problems: bool) -> None:
     from visitpay.cli import console
 
     newest = [
@@ -80,36 +83,46 @@ def _show(feed: "FeedStatus", now: datetime) -> None:
         for entity in feed.entities
     ]
     console.say(feed.summary)
-    _show_problems(feed.verdict, now)
+    _show_problems(feed.verdict, now, all_problems=all_problems)
     console.show(("", ""), list(_facts(feed, now)))
-    if feed.compared is None:
+    if feed.compared is None and feed.fed_until:
         compare = feed.verdict.setup.hint("reconcile")
         console.say(f"no comparison of balances is on record; run: {compare}")
     console.show(("entity", "files", "newest", "age"), newest)
 
 
-def _show_problems(verdict: "Verdict", now: datetime) -> None:
+def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> None:
     """Print the problems, each with the command that helps: new ones, then known ones."""
     from visitpay.cli import console
 
-    for name, judged in (("new", verdict.new), ("known", verdict.known)):
-        problems = verdict.in_brief(judged)
-        for problem in problems[:_PROBLEMS_SHOWN]:
-            since = f" ({ago(now - problem.began)})" if problem.began and name == "known" else ""
-            console.say(f"{name}: {problem.message}{since}")
-            if problem.command:
-                console.command(problem.command)
-        _say_more(len(problems))
-    for known in verdict.acknowledged[:_PROBLEMS_SHOWN]:
+    listed = [
+        (name, problem)
+        for name, judged in (("new", verdict.new), ("known", verdict.known))
+        for problem in verdict.in_brief(judged)
+    ]
+    most = len(listed) if all_problems else _PROBLEMS_SHOWN
+    for name, problem in listed[:most]:
+        since = f" ({ago(now - problem.began)})" if problem.began and name == "known" else ""
+        console.say(f"{name}: {problem.message}{since}")
+        if problem.command:
+            console.command(problem.command)
+    more, known = len(listed[most:]), len(verdict.acknowledged)
+    hidden = [
+        f"{number:,} {what}" for number, what in ((more, "more"), (known, "acknowledged")) if number
+    ]
+    if all_problems:
+        _show_acknowledged(verdict)
+    elif hidden:
+        console.say(f"{' and '.join(hidden)}; see: {verdict.setup.hint('status', '--all')}")
+
+
+def _show_acknowledged(verdict: "Verdict") -> None:
+    from visitpay.cli import console
+
+    for known in verdict.acknowledged:
         word = known.acknowledged
         said = word and f"{word.why} ({word.who}, {minute(word.made_at)} UTC)"
         console.say(f"acknowledged: {known.message}: {said}")
-    _say_more(len(verdict.acknowledged))
-
-
-def _say_more(problems: int) -> None:
-    if (more := problems - _PROBLEMS_SHOWN) > 0:
-        typer.echo(f"and {more:,} more; --json shows all")
 
 
 def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":

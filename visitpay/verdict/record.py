@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, case, insert, update
 
 from visitpay.models import Problem
 from visitpay.verdict.acknowledging import acknowledged, end_acknowledgements, is_known
@@ -125,5 +125,7 @@ def _record(
         new = {"name": problem.kind, "subject": problem.subject, "opened_at": now}
         connection.execute(insert(Problem).values(**new, **values))
     else:
+        is_larger = Problem.size < problem.size
+        values["grown_at"] = case((is_larger, now), else_=Problem.grown_at)
         recorded = update(Problem).where(Problem.id == change.recorded_id)
         connection.execute(recorded.values(**values))

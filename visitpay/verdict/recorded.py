@@ -21,6 +21,8 @@ class RecordedProblem(NamedTuple):
     size: int
     message: str
     opened_at: datetime
+    grown_at: datetime | None
+    """When it last became larger; None if it never did."""
     told_at: datetime | None
     """When people were last told of it; None as long as nobody could be told."""
 
@@ -34,7 +36,7 @@ def recorded_problems(connection: Connection, now: datetime) -> list[RecordedPro
     )
     names = KINDS.keys() - FOUND_BY_LOOKING
     query = (
-        select(*_COLUMNS, Problem.opened_at, Problem.told_at)
+        select(*_COLUMNS, Problem.opened_at, Problem.grown_at, Problem.told_at)
         .where(Problem.closed_at.is_(None), Problem.name.in_(names), is_due)
         .order_by(Problem.id)
     )

@@ -44,7 +44,7 @@ class Judged:
     since: datetime | None
     """When it began, or was first recorded; None if no load has recorded it yet."""
     is_new: bool
-    """Whether it began in the last 24 hours, or no load has recorded it yet."""
+    """Whether it began or got worse in the last 24 hours, or no load has recorded that yet."""
     acknowledged: Acknowledged | None
     """The word of a person who knows of it; None if nobody does, or it got worse since."""
 
@@ -141,17 +141,20 @@ def judge(feed: Feed) -> Verdict:
 
 def _judged(feed: Feed, problems: Iterable[CurrentProblem]) -> list[Judged]:
     recorded = recorded_problems(feed.connection, feed.now)
-    opened = {(problem.kind, problem.subject): problem.opened_at for problem in recorded}
+    before = {(problem.kind, problem.subject): problem for problem in recorded}
     words = acknowledged(feed.connection)
     judged = []
     for problem in problems:
         key = problem.kind, problem.subject
-        since = problem.began or opened.get(key)
+        old = before.get(key)
+        since = problem.began or (old and old.opened_at)
+        changed = max(filter(None, (since, old and old.grown_at)), default=None)
+        has_grown = old is not None and problem.size > old.size
         judged.append(
             Judged(
                 *problem[:5],
                 since=since,
-                is_new=since is None or since >= feed.now - A_DAY,
+                is_new=changed is None or has_grown or changed >= feed.now - A_DAY,
                 acknowledged=words[key] if is_known(words, problem) else None,
             )
         )
