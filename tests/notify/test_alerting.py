@@ -78,7 +78,7 @@ def switch(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Listener:
 
 def known(size: int = 5, told_at: datetime | None = MOMENT) -> RecordedProblem:
     """Return a problem that is on record."""
-    return RecordedProblem(7, ROWS_REJECTED, "Visit", size, "so many", MOMENT, told_at)
+    return RecordedProblem(7, ROWS_REJECTED, "Visit", size, "so many", MOMENT, None, told_at)
 
 
 def found(size: int = 5) -> CurrentProblem:
@@ -101,7 +101,7 @@ GONE = CurrentProblem(ROWS_REJECTED, "Visit", 0, "Visit: no rejected row is open
         ([known(5, None)], [found()], [Change(Transition.NEW, found(), 7)]),
         ([known(5, None)], [], [Change(Transition.NEVER_TOLD, GONE, 7)]),
         (
-            [RecordedProblem(8, FILE_FAILED, "Visit", 1, "", MOMENT, MOMENT)],
+            [RecordedProblem(8, FILE_FAILED, "Visit", 1, "", MOMENT, None, MOMENT)],
             [found()],
             [
                 Change(Transition.NEW, found()),
