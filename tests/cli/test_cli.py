@@ -229,16 +229,23 @@ def test_dry_run(feed: Feed, visitpay: Visitpay) -> None:
 def test_status(feed: Feed, visitpay: Visitpay) -> None:
     """`status` shows the checkpoint, the last run, what waits and what is rejected."""
     fresh = visitpay("status", "--json").document
-    well = {"format": 1, "status": "ok", "summary": "all is well: nothing was loaded yet"}
-    assert well == {name: fresh.pop(name) for name in well}
+    known = {"format": 1, "status": "unknown", "summary": "unknown: nothing was loaded yet"}
+    assert known == {name: fresh.pop(name) for name in known}
+    assert fresh.pop("verdict") == {
+        "state": "unknown",
+        "since": None,
+        "loaded_until": None,
+        "new": 0,
+        "known": 0,
+        "problems": [],
+    }
     assert set(map(str, fresh.values())) == {"None", "[]", "{}", "0"}
     printed = cells(visitpay("status").out)
     assert printed[:2] == [
-        ["all", "is", "well:", "nothing", "was", "loaded", "yet"],
+        ["unknown:", "nothing", "was", "loaded", "yet"],
         ["checkpoint", *NOTHING.split()],
     ]
-    assert printed[-2] == ["rejects", "open", "0"]
-    assert " ".join(printed[-1]) == "balances no comparison on record; run: visitpay reconcile"
+    assert printed[-1] == ["rejects", "open", "0"]
     deliver_day(feed)
     visitpay("load")
     waiting = feed.deliver_lines(Visit, at="20211202_223005")
@@ -247,6 +254,21 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     run = document.pop("last_run")
     assert (run["run_id"], run["status"], run["rows_read"]) == (1, "attention", 4)
     began = datetime.fromisoformat(run["started_at"])
+    verdict = document.pop("verdict")
+    assert (verdict["state"], verdict["new"], verdict["known"]) == ("needs a person", 1, 0)
+    assert verdict["loaded_until"] == "2021-12-01T22:30:05Z"
+    (problem,) = verdict["problems"]
+    assert problem.pop("since") == verdict["since"] >= run["started_at"]
+    command = problem.pop("command")
+    assert command.startswith("visitpay rejects list --entity Transaction --reason ")
+    assert problem == {
+        "kind": "rows_rejected",
+        "subject": "Transaction missing_reference",
+        "size": 1,
+        "message": "Transaction: 1 rejected row is open: missing_reference",
+        "is_new": True,
+        "acknowledged": None,
+    }
     newest = {"Procedure": "22:33:57", "Transaction": "22:31:33", "Visit": "22:30:05"}
     assert document == {
         "format": 1,
@@ -274,17 +296,18 @@ def test_status(feed: Feed, visitpay: Visitpay) -> None:
     assert (compared["compared"], compared["different"]) == (1, 0)
     moment = compared["compared_at"][:16].split("T")
     printed = cells(visitpay("status").out)
-    assert printed[:8] == [
-        ["needs", "a", "person:", "1", "reject", "open"],
+    assert printed[0] == ["needs", "a", "person:", "1", "reject", "open"]
+    assert printed[1] == f"new: {problem['message']}".split()
+    assert printed[2] == command.split()
+    assert printed[3:9] == [
         ["checkpoint", "2021-12-01T22:33:57Z"],
         f"last run 1: attention, begun {began:%Y-%m-%d %H:%M} UTC, just now".split(),
         ["files", "waiting", "1"],
-        ["failed", "or", "held", "0"],
         ["not", "recognised", "1:", "readme.md"],
         ["rejects", "open", "1"],
         ["balances", "0", "of", "1", "differed", "at", *moment, "UTC"],
     ]
-    assert [line[:3] for line in printed[8:]] == [
+    assert [line[:3] for line in printed[9:]] == [
         ["entity", "files", "newest"],
         *([entity, "1", f"2021-12-01T{hour}Z"] for entity, hour in newest.items()),
     ]
@@ -306,8 +329,8 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
     first, *lines = visitpay("status").out.splitlines()
     assert first == "needs a person: 1 file failed, 1 reject open, 3 findings"
     assert [line for line in lines if line.startswith("new: ")][1:] == [
-        "new: 2021-12-01: no Transaction file was loaded, though others were",
         "new: Visit: 1 rejected row is open: missing_value",
+        "new: 2021-12-01: no Transaction file was loaded, though others were",
         "new: 1 visit ends before it begins",
     ]
     assert any(line.startswith("1 more; see: visitpay status --all") for line in lines)
@@ -387,7 +410,7 @@ def test_files_that_are_gone(feed: Feed, visitpay: Visitpay) -> None:
     assert states("--status", "failed") == ["failed", "failed before", "failed before"]
     assert states(str(feed.landing / "none")) == ["failed", "failed", "failed", "loaded", "held"]
     first = visitpay("status").out.splitlines()[0]
-    assert first.startswith("needs a person: 1 file failed, ")
+    assert first == "needs a person: 1 file failed"
 
 
 def test_when_files_were_tried(feed: Feed, visitpay: Visitpay) -> None:
@@ -426,7 +449,7 @@ def test_status_names_files(feed: Feed, visitpay: Visitpay) -> None:
 def run_of(outcome: Outcome) -> str:
     """Return the line of the last run of what `status` printed."""
     (line,) = (each for each in outcome.out.splitlines() if each.startswith("last run"))
-    return line
+    return " ".join(line.split())
 
 
 def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
@@ -434,19 +457,19 @@ def test_status_of_a_run(feed: Feed, visitpay: Visitpay) -> None:
     visitpay("load")
     feed.execute("UPDATE load_runs SET started_at = '2021-12-03 04:05:06'")
     ended = run_of(visitpay("status"))
-    begun = "last run       1: ok, begun 2021-12-03 04:05 UTC, "
+    begun = "last run 1: ok, begun 2021-12-03 04:05 UTC, "
     assert re.fullmatch(begun + r"[1-9]?,?\d+ days ago", ended)
     feed.execute("UPDATE load_runs SET status = 'running'")
     with ExclusiveSession(make_engine(feed.url), 0):
         running = run_of(visitpay("status"))
-    assert running == "last run       1: running since 2021-12-03 04:05 UTC"
+    assert running == "last run 1: running since 2021-12-03 04:05 UTC"
     feed.deliver_bytes(Visit, b"", at="20211202_223005")
     visitpay("load")
     feed.execute("UPDATE load_runs SET status = 'running'")
     feed.execute("UPDATE load_runs SET started_at = '2021-12-03 04:05:06'")
     with ExclusiveSession(make_engine(feed.url), 0):
         summary = visitpay("status").out.splitlines()[0]
-    assert summary == "needs a person: 1 load that does not end, 1 file failed"
+    assert summary == "needs a person (1 new): 1 load that does not end, 1 file failed"
 
 
 def test_status_of_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
@@ -457,7 +480,7 @@ def test_status_of_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
         assert visitpay("status", "--json").document["last_run"]["died"] is False
         hold.transact(last_run)  # who looked on took nothing away
     died = "died or was stopped, begun 2021-12-03 04:05 UTC; the next load marks it interrupted"
-    assert run_of(visitpay("status")) == f"last run       1: {died}"
+    assert run_of(visitpay("status")) == f"last run 1: {died}"
     document = visitpay("status", "--json").document
     assert (document["last_run"]["died"], document["status"]) == (True, "attention")
     if feed.url.startswith("sqlite"):
@@ -498,7 +521,7 @@ def test_failed_files_do_not_wait(feed: Feed, visitpay: Visitpay) -> None:
     document = visitpay("status", "--json").document
     assert document["files_waiting"] == [new.name]
     assert (len(document["files_failed"]), len(document["files_held"])) == (2, 1)
-    assert "files waiting  1\n" in visitpay("status").out
+    assert ["files", "waiting", "1"] in cells(visitpay("status").out)
 
 
 NEAR = PROCEDURES.replace(".txt", ".TXT")
@@ -537,7 +560,7 @@ def test_other_files_need_no_person(feed: Feed, visitpay: Visitpay) -> None:
 
 def test_nothing_but_strangers(feed: Feed, visitpay: Visitpay) -> None:
     """Of an empty ledger beside names that are not recognised it is not said that all is well."""
-    assert visitpay("status").out.startswith("all is well: nothing was loaded yet")
+    assert visitpay("status").out.startswith("unknown: nothing was loaded yet")
     (feed.landing / "HospitalXYZ_VisitPay_Visit_20211201_223005.txt").touch()
     assert visitpay("load").status == 0
     document = visitpay("status", "--json").document
@@ -595,7 +618,7 @@ def test_pass_over_elsewhere(
 
     assert seen() == ("warning", False, True, "attention")
     monkeypatch.setenv("VISITPAY_PASS_OVER", f"*.TXT {failed}")
-    assert seen() == ("ok", True, False, "ok")
+    assert seen() == ("ok", True, False, "unknown")
 
 
 def test_settle(feed: Feed, visitpay: Visitpay) -> None:
@@ -632,7 +655,7 @@ def test_large_counts(feed: Feed, visitpay: Visitpay) -> None:
     feed.deliver(Visit, *rows)
     visitpay("load")
     feed.execute("UPDATE rejected_rows SET id = id + 10000")
-    assert "rejects open   1,201\n" in visitpay("status").out
+    assert ["rejects", "open", "1,201"] in cells(visitpay("status").out)
     assert [row[-2:] for row in cells(visitpay("files").out)] == [
         ["rows", "rejected"],
         ["1,201", "1,201"],

@@ -131,7 +131,8 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
     if feed.fed_until != feed.checkpoint:
         yield "but the future", feed.fed_until or "none"
-    yield "last run", feed.last_run and _run(feed.last_run, now, died=feed.run_died)
+    if feed.last_run:
+        yield "last run", _run(feed.last_run, now, died=feed.run_died)
     yield "files waiting", f"{len(feed.files_waiting):,}"
     if feed.files_changing:
         yield "keep changing", _files(feed.files_changing)
