@@ -317,13 +317,30 @@ def dismiss_rejects(
     """
     from visitpay.database.engine import make_engine
     from visitpay.database.session import ExclusiveSession
-    from visitpay.rejects.queries import dismiss
 
     with (
         ExclusiveSession(make_engine(_url(database_url)), wait_seconds) as session,
         session.dry_run() if dry_run else nullcontext(),
     ):
-        return session.transact(partial(dismiss, chosen=chosen, why=why))
+        return session.transact(partial(_dismiss, chosen=chosen, why=why))
+
+
+def _dismiss(
+    connection: "Connection", chosen: "Sequence[int] | RejectFilter", why: str
+) -> Sequence[int]:
+    """Dismiss rejects, and lower what was acknowledged of them."""
+    from visitpay.landing.place import Landing
+    from visitpay.rejects.queries import dismiss
+    from visitpay.verdict.acknowledging import end_acknowledgements, lower
+    from visitpay.verdict.kinds import KINDS, ROWS_REJECTED
+    from visitpay.verdict.problems import Feed, of_rows
+
+    dismissed, now = dismiss(connection, chosen, why), datetime.now(UTC)
+    left = list(of_rows(Feed(connection, Landing((), {}), now, under_lock=True)))
+    lower(connection, left)
+    others = KINDS.keys() - {ROWS_REJECTED}
+    end_acknowledgements(connection, now, {problem[:2] for problem in left}, others)
+    return dismissed
 
 
 def report(  # noqa: PLR0913 - as many as the command has
@@ -381,6 +398,7 @@ def migrate(
 def acknowledge(  # noqa: PLR0913 - as many as the command has
     kind: str,
     *subjects: str,
+    among: Collection[str] = (),
     why: str,
     landing: Path | str | None = None,
     database_url: str | None = None,
@@ -392,8 +410,8 @@ def acknowledge(  # noqa: PLR0913 - as many as the command has
 ) -> "list[CurrentProblem]":
     """Say that a person knows of problems, and why they may stay; return them.
 
-    They are the problems of a kind, about the given subjects or all. Until they get worse, or are
-    over, they need no person. Raises ConfigurationError if there are none.
+    They are the problems of a kind, about the given subjects, or all `among` some, or all. Until
+    they get worse, or are over, they need no person. Raises ConfigurationError if there are none.
     """
     from visitpay.database.engine import make_engine
     from visitpay.database.session import ExclusiveSession
@@ -404,8 +422,12 @@ def acknowledge(  # noqa: PLR0913 - as many as the command has
     landed, now = _scan(landing, hospital, pass_over), datetime.now(UTC)
 
     def work(connection: "Connection") -> "list[CurrentProblem]":
-        feed = Feed(connection, landed, now, Expectations(expect, (), every), setup)
-        chosen = acknowledging.choose(find(feed), kind, subjects, setup.hint("status"))
+        expected = Expectations(expect, (), every)
+        feed = Feed(connection, landed, now, expected, setup, under_lock=True)
+        chosen = acknowledging.choose(find(feed), kind, subjects, among, setup.hint("status"))
+        if not subjects:  # who names none does not mean those that were acknowledged before
+            words = acknowledging.acknowledged(connection)
+            chosen = [each for each in chosen if not acknowledging.is_known(words, each)]
         acknowledging.acknowledge(connection, chosen, why, now)
         return chosen
 

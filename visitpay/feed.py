@@ -60,7 +60,7 @@ class FileNames:
             # Without the hospital's name nothing else may be wrong with what follows it.
             rf"(?:{short_hospital}v[a-z]*?p[a-z]*?y|visitpay)"
             rf"(?:\d{{8}}|\D*\d{{12}}|(?:{types})s?(?:\d|[a-z]{{0,4}}\Z))"
-            rf"|{short_hospital}(?:{types})\d{{14}})"
+            rf"|(?:{short_hospital})?(?:{types})s?\d{{14}})"
         )
 
     def match(self, name: str) -> re.Match[str] | None:

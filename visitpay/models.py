@@ -404,7 +404,12 @@ class Acknowledgement(Base):
     subject: Mapped[str]
     """What the problem is about, as in `problems`."""
     size: Mapped[int]
-    """How large the problem was: when it is larger, it needs a person again."""
+    """How large the problem was: when it is larger, it needs a person again.
+
+    It is lowered when the problem gets smaller.
+    """
+    state: Mapped[str]
+    """The version of the file that it is about: another one needs a person again. Else empty."""
     why: Mapped[str]
     """Why it may stay as it is."""
     who: Mapped[str]

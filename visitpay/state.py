@@ -23,13 +23,17 @@ def state_directory() -> Path | None:
 
 
 def database_key(url: "str | URL") -> str:
-    """Return letters for the name of a file about a database; its user and password are not in."""
+    """Return letters for the name of a file about a database; its user is not in.
+
+    Options are: a schema of PostgreSQL is one. The letters are a hash.
+    """
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         parts = make_url(url)
-        database = f"{parts.host} {parts.port} {parts.database}"
+        options = " ".join(f"{name}={parts.query[name]}" for name in sorted(parts.query))
+        database = f"{parts.host} {parts.port} {parts.database} {options}".rstrip()
     except (ArgumentError, ValueError):
         database = ""
     return sha256(database.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -29,6 +29,15 @@ def upgrade() -> None:
         column = sa.Column(name, sa.BigInteger(), server_default="0", nullable=False)
         op.add_column("load_runs", column)
     op.add_column("load_files", sa.Column("has_last_line_end", sa.Boolean(), nullable=True))
+    # Rejects were one problem of a type, and are one of a type and reason; held files were failed.
+    op.execute(
+        "UPDATE problems SET closed_at = CURRENT_TIMESTAMP"
+        " WHERE name = 'rows_rejected' AND closed_at IS NULL"
+    )
+    op.execute(
+        "UPDATE problems SET name = 'file_held' WHERE name = 'file_failed' AND closed_at IS NULL"
+        " AND subject IN (SELECT name FROM load_files WHERE status = 'held')"
+    )
     op.add_column("problems", sa.Column("grown_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "acknowledgements",
@@ -36,6 +45,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("who", sa.Text(), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
@@ -45,6 +55,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("UPDATE problems SET name = 'file_failed' WHERE name = 'file_held'")
     op.drop_table("acknowledgements")
     op.drop_column("problems", "grown_at")
     op.drop_column("load_files", "has_last_line_end")

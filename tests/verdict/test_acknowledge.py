@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -103,7 +105,81 @@ def test_who_and_why(feed: Feed, visitpay: Visitpay) -> None:
     assert datetime.now(UTC) - made_at < timedelta(minutes=5)
     assert [(word["why"], bool(word["who"])) for word in words] == [("ticket 12", True)] * 2
     assert "soon" not in str(problems)
-    assert "ticket 12" in visitpay("status").out
+    assert "ticket 12" in visitpay("status", "--all").out
+
+
+def set_back(feed: Feed, days: int) -> None:
+    """Let the last run have been so many days ago."""
+    moment = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+    newest = "WHERE id = (SELECT max(id) FROM load_runs)"
+    feed.execute(f"UPDATE load_runs SET started_at = '{moment}', finished_at = '{moment}' {newest}")
+
+
+@only_sqlite
+def test_a_late_load_is_not_forgotten(feed: Feed, visitpay: Visitpay) -> None:
+    """It needs a person again after a week, and when the next one is late."""
+    feed.deliver(Procedure)
+    visitpay("load")
+    set_back(feed, 3)
+    assert needing(visitpay) == ["run_late "]
+    visitpay("acknowledge", "run_late", "--why", "holidays")
+    assert needing(visitpay) == []
+    set_back(feed, 9)
+    assert needing(visitpay) == ["run_late "]
+    visitpay("acknowledge", "run_late", "--why", "holidays")
+    visitpay("load")
+    assert needing(visitpay) == []
+    set_back(feed, 3)
+    assert needing(visitpay) == ["run_late "]
+
+
+@only_sqlite
+def test_another_failure(feed: Feed, visitpay: Visitpay) -> None:
+    """A file that comes again and fails again needs a person, and so does another refusal."""
+    feed.deliver_bytes(Procedure, b"")
+    visitpay("load")
+    visitpay("acknowledge", "file_failed", "--why", "they know")
+    feed.deliver_bytes(Procedure, b"<html>")
+    assert visitpay("load").status == 1
+    assert needing(visitpay) == ["file_failed HospitalABC_VisitPay_Procedure_20211201_223357.txt"]
+    outcome = visitpay("acknowledge", "file_failed", "Procedure_20211201_223357", "x", "--why", "y")
+    assert (outcome.status, len(needing(visitpay))) == (2, 1)
+
+
+@only_sqlite
+def test_fewer_then_more(feed: Feed, visitpay: Visitpay) -> None:
+    """What is acknowledged shrinks with what is open: what comes then needs a person."""
+    deliver_rejects(feed, 3)
+    visitpay("load")
+    visitpay("acknowledge", "rows_rejected", "--why", "they know")
+    visitpay("rejects", "dismiss", "--reason", "invalid_date", "--why", "test patients")
+    bad = [row(visit_identifier=50 + key, admit_date="soon") for key in range(2)]
+    feed.deliver(Visit, *bad, row(), at="20211202_223005")
+    assert visitpay("load").status == 1
+    assert needing(visitpay) == [DATES]
+
+
+@only_sqlite
+def test_a_run_that_died(feed: Feed, visitpay: Visitpay) -> None:
+    """It can be acknowledged, though who does holds the lock; the reason cannot harm a terminal."""
+    visitpay("load")
+    feed.execute("UPDATE load_runs SET status = 'running', finished_at = NULL")
+    why = "\x1b[31mpower\nall is well"
+    assert visitpay("acknowledge", "run_died", "--why", why).status == 0
+    (problem,) = visitpay("status", "--json").document["verdict"]["problems"]
+    assert problem["acknowledged"]["why"] == r"\x1b[31mpower\nall is well"
+
+
+@only_sqlite
+def test_idle_loads_record_nothing_more(feed: Feed, visitpay: Visitpay) -> None:
+    """Also with a check that is ignored, which stays on record as it was."""
+    feed.deliver(Visit)
+    visitpay("load")
+    for _ in range(3):
+        visitpay("load", "--ignore", "visit_without_transactions")
+    with closing(sqlite3.connect(feed.database)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM problems")]
+    assert names == ["visit_without_transactions"]
 
 
 @only_sqlite
@@ -114,7 +190,7 @@ def test_a_load_that_does_not_look(feed: Feed, visitpay: Visitpay) -> None:
     visitpay("acknowledge", "visit_without_transactions", "--why", "their file comes on Monday")
     feed.deliver(Procedure)
     visitpay("load", "--ignore", "visit_without_transactions")
-    document = visitpay("status", "--json").document
+    document = visitpay("status", "--json", "--ignore", "type_missing").document
     assert (document["status"], len(document["findings"])) == ("ok", 1)
 
 

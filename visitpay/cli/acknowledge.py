@@ -1,5 +1,6 @@
 """`visitpay acknowledge`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,20 +55,22 @@ def acknowledge(  # noqa: PLR0913 - each is an option of the command
 
     Example: visitpay acknowledge rows_rejected --why "the hospital knows"
     """
-    wanted = subjects or []
-    if entity or reason:
-        wanted = _rejected(kind, wanted, entity, reason)
+    wanted = [_name(subject) for subject in subjects or ()]
+    among = _rejected(kind, wanted, entity, reason) if entity or reason else []
     if not (undo or why.strip()):
         message = "say why"
         raise typer.BadParameter(message, param_hint="--why")
     with stoppable():
         if undo:
-            count = api.take_back(kind, *wanted, database_url=database_url, wait_seconds=wait)
+            count = api.take_back(
+                kind, *wanted, *among, database_url=database_url, wait_seconds=wait
+            )
             known: list[CurrentProblem] = []
         else:
             known = api.acknowledge(
                 kind,
                 *wanted,
+                among=among,
                 why=why,
                 landing=landing,
                 database_url=database_url,
@@ -84,6 +87,11 @@ def acknowledge(  # noqa: PLR0913 - each is an option of the command
         typer.echo(to_json.dumps(to_json.acknowledged(known, count if undo else 0)))
     else:
         typer.echo(f"{'taken back' if undo else 'acknowledged'}: {counted(count, 'problem')}")
+
+
+def _name(subject: str) -> str:
+    """Return what a subject is called: a file may be given with its directory."""
+    return Path(subject).name if subject.endswith(".txt") else subject
 
 
 def _rejected(kind: str, subjects: list[str], entity: str | None, reason: str | None) -> list[str]:

@@ -38,7 +38,7 @@ def status(  # noqa: PLR0913 - each is an option of the command
     ignore: options.Ignored = None,
     every: options.Every = None,
     all_problems: Annotated[
-        bool, typer.Option("--all", help="Show all problems, also acknowledged ones.")
+        bool, typer.Option("--all", help="Show all problems, and how each is acknowledged.")
     ] = False,
     exit_status: Annotated[
         bool,
@@ -94,6 +94,7 @@ def _show(feed: "FeedStatus", now: datetime, *, all_problems: bool) -> None:
 def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> None:
     """Print the problems, each with the command that helps: new ones, then known ones."""
     from visitpay.cli import console
+    from visitpay.verdict.kinds import FOUND_BY_LOOKING
 
     listed = [
         (name, problem)
@@ -102,10 +103,14 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
     ]
     most = len(listed) if all_problems else _PROBLEMS_SHOWN
     for name, problem in listed[:most]:
-        since = f" ({ago(now - problem.began)})" if problem.began and name == "known" else ""
+        is_dated = problem.began and name == "known" and problem.kind not in FOUND_BY_LOOKING
+        since = f" ({ago(now - problem.began)})" if is_dated and problem.began else ""
         console.say(f"{name}: {problem.message}{since}")
         if problem.command:
             console.command(problem.command)
+        if all_problems:
+            about = (problem.kind, *([problem.subject] if problem.subject else []))
+            console.command(verdict.setup.hint("acknowledge", *about, "--why", "REASON"))
     more, known = len(listed[most:]), len(verdict.acknowledged)
     hidden = [
         f"{number:,} {what}" for number, what in ((more, "more"), (known, "acknowledged")) if number
@@ -130,7 +135,7 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
 
     yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
     if feed.fed_until != feed.checkpoint:
-        yield "but the future", feed.fed_until or "none"
+        yield "not in the future", feed.fed_until or "none"
     if feed.last_run:
         yield "last run", _run(feed.last_run, now, died=feed.run_died)
     yield "files waiting", f"{len(feed.files_waiting):,}"

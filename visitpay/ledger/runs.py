@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,12 +107,17 @@ class RunInFull:
         return max(0, self.run.files_failed - self.done.failed)
 
 
-def open_run(connection: Connection, landing: Path | None = None) -> int:
+def open_run(
+    connection: Connection,
+    landing: Path | None = None,
+    is_tolerated: Callable[[Counts], bool] | None = None,
+) -> int:
     """Enter a run that begins, and return its id; runs that were killed become interrupted.
 
-    The caller holds the run lock: no other run is alive.
+    `is_tolerated` says whether so many rejects are, also of those runs. The caller holds the run
+    lock: no other run is alive.
     """
-    interrupt_runs(connection)
+    interrupt_runs(connection, is_tolerated)
     run = {
         "started_at": datetime.now(UTC),
         "status": RunStatus.RUNNING,
@@ -150,7 +155,9 @@ def end_early(connection: Connection, run_id: int, error: VisitPayError) -> None
         close_run(connection, run_id, RunStatus.INTERRUPTED, **counts)
 
 
-def interrupt_runs(connection: Connection) -> None:
+def interrupt_runs(
+    connection: Connection, is_tolerated: Callable[[Counts], bool] | None = None
+) -> None:
     """Mark the runs that the ledger calls running as interrupted, with the counts of their files.
 
     The caller holds the run lock, so that none of them is alive. They were killed: when they ended
@@ -159,7 +166,9 @@ def interrupt_runs(connection: Connection) -> None:
     unfinished = select(LoadRun.id).where(LoadRun.status == RunStatus.RUNNING)
     for run_id in connection.scalars(unfinished).all():
         counts = _counted(connection, run_id)
-        _amend(connection, run_id, status=RunStatus.INTERRUPTED, **counts)
+        tolerated = is_tolerated is not None and is_tolerated(done_by(connection, run_id).counts)
+        status = {"status": RunStatus.INTERRUPTED, "rejects_tolerated": tolerated}
+        _amend(connection, run_id, **status, **counts)
 
 
 def _counted(connection: Connection, run_id: int) -> dict[str, int]:

@@ -59,7 +59,7 @@ from visitpay.verdict.problems import (
     Feed,
     find_lasting,
 )
-from visitpay.verdict.record import record
+from visitpay.verdict.record import may_have_changed, record
 from visitpay.verdict.verdict import problems_of_run, problems_without_books
 from visitpay.vocabulary import FileStatus, RunStatus
 
@@ -98,7 +98,8 @@ def load(
         forget_refusal(engine.url)
         with run.on_the_books():
             report = run.load(landing)
-            (afterwards or _record_problems)(session, landing, rows_changed=report.rows_changed)
+            rows_changed = report.rows_changed or session.transact(may_have_changed)
+            (afterwards or _record_problems)(session, landing, rows_changed=rows_changed)
         return report
 
 
@@ -108,7 +109,7 @@ def _record_problems(session: ExclusiveSession, landing: Landing, *, rows_change
 
     def look(connection: Connection) -> None:
         feed = Feed(connection, landing, now, under_lock=True, rows_changed=rows_changed)
-        record(connection, find_lasting(feed), now, feed.expectations.unseen, told=False)
+        record(connection, find_lasting(feed), now, feed.unseen, told=None)
 
     try:
         session.transact(look)
@@ -190,12 +191,15 @@ class _Run:
         again = self._options.again
         files = [file for file in landing.files if self._is_wanted(file)]
         require_tried(connection, [file.name for file in files if again.names_file(file)])
-        self._run_id = open_run(connection, self._directory)
+        self._run_id = open_run(connection, self._directory, self._is_tolerated)
         plan = make_plan(connection, files, again, self._options.approved)
         pending = self._without_recently_changed(plan, landing.recently_changed)
         plan_run(connection, self._run_id, pending)
         record_versions(connection, plan.touched)
         return plan, pending
+
+    def _is_tolerated(self, counts: Counts) -> bool:
+        return not self._options.tolerance.is_exceeded(counts)
 
     def _is_wanted(self, file: LandedFile) -> bool:
         options = self._options
@@ -314,7 +318,7 @@ class _Run:
             files_loaded=report.count_files(FileStatus.LOADED),
             files_failed=report.count_files(FileStatus.FAILED)
             + report.count_files(FileStatus.HELD),
-            rejects_tolerated=not self._options.tolerance.is_exceeded(report.counts),
+            rejects_tolerated=self._is_tolerated(report.counts),
             rejects_resolved=resolved,
             **report.counts.columns(),
         )
@@ -350,7 +354,7 @@ class _Run:
             file.file.name: str(file.error) for file in self._files if file.status in ended_badly
         }
         counts = total_counts(self._files)
-        rejected = counts.rejected if self._options.tolerance.is_exceeded(counts) else 0
+        rejected = 0 if self._is_tolerated(counts) else counts.rejected
         feed = Feed(connection, landing, now, under_lock=True)
         try:
             with connection.begin_nested():

@@ -84,7 +84,7 @@ def database_metrics(feed: Feed) -> list[Metric]:
             "Up to when all is loaded: the oldest of the newest times of the record types.",
             _seconds(verdict.loaded_until),
         ),
-        _health(verdict),
+        _health(verdict.state),
         _problems(verdict),
         GaugeMetricFamily(
             "visitpay_last_success_timestamp_seconds",
@@ -94,12 +94,17 @@ def database_metrics(feed: Feed) -> list[Metric]:
     ]
 
 
-def _health(verdict: Verdict) -> Metric:
+def needs_person() -> Metric:
+    """Return the state of the verdict after a load that could not load."""
+    return _health(Health.NEEDS_PERSON)
+
+
+def _health(current: Health) -> Metric:
     health = GaugeMetricFamily(
         "visitpay_health", "1 for the state of the verdict, 0 for the others.", labels=("state",)
     )
     for state in Health:
-        health.add_metric((state,), verdict.state is state)
+        health.add_metric((state,), current is state)
     return health
 
 

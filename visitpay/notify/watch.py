@@ -86,8 +86,8 @@ class LoadWatch:
 
         try:
             found = session.transact(lambda connection: find_lasting(feed(connection)))
-            unseen = self._expectations.unseen
-            told = False
+            unseen = session.transact(lambda connection: feed(connection).unseen)
+            told = None
             if self._channels:
                 look = partial(worth_telling, found=found, now=now, unseen=unseen)
                 told = self._alert_of_changes(session.transact(look))
@@ -109,6 +109,8 @@ class LoadWatch:
             from visitpay.notify import metrics
 
             of_run = metrics.run_metrics(exit_status, time.monotonic() - self._began)
+            if error and not (self._is_loaded or isinstance(error, StoppedError)):
+                of_run.append(metrics.needs_person())
             metrics.write(self._metrics_file, of_run, self._database_metrics)
         if self._heartbeat:
             self._heartbeat.end(exit_status)

@@ -33,7 +33,7 @@ ADVICE: Mapping[str, Advice] = {
     "run_refused": Advice(
         "A load could not begin.",
         "Do what its error says, and load again.",
-        "doctor",
+        "load",
     ),
     "run_died": Advice(
         "The books say that a load is running, but its process is gone. Nothing half-done is kept.",

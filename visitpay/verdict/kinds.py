@@ -39,8 +39,8 @@ _OF_RUNS = {
 }
 
 _OF_FILES = {
-    FILE_FAILED: Kind("file failed", "files failed", "was loaded, or taken away"),
-    FILE_HELD: Kind("file held", "files held", "was loaded, or taken away"),
+    FILE_FAILED: Kind("file failed", "files failed", "was loaded, replaced, or taken away"),
+    FILE_HELD: Kind("file held", "files held", "was loaded, replaced, or taken away"),
     NAME_NEARLY_RIGHT: Kind("misnamed file", "misnamed files", "was renamed, or taken away"),
     FILE_CHANGING: Kind(
         "file keeps changing", "files keep changing", "no longer changes, or was taken away"
@@ -63,6 +63,9 @@ KINDS: Mapping[str, Kind] = {
     COLUMNS_UNKNOWN: _FINDING._replace(over="known and loaded, or no longer sent"),
 }
 """All kinds by name, the most urgent first; the names never change."""
+
+OF_FILES = frozenset({*_OF_FILES, NOT_RECOGNISED})
+"""Kinds of what lies in the landing directory."""
 
 FOUND_BY_LOOKING = frozenset(_OF_RUNS)
 """Kinds that no load can see at its end, and that are therefore never recorded."""

@@ -12,7 +12,7 @@ from visitpay.models import LoadRun
 A_DAY = timedelta(days=1)
 """How often a load is taken to run as long as nothing else is known: the feed comes every day."""
 
-HISTORY = timedelta(weeks=4)
+HISTORY = timedelta(weeks=5)
 """The runs of so long before the last one say what is usual."""
 
 MIN_INTERVALS = 4

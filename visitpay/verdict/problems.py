@@ -17,10 +17,10 @@ from visitpay.hints import DEFAULT_SETUP, Setup
 from visitpay.landing.place import LandedFile, Landing
 from visitpay.ledger.changing import FILE_CHANGING, ChangingFile, keeps_changing
 from visitpay.ledger.files import FailedFile, failed_files
-from visitpay.ledger.history import checkpoint
+from visitpay.ledger.history import CLOCKS_APART, checkpoint
 from visitpay.ledger.plan import make_plan
 from visitpay.ledger.refused import last_refusal
-from visitpay.ledger.runs import Run, has_died, last_run
+from visitpay.ledger.runs import Run, has_died, last_run, list_runs
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 from visitpay.quality.checks import VISIT_CHECKS, Finding, findings
 from visitpay.quality.columns import find_unknown
@@ -41,6 +41,9 @@ _UNTIL = {
 }
 
 
+A_WEEK = timedelta(weeks=1)
+
+
 class CurrentProblem(NamedTuple):
     """A problem as it is now; it holds no cell of a row."""
 
@@ -56,6 +59,8 @@ class CurrentProblem(NamedTuple):
     """The command that helps, to be run as it stands."""
     began: datetime | None = None
     """When it began, in UTC, if it says so by itself."""
+    state: str = ""
+    """The version of the file that it is about; empty if it is about none."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Feed:
     expectations: Expectations = NOTHING_EXPECTED
     setup: Setup = DEFAULT_SETUP
     under_lock: bool = False
-    """Whether the caller holds the run lock: then no other load is under way, and none died."""
+    """Whether the caller holds the run lock: then no other load is alive."""
     rows_changed: bool = True
     """Whether rows of entities may have changed since problems were last recorded."""
 
@@ -137,12 +142,18 @@ class Feed:
     @cached_property
     def run_died(self) -> bool:
         """Whether the ledger says that the last run is running, and no load is there."""
-        return not self.under_lock and has_died(self.connection, self.last_run)
+        return self._is_running and (self.under_lock or has_died(self.connection, self.last_run))
 
     @property
     def _is_running(self) -> bool:
-        is_running = self.last_run is not None and self.last_run.status == RunStatus.RUNNING
-        return is_running and not self.under_lock
+        return self.last_run is not None and self.last_run.status == RunStatus.RUNNING
+
+    @cached_property
+    def unseen(self) -> frozenset[str]:
+        """The kinds that nobody looks for now: those of files, where another directory is read."""
+        landings = {run.landing for run in list_runs(self.connection, limit=2)}
+        is_elsewhere = None not in landings and len(landings) > 1
+        return self.expectations.unseen | (kinds.OF_FILES if is_elsewhere else frozenset())
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -157,16 +168,29 @@ def find(feed: Feed) -> list[CurrentProblem]:
     return sorted(found, key=lambda problem: order[problem.kind])
 
 
+def _each_once(problems: Iterable[CurrentProblem]) -> list[CurrentProblem]:
+    """Return the problems, those of one kind and subject as one."""
+    merged: dict[tuple[str, str], CurrentProblem] = {}
+    for problem in problems:
+        key = problem.kind, problem.subject
+        before = merged.setdefault(key, problem)
+        if before is not problem:
+            message = f"{before.message}; {problem.message}"
+            merged[key] = before._replace(size=before.size + problem.size, message=message)
+    return list(merged.values())
+
+
 def find_lasting(feed: Feed) -> list[CurrentProblem]:
     """Return the problems that a load can see at its end: of files, rows and checks."""
-    return [*of_files(feed), *of_rows(feed), *of_checks(feed)]
+    return _each_once([*of_files(feed), *of_rows(feed), *of_checks(feed)])
 
 
 def of_runs(feed: Feed) -> Iterator[CurrentProblem]:
     """Yield what is wrong with the runs: late, dead, failed; and the files that wait for one."""
     if run := feed.last_run:
         yield from _of_last_run(feed, run)
-    if refusal := last_refusal(feed.setup.database_url):
+    refusal = last_refusal(feed.setup.database_url)
+    if refusal and not feed.run_is_alive and refusal.at > _last_sign(feed.last_run):
         message = f"the load of {minute(refusal.at)} UTC could not begin: {refusal.reason}"
         yield _problem(feed, kinds.RUN_REFUSED, "", refusal.times, message, began=refusal.since)
     limit = feed.schedule.limit
@@ -183,21 +207,34 @@ def _of_last_run(feed: Feed, run: Run) -> Iterator[CurrentProblem]:
     if run.status == RunStatus.FAILED:
         message = f"{begun} ended with an error: {run.error or 'unknown'}"
         yield _problem(feed, kinds.RUN_FAILED, "", 1, message, began=run.finished_at)
-    limit, age = feed.schedule.limit, feed.now - run.started_at
+    limit, age = feed.schedule.limit, feed.now - _last_sign(run)
     if feed.run_died:
         message = f"{begun} died or was stopped, and none has begun since"
         yield _problem(feed, kinds.RUN_DIED, "", 1, message, began=run.started_at)
+    if age < -CLOCKS_APART:
+        message = f"{begun} began at a time that is yet to come: set the clock"
+        yield _problem(feed, kinds.RUN_LATE, "", 1, message)
     if age <= limit:
         return
-    due = run.started_at + limit
+    due = _last_sign(run) + limit
     if feed.run_is_alive:
         message = f"{begun} has not ended yet"
         yield _problem(feed, kinds.RUN_NOT_ENDED, "", 1, message, began=due)
     else:
         usual = span(feed.schedule.interval)
-        message = f"no load has begun since {minute(run.started_at)} UTC, {ago(age)};"
+        since = feed.now - run.started_at
+        message = f"no load has begun since {minute(run.started_at)} UTC, {ago(since)};"
         message += f" one every {usual} is usual"
-        yield _problem(feed, kinds.RUN_LATE, "", 1, message, began=due)
+        # It grows each week, so that a late load that is acknowledged is not forgotten.
+        weeks = 1 + (feed.now - due) // A_WEEK
+        yield _problem(feed, kinds.RUN_LATE, "", weeks, message, began=due)
+
+
+def _last_sign(run: Run | None) -> datetime:
+    """Return when a run ended, or began if it has not ended (UTC)."""
+    if run is None:
+        return datetime.min.replace(tzinfo=UTC)
+    return max(run.started_at, run.finished_at or run.started_at)
 
 
 def _waits_since(file: LandedFile) -> datetime:
@@ -211,7 +248,7 @@ def of_files(feed: Feed) -> Iterator[CurrentProblem]:
         kind = kinds.FILE_HELD if file.status == FileStatus.HELD else kinds.FILE_FAILED
         until = _UNTIL.get(FileStatus(file.status), file.status)
         message = f"{file.name}: {file.error}; {until}"
-        yield _problem(feed, kind, file.name, 1, message)
+        yield _problem(feed, kind, file.name, 1, message)._replace(state=file.version)
     unrecognised = feed.landed.unrecognised
     for name in feed.landed.near_misses:
         shown = printable(name)
@@ -285,7 +322,7 @@ def of_checks(feed: Feed) -> Iterator[CurrentProblem]:
     """
     if not feed.rows_changed:
         for recorded in recorded_problems(feed.connection, feed.now):
-            if recorded.kind in VISIT_CHECKS:
+            if recorded.kind in VISIT_CHECKS.keys() - set(feed.expectations.ignored):
                 yield _problem(feed, *recorded[1:5])
     for finding in feed.findings:
         if finding.check == kinds.COLUMNS_UNKNOWN:

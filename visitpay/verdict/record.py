@@ -5,13 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, case, insert, update
+from sqlalchemy import Connection, case, exists, insert, select, update
 
-from visitpay.models import Problem
-from visitpay.verdict.acknowledging import acknowledged, end_acknowledgements, is_known
+from visitpay.ledger.runs import list_runs
+from visitpay.models import Problem, RejectedRow
+from visitpay.verdict.acknowledging import (
+    acknowledged,
+    end_acknowledgements,
+    is_known,
+    lower,
+)
 from visitpay.verdict.kinds import KINDS
 from visitpay.verdict.problems import CurrentProblem
 from visitpay.verdict.recorded import RecordedProblem, recorded_problems
+from visitpay.vocabulary import RejectStatus, RunStatus
 
 
 class Transition(StrEnum):
@@ -85,8 +92,8 @@ def worth_telling(
     return [
         change
         for change in changes_of(connection, found, now, unseen)
-        if change.transition.worth_telling
-        and not (change.transition is Transition.NEW and is_known(words, change.problem))
+        if change.transition is Transition.OVER
+        or (change.transition.worth_telling and not is_known(words, change.problem))
     ]
 
 
@@ -96,18 +103,41 @@ def record(
     now: datetime,
     unseen: Collection[str] = (),
     *,
-    told: bool,
+    told: bool | None,
 ) -> None:
     """Record what has changed; what people could not be `told` is told by the next run.
 
-    What was acknowledged and is over is no longer acknowledged. A second call changes nothing: a
-    retry is safe if the first was committed unnoticed.
+    `told` is None where there is nobody to tell. What was acknowledged and is over is no longer
+    acknowledged. A second call changes nothing: a retry is safe if the first was committed
+    unnoticed.
     """
-    even_untold = {Transition.NEW, Transition.BETTER, Transition.NEVER_TOLD}
+    words = acknowledged(connection)
+    for_later = {Transition.WORSE, Transition.OVER} if told is False else set()
     for change in changes_of(connection, found, now, unseen):
-        if told or change.transition in even_untold:
-            _record(connection, change, now, now if told else None)
+        if change.transition not in for_later:
+            was_told = bool(told) and not is_known(words, change.problem)
+            _record(connection, change, now, now if was_told else None)
+    lower(connection, found)
     end_acknowledgements(connection, now, {problem[:2] for problem in found}, unseen)
+
+
+def may_have_changed(connection: Connection) -> bool:
+    """Whether rows may have changed before the last run, since problems were last recorded.
+
+    So it is if the run before did not come to its end, or rows were retried since. The first run of
+    a day looks in any case: a check that was ignored then may be made now.
+    """
+    runs = list_runs(connection, limit=2)
+    last, before = runs[0], runs[-1]
+    if before is last or before.finished_at is None:
+        return True
+    came_to_end = before.status in {RunStatus.OK, RunStatus.ATTENTION}
+    if not came_to_end or before.started_at.date() != last.started_at.date():
+        return True
+    is_retried = (RejectedRow.status == RejectStatus.RESOLVED) & (
+        RejectedRow.closed_at > before.finished_at
+    )
+    return bool(connection.scalar(select(exists().where(is_retried))))
 
 
 def _record(
@@ -120,7 +150,8 @@ def _record(
     elif change.transition is Transition.BETTER:
         values = {"size": problem.size, "message": problem.message}
     else:
-        values = {"size": problem.size, "message": problem.message, "told_at": told_at}
+        values = {"size": problem.size, "message": problem.message}
+        values |= {"told_at": told_at} if told_at else {}
     if change.recorded_id is None:
         new = {"name": problem.kind, "subject": problem.subject, "opened_at": now}
         connection.execute(insert(Problem).values(**new, **values))
