@@ -59,7 +59,7 @@ def test_health(feed: Feed, visitpay: Visitpay) -> None:
     names = [*NAMES, *([] if feed.url.startswith("sqlite") else ["landing disk"])]
     assert list(found) == names
     assert {(state, remedy) for state, _, remedy in found.values()} == {("ok", "")}
-    assert found["verdict"][1] == "all is well: loaded up to 2021-12-01 22:33 UTC"
+    assert found["verdict"][1] == "all is well: loaded up to 2021-12-01 22:33 UTC, nothing is open"
     printed = visitpay("doctor").out.splitlines()
     assert [line.split()[0] for line in printed] == ["ok"] * len(names)
 

@@ -60,7 +60,8 @@ BOOKS = {
     " created_at closed_at why",
     "balance_differences": "visit_identifier visit_balance transactions_total found_at closed_at",
     "balance_comparisons": "compared_at compared different",
-    "problems": "name subject size message opened_at told_at closed_at",
+    "problems": "name subject size message opened_at grown_at told_at closed_at",
+    "acknowledgements": "name subject size state why who made_at ended_at",
     "schema_revisions": "revision is_additive applied_at",
 }
 

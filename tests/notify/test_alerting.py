@@ -751,7 +751,8 @@ def test_ping_of_a_stopped_load(feed: Feed, switch: Listener) -> None:
     deliver_marked(feed, 900)
     with start(feed, ["load", "-v"]) as process:
         assert process.stderr is not None
-        process.stderr.readline()
+        while "so far" not in process.stderr.readline():
+            pass
         process.send_signal(SIGTERM)
         process.communicate()
     assert process.returncode == 143

@@ -378,7 +378,7 @@ def test_explain(feed: Feed, visitpay: Visitpay) -> None:
     assert (known["source"]["name"], known["line"]) == (later, 2)
     assert [each["name"] for each in known["deliveries"]] == [later, VISITS]
     assert {tuple(each) for each in known["deliveries"]} == {
-        ("id", "name", "file_datetime", "loaded_at")
+        ("id", "name", "file_datetime", "loaded_at", "replaced_by")
     }
     assert [(each["line"], each["reason"]) for each in known["rejects"]] == [(3, "invalid_amount")]
     assert known["balance"] == {
@@ -399,7 +399,7 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
     visitpay("load")
     outcome = visitpay("explain", "transaction", "101")
     assert outcome.status == 0
-    assert "not in its table" in outcome.out
+    assert "is in no table" in outcome.out
     assert "missing_reference" in outcome.out
     outcome = visitpay("explain", "procedure", "777")
     assert (outcome.status, outcome.out) == (1, "nothing is known of procedure 777\n")

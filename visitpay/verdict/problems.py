@@ -35,7 +35,7 @@ from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 HELD_ADVICE = "ask for a better one, or load it with --approve"
 """What a person does about a file that is held."""
 
-_UNTIL = {
+_UNTIL: Mapping[str, str] = {
     FileStatus.FAILED: "each load tries it until it is corrected or taken away",
     FileStatus.HELD: HELD_ADVICE,
 }
@@ -246,7 +246,7 @@ def of_files(feed: Feed) -> Iterator[CurrentProblem]:
     """Yield the files that cannot be loaded as they are, and the names that are nearly right."""
     for file in feed.failed:
         kind = kinds.FILE_HELD if file.status == FileStatus.HELD else kinds.FILE_FAILED
-        until = _UNTIL.get(FileStatus(file.status), file.status)
+        until = _UNTIL.get(file.status, file.status)
         message = f"{file.name}: {file.error}; {until}"
         yield _problem(feed, kind, file.name, 1, message)._replace(state=file.version)
     unrecognised = feed.landed.unrecognised
