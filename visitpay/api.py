@@ -174,8 +174,8 @@ def explain(
     from visitpay.models import entity_named
     from visitpay.reporting.explain import explain as explain_key
 
-    place = _place(landing, hospital, pass_over)
     with read_connection(_url(database_url)) as connection:
+        place = _place(connection, landing, hospital, pass_over)
         return explain_key(connection, entity_named(entity), key, place)
 
 
@@ -194,8 +194,8 @@ def explain_guarantor(
     from visitpay.database.engine import read_connection
     from visitpay.reporting.guarantor import explain_guarantor as explain_number
 
-    place = _place(landing, hospital, pass_over)
     with read_connection(_url(database_url)) as connection:
+        place = _place(connection, landing, hospital, pass_over)
         return explain_number(connection, guarantor, place)
 
 
@@ -483,14 +483,20 @@ def _hospital(given: str | None) -> str:
 
 
 def _place(
-    landing: Path | str | None, hospital: str | None, pass_over: Collection[str]
+    connection: "Connection",
+    landing: Path | str | None,
+    hospital: str | None,
+    pass_over: Collection[str],
 ) -> "Place | None":
-    """Return the landing directory, for a search; None if there is none where nobody names one."""
-    from visitpay.reporting.search import Place
+    """Return the landing directory, for a search: where nobody names one, that of the last load.
+
+    None if that is unknown.
+    """
+    from visitpay.reporting.search import Place, last_place
 
     directory = _landing(landing)
     if directory == Path(DEFAULT_LANDING) and not directory.is_dir():
-        return None
+        return last_place(connection, _hospital(hospital), tuple(pass_over))
     return Place(directory, _hospital(hospital), tuple(pass_over))
 
 

@@ -26,7 +26,11 @@ def test_many_files(feed: Feed, visitpay: Visitpay) -> None:
         "Procedure_20211201_223357",
     ]
     assert lines[4] == "3 of 11; --limit shows more"
-    assert "3 of 20; --limit shows more" in lines
+    assert "3 of 31; --limit shows more" in lines
+    of_all = visitpay("check").out
+    assert "\n20 of 31; to see more of a file, check it alone, with --limit\n" in of_all
+    alone = visitpay("check", feed.path(Visit), "--limit", 100).out
+    assert alone.count("\nVisit_20211201_223005") == 1 + 31
     assert lines[-2] == "11 files, 41 rows, 31 rejected, 1 file cannot be used"
     document = visitpay("check", "--json").document
     assert (len(document["files"]), document["total"], document["unusable"]) == (11, 11, 1)
@@ -62,3 +66,13 @@ def test_one_file(feed: Feed, visitpay: Visitpay, tmp_path: Path) -> None:
     assert visitpay("check", tmp_path / "nowhere").status == 2
     wrong_case = feed.deliver(Visit).rename(feed.path(Visit).with_suffix(".TXT"))
     assert "only the case of letters differs" in visitpay("check", wrong_case).err
+    wrong_case = feed.deliver(Procedure).rename(feed.path(Procedure).with_suffix(".TXT"))
+    assert "--entity procedure\n" in visitpay("check", wrong_case).err
+
+
+def test_file_of_the_future(feed: Feed, visitpay: Visitpay) -> None:
+    """A load would hold a file that is dated in the future, however good it is."""
+    path = feed.deliver(Visit, at="20990101_000000")
+    outcome = visitpay("check", path)
+    assert outcome.status == 1
+    assert "held: its name is dated in the future, 2099-01-01 00:00 UTC\n" in outcome.out

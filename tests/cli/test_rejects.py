@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command import Visitpay, on_terminal
 from tests.support.feed import Feed, only_sqlite, row
-from visitpay.models import Transaction, Visit
+from visitpay.models import Procedure, Transaction, Visit
 from visitpay.rejects.queries import is_named
 
 DAYS = ("20211201_223005", "20211202_223005", "20211203_223005")
@@ -35,6 +35,16 @@ def test_newest_first(feed: Feed, visitpay: Visitpay) -> None:
     ]
     first = visitpay("rejects", "list", "--limit", "1", "--json").document
     assert (first["rejects"], first["total"]) == (rows[:1], 5)
+    newest, oldest = (
+        next(each["id"] for each in rows if each["key"] == 1 and day in each["file"])
+        for day in (DAYS[2], DAYS[0])
+    )
+    refused = visitpay("rejects", "dismiss", oldest, "--dry-run")
+    assert refused.err == (
+        f"visitpay: no open rejects: {oldest} (superseded by {newest}); nothing was dismissed\n"
+    )
+    tried = visitpay("rejects", "dismiss", newest, "--dry-run")
+    assert tried.out == "dry run, nothing kept: rejects dismissed 1\n"
 
 
 @pytest.mark.parametrize(
@@ -103,19 +113,20 @@ def test_money(feed: Feed, visitpay: Visitpay) -> None:
     screen, lines = on_terminal(feed, 80, "rejects", "list", "--sum")
     assert "\t" not in screen
     assert [" ".join(each.split()) for each in lines[:11]] == [
-        "reason transactions amount visits balance unknown",
+        "reason transactions amount visits balance unreadable",
         "missing_reference 2 -0.20",
         "invalid_integer 1 1,234.50",
         "invalid_date 2 0.20",
-        "malformed 1 0.00 1",
+        "malformed 1 1",
         "in all 2 -0.20 4 1,234.70 1",
-        "visit transactions amount visits balance unknown",
-        "cannot be read 2 1,234.50 1",
+        "visit transactions amount visits balance unreadable",
+        "unreadable 2 1,234.50 1",
         "10 2 -0.20",
         "1 1 0.10",
         "2 1 0.10",
     ]
     assert lines[11].startswith("more of a visit: visitpay explain visit 10 ")
+    assert lines[13].startswith("unreadable rows: visitpay rejects list --raw --entity Visit")
     document = visitpay("rejects", "list", "--sum", "--json", "--limit", 1).document
     assert document["by_type"][0] == {
         "entity": "Transaction",
@@ -128,8 +139,15 @@ def test_money(feed: Feed, visitpay: Visitpay) -> None:
     of_visits = parsed(visitpay("rejects", "list", "--sum", "--csv", "--entity", "visit").out)
     assert sum(Decimal(each["amount"]) for each in of_visits) == Decimal("1234.70")
     assert [each["visit"] for each in of_visits] == ["", "1", "2"]
-    nothing = visitpay("rejects", "list", "--sum", "--key", 99)
-    assert nothing.out == "no rejected rows with money to show\n"
+    malformed = visitpay("rejects", "list", "--sum", "--csv", "--reason", "malformed").out
+    assert [each["amount"] for each in parsed(malformed)] == [""]
+    feed.deliver(Procedure, "x")
+    visitpay("load")
+    nothing = visitpay("rejects", "list", "--sum", "--entity", "procedure")
+    assert nothing.out == (
+        "no rejected rows with money to show\n"
+        "1 rejected row of types without money, such as Procedure, not in these sums\n"
+    )
 
 
 @only_sqlite
@@ -143,9 +161,10 @@ def test_response(
     folder = tmp_path / "response"
     outcome = visitpay("rejects", "export", folder, feed.landing, "--response")
     (path,) = folder.iterdir()
-    headers, written, _, hint = [each.split() for each in outcome.out.splitlines()]
-    assert headers == ["file", "rows", "files", "failed", "or", "held"]
-    assert written == [str(path), "5", "1"]
+    named, written, _, last = outcome.out.splitlines()
+    assert named == str(path)
+    assert written == "5 rejected rows, 1 file that failed or is held"
+    hint = last.split()
     assert path.read_text().count("\nFAILED\t") == 1
     path.unlink()
     again = visitpay(*hint[1:], "--json").document["written"]

@@ -267,7 +267,7 @@ def test_dismiss(feed: Feed, visitpay: Visitpay) -> None:
     ]
     assert "test patients" in visitpay("rejects", "list", "--status", "dismissed").out
     again = visitpay("rejects", "dismiss", orphan, listed[2]["id"], 999, "--why", "x")
-    message = f"no open rejects: {orphan}, 999; nothing was dismissed"
+    message = f"no open rejects: {orphan} (dismissed), 999 (not there); nothing was dismissed"
     assert (again.status, again.err) == (2, f"visitpay: {message}\n")
     assert listed[2]["id"] in [
         each["id"] for each in visitpay("rejects", "list", "--json").document["rejects"]

@@ -109,7 +109,7 @@ def test_held_and_failed_files(
     assert len(shown) <= 24
     whole = " ".join(" ".join(shown).split())
     assert "line 3 of Visit_20211201_223005, a held file" in whole
-    assert "held: 1 of 2 rows rejected" in whole
+    assert "a held file: 1 of 2 rows rejected" in whole
     (approve,) = hints(visitpay("explain", "visit", 21).out)
     assert visitpay(*approve).status == 1
     assert seen(visitpay, "visit 21") == []
@@ -140,12 +140,24 @@ def test_what_cannot_be_searched(
     monkeypatch.chdir(tmp_path)
     feed.landing.rename(tmp_path / "elsewhere")
     outcome = visitpay("explain", "procedure", "1")
-    never = "no file has brought it: none of 0 files of its type that came; ask the hospital"
-    assert (outcome.status, outcome.out.splitlines()[:2]) == (
-        1,
-        ["nothing is known of procedure 1", never],
+    never = (
+        "no file has brought it: none of 0 files of its type that came;"
+        " look into those that are not loaded, too, or ask the hospital"
+    )
+    first, second, _, last = outcome.out.splitlines()
+    assert (outcome.status, first, second) == (1, "nothing is known of procedure 1", never)
+    assert last == (
+        "files that wait, failed or are held were not searched: give their directory with --landing"
     )
     assert visitpay("explain", "procedure", "1", "--json").document["search"] is None
+    monkeypatch.setattr(search, "MAX_BYTES", 1 << 30)
+    visitpay("load", tmp_path / "elsewhere")
+    feed.landing = tmp_path / "elsewhere"
+    feed.deliver(Procedure, at="20211203_223357", procedure_id=2)
+    waits = visitpay("explain", "procedure", "2").out
+    assert "line 2 of Procedure_20211203_223357, which waits for the next load\n" in waits
+    (load,) = hints(waits)
+    assert str(feed.landing) in load
 
 
 def test_why_a_transaction_is_not_there(feed: Feed, visitpay: Visitpay) -> None:
@@ -248,9 +260,66 @@ def test_guarantor(feed: Feed, visitpay: Visitpay) -> None:
     assert [each["file"] for each in found["search"]["sightings"]] == [waiting.name]
     _, shown = on_terminal(feed, 80, "explain", "GUARANTOR", "5")
     total = f"{sum(mine.values()):,}, transactions {sum(sums.values()):,}"
-    assert f"15 visits of guarantor 5: balances {total}" in " ".join(shown)
-    assert "and 5 more" in shown
+    whole = " ".join(shown)
+    assert f"15 visits of guarantor 5: balances {total}" in whole
+    assert "and 10 more" in shown
+    assert "the balance of visit 38 is not the sum of its transactions, nor are 14 more" in whole
     assert len([each for each in shown if not each.startswith("    visitpay")]) <= 23
     nobody = visitpay("explain", "guarantor", 7)
     assert (nobody.status, nobody.out.splitlines()[0]) == (1, "nothing is known of guarantor 7")
     assert "guarantor" in visitpay("explain", "nurse", 7).err
+
+
+@only_sqlite
+def test_guarantor_of_other_files(feed: Feed, visitpay: Visitpay) -> None:
+    """A number is one of a guarantor only in its column, and no balance is none of 0.00."""
+    visit = row(guarantor_identifier=5, visit_balance=None)
+    header = "VisitIdentifier\tGuarantorIdentifier"
+    feed.deliver(Visit, visit)
+    feed.deliver_lines(Visit, "5\t7", '6\t" 05"', "7\t15", header=header, at="20211202_223005")
+    visitpay("load")
+    assert seen(visitpay, "guarantor 5") == [
+        ("Visit_20211202_223005", 3, "failed", "GuarantorIdentifier", None)
+    ]
+    shown = visitpay("explain", "guarantor", 5).out
+    assert "no balance" in shown
+    assert "differs" not in shown
+
+
+@only_sqlite
+def test_day_first_file(feed: Feed, visitpay: Visitpay) -> None:
+    """Nobody is told to load dates that would be read as other days."""
+    feed.deliver(Visit, row(admit_date="05/11/2021"), row(discharge_date="13/11/2021"))
+    visitpay("load")
+    shown = visitpay("explain", "visit", 10).out
+    assert "do not load it with --approve" in shown
+    (files,) = hints(shown)
+    assert files[:3] == ["files", "--status", "held"]
+
+
+@only_sqlite
+def test_damaged_identifier(feed: Feed, visitpay: Visitpay) -> None:
+    """A row whose identifier is damaged is perhaps the one that is missing."""
+    good = line(Procedure, procedure_id=12)
+    damaged = [good.replace("12", each, 1).encode() for each in ("120", "x12", "1 2")]
+    content = [header_line(Procedure).encode(), good.encode().replace(b"12", b"12\xff"), *damaged]
+    feed.deliver_bytes(Procedure, b"\n".join([*content, b""]))
+    visitpay("load")
+    found = visitpay("explain", "procedure", 12)
+    assert found.status == 0
+    perhaps = "perhaps it is line 4 of Procedure_20211201_223357, which was rejected"
+    assert found.out.splitlines()[:1] == ["procedure 12 is in no table"]
+    assert perhaps in found.out
+    document = visitpay("explain", "procedure", 12, "--json").document
+    assert sorted(each["line"] for each in document["rejects"]) == [2, 4]
+
+
+@only_sqlite
+def test_file_that_came_again_without_it(feed: Feed, visitpay: Visitpay) -> None:
+    """A rejected row that its file lacks when it comes again is in no later one."""
+    for rows in ([row(), row(visit_identifier=11, admit_date="x")], [row()]):
+        feed.deliver(Visit, *rows)
+        visitpay("load")
+    shown = visitpay("explain", "visit", 11).out
+    assert "superseded: Visit_20211201_223005 came again without it (delivery 2, " in shown
+    assert "none of 1 file of its type" in visitpay("explain", "visit", 12).out

@@ -87,6 +87,11 @@ def say(text: str, console: Console | None = None) -> None:
         command(ending[1], console)
 
 
+def on_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return _Console().is_terminal
+
+
 def line(path: Path) -> None:
     """Print a path on a line of its own, never folded."""
     _Console().print(Text(printable(str(path))), soft_wrap=True)

@@ -1,6 +1,7 @@
 """`visitpay explain`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +9,10 @@ from visitpay import api
 from visitpay.cli import completion, options
 from visitpay.errors import ATTENTION_STATUS
 from visitpay.vocabulary import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from visitpay.reporting.explain import Explained
+    from visitpay.reporting.guarantor import Guarantor
 
 GUARANTOR = "guarantor"
 """What is no record type, and can be explained all the same."""
@@ -53,7 +58,8 @@ def explain(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Show one row, such as a visit, where it came from, what was rejected, and why it is missing.
 
-    Files that wait, failed or are held are searched for it, up to 1 GiB of them. Of a visit the
+    Files that wait, failed or are held are searched for it, up to 1 GiB of them; where LANDING is
+    not given, in the directory that the last load read. Of a visit the
     rejected transactions, too: its balance may lack them. Of a guarantor the visits, each with its
     balance and the sum of its transactions.
 
@@ -65,17 +71,18 @@ def explain(  # noqa: PLR0913 - each is an option of the command
     from visitpay.hints import setup_of
 
     passed_over = pass_over or ()
-    setup = setup_of(database_url, landing, hospital)
     shown: explained.Shown
     if what == GUARANTOR:
         guarantor = api.explain_guarantor(
             key, landing, database_url=database_url, hospital=hospital, pass_over=passed_over
         )
+        setup = setup_of(database_url, _searched(guarantor, landing), hospital)
         shown = explained.ShownGuarantor(key, setup, guarantor)
     else:
         row = api.explain(
             what, key, landing, database_url=database_url, hospital=hospital, pass_over=passed_over
         )
+        setup = setup_of(database_url, _searched(row, landing), hospital)
         shown = explained.ShownRow(what, key, setup, row)
     if as_json:
         from visitpay.cli import to_json
@@ -85,3 +92,8 @@ def explain(  # noqa: PLR0913 - each is an option of the command
         shown.show()
     if not shown.found.known:
         raise typer.Exit(ATTENTION_STATUS)
+
+
+def _searched(found: "Explained | Guarantor", landing: Path) -> Path:
+    """Return the directory whose files were searched, else the landing directory as given."""
+    return found.search.directory if found.search else landing

@@ -11,11 +11,10 @@ from visitpay.feed import short_name
 from visitpay.hints import Setup
 from visitpay.rejects.queries import Reject
 from visitpay.reporting.explain import DELIVERIES, Balance, CameSoFar, DeliveryRow, Explained
-from visitpay.reporting.guarantor import Guarantor
+from visitpay.reporting.guarantor import Guarantor, VisitOfGuarantor
 from visitpay.reporting.search import MAX_BYTES, WAITS, Search, Sighting
 from visitpay.text import counted, first, minute
 from visitpay.verdict.advice import ADVICE
-from visitpay.verdict.problems import HELD_ADVICE
 from visitpay.vocabulary import FileStatus, Reason, RejectStatus
 
 _DELIVERIES_SHOWN = 5
@@ -23,6 +22,16 @@ _REJECTS_SHOWN = 5
 _SIGHTINGS_SHOWN = 3
 _NAMES_SHOWN = 3
 _VISITS_SHOWN = 10
+_FEW = 2
+_FEW_VISITS = 5
+
+_APPROVE = "ask the hospital for a corrected file or, if it is right, load it as it is"
+_DAY_FIRST = "day-first"
+_NO_APPROVAL = (
+    "do not load it with --approve, which reads 05/11/2021 as May 11, month first: ask the hospital"
+    " for a corrected file"
+)
+_RAW_SHOWN = 120
 
 _ENDS = {
     RejectStatus.RESOLVED: "it was loaded later",
@@ -55,31 +64,38 @@ class Shown(ABC):
             console.say(f"nothing is known of {self.what} {self.key}")
         files = counted(came.files, "file of its type", "files of its type")
         newest = f", the newest {short_name(came.newest)}" if came.newest else ""
-        waiting = ", nor one that waits, failed or is held"
-        was_searched = search is not None and not (search.error or search.unread)
-        console.say(
-            f"no file has brought it: none of {files} that came{newest}"
-            f"{waiting if was_searched else ''}; ask the hospital"
-        )
+        never = f"no file has brought it: none of {files} that came{newest}"
+        if search is None or search.error:
+            console.say(f"{never}; look into those that are not loaded, too, or ask the hospital")
+        elif search.unread:
+            console.say(f"{never}; ask the hospital")
+        else:
+            console.say(f"{never}, nor one that waits, failed or is held; ask the hospital")
         entity = "visit" if isinstance(self.found, Guarantor) else self.what
         self._hint("files", "--entity", entity)
 
     def _hint(self, command: str, *arguments: str) -> None:
         """Print a command on a line of its own, never folded, so that it can be copied."""
-        typer.echo(f"    {self.setup.hint(command, *arguments)}")
+        console.command(f"  {self.setup.hint(command, *arguments)}")
 
     def _show_search(self, search: Search | None) -> None:
         """Print where it is in files that are not loaded, and what could not be searched."""
+        not_searched = "files that wait, failed or are held were not searched"
         if search is None:
+            console.say(f"{not_searched}: give their directory with --landing")
             return
         rows = [
             (short_name(seen.file), seen.line, seen.column, _state(seen))
-            for seen in search.sightings[:_SIGHTINGS_SHOWN]
+            for seen in search.sightings[: _shown(_SIGHTINGS_SHOWN)]
         ]
+        is_said = search.total <= len({seen.status for seen in search.sightings})
+        if is_said and console.on_terminal():
+            rows = []
         console.show(("file", "line", "column", "state"), rows, "in files that are not loaded")
-        _say_more(search.total - len(rows))
+        if rows:
+            _say_more(search.total - len(rows))
         if search.error:
-            console.say(f"files that wait were not searched: {search.error}")
+            console.say(f"{not_searched}: {search.error}; --landing names another")
         if search.unread:
             names = first(map(short_name, search.unread), _NAMES_SHOWN, len(search.unread))
             console.say(
@@ -96,11 +112,16 @@ class Shown(ABC):
             self._hint("load")
         if (seen := by_status.get(FileStatus.HELD)) is not None:
             where = f"line {seen.line} of {short_name(seen.file)}, a held file"
-            console.say(f"{where}{_would_be_rejected(seen)}: {HELD_ADVICE}")
-            self._hint("load", "--approve", seen.file)
+            is_day_first = _DAY_FIRST in (seen.error or "")
+            action = _NO_APPROVAL if is_day_first else _APPROVE
+            console.say(f"{where}: {_error(seen)}{_would_be_rejected(seen)}; {action}")
+            if is_day_first:
+                self._hint("files", "--status", "held")
+            else:
+                self._hint("load", "--approve", seen.file)
         if (seen := by_status.get(FileStatus.FAILED)) is not None:
             where = f"line {seen.line} of {short_name(seen.file)}, a file that failed"
-            console.say(f"{where}: {ADVICE['file_failed'].action}")
+            console.say(f"{where}: {_error(seen)}. {ADVICE['file_failed'].action}")
             self._hint("files", "--status", "failed")
 
 
@@ -126,16 +147,26 @@ class ShownRow(Shown):
         if found.row is None and not (found.rejects or (found.search and found.search.total)):
             self._say_never_came(found.came, found.search)
         self._say_what_next()
+        sightings = found.search.sightings if found.search else ()
+        own = [] if found.row else [each for each in sightings if self._is_own(each)]
+        self._say_next(own)
         facts = list(self._facts())
         console.show(("", ""), [(name, str(value)) for name, value in facts if value is not None])
         if found.balance is not None and found.balance.differs and self.what != "visit":
             self._hint("explain", "visit", str(found.balance.visit_identifier))
         _show_deliveries(found.deliveries)
-        _show_rejects("rejected", found.rejects[:_REJECTS_SHOWN], found.rejects_total)
-        self._show_search(found.search)
+        most = _shown(_REJECTS_SHOWN)
+        _show_rejects("rejected", found.rejects[:most], found.rejects_total)
         missing = found.rejected_transactions
         title = "rejected transactions of the visit"
+        missing = missing[:_FEW] if console.on_terminal() else missing
         _show_rejects(title, missing, found.rejected_transactions_total)
+        self._show_search(found.search)
+        self._say_next([each for each in sightings if each not in own])
+
+    def _is_own(self, seen: Sighting) -> bool:
+        """Whether a line is the row itself, not one that refers to it."""
+        return seen.entity.lower() == self.what
 
     def _say_what_next(self) -> None:
         newest = next(
@@ -146,11 +177,17 @@ class ShownRow(Shown):
         elif self.found.row is None and self.found.rejects:
             closed = self.found.rejects[0]
             why = f" ({closed.why})" if closed.why else ""
-            end = _ENDS[RejectStatus(closed.status)]
+            end = self._end(closed)
             console.say(f"it was rejected, and that reject is {closed.status}{why}: {end}")
             self._hint("rejects list", "--key", str(self.key), "--status", "all")
-        if self.found.search is not None:
-            self._say_next(self.found.search.sightings)
+
+    def _end(self, closed: Reject) -> str:
+        """Return what became of a reject that is closed, of a row that is in no table."""
+        later = self.found.withdrawn_by
+        if later is None or closed.status != RejectStatus.SUPERSEDED:
+            return _ENDS[RejectStatus(closed.status)]
+        when = f"delivery {later.id}, {minute(later.loaded_at)} UTC"
+        return f"{short_name(later.name)} came again without it ({when}); ask the hospital"
 
     def _say_rejected(self, reject: Reject) -> None:
         """Say why its newest row was rejected, what to do, and how."""
@@ -163,7 +200,9 @@ class ShownRow(Shown):
             self._hint("explain", *what.split())
             return
         action = ADVICE[reject.reason].action
-        console.say(f"{where} was rejected, {reject.reason}{column}: {action}")
+        perhaps = reject.id in self.found.perhaps
+        who = f"perhaps it is {where}, which" if perhaps else where
+        console.say(f"{who} was rejected, {reject.reason}{column}: {action}")
         if reject.reason == Reason.LINE_TOO_LONG or reject.key is None:
             of_file = ("--file", short_name(reject.file), "--reason", reject.reason)
             self._hint("rejects list", "--raw", *of_file)
@@ -178,7 +217,7 @@ class ShownRow(Shown):
             replaced = ", replaced since" if source.replaced_by else ""
             name = f"{short_name(source.name)}, line {found.line}"
             yield "came with", f"{name} (delivery {source.id}{replaced})"
-        if found.withdrawn_by is not None:
+        if found.withdrawn_by is not None and found.deliveries:
             later = found.withdrawn_by
             when = f"delivery {later.id}, {minute(later.loaded_at)} UTC"
             yield "taken out", f"a later {short_name(later.name)} lacks it ({when})"
@@ -226,20 +265,39 @@ class ShownGuarantor(Shown):
             visits = counted(found.visits_total, "visit")
             sums = f"balances {found.visit_balance:,}, transactions {found.transactions_total:,}"
             console.say(f"{visits} of guarantor {self.key}: {sums}")
+        self._say_what_next()
         headers = ("visit", "admitted", "discharged", "balance", "sum", "transactions", "")
         rows = [
             (
                 *(visit.visit_identifier, str(visit.admit_date), visit.discharge_date),
                 *(_money(visit.visit_balance), _money(visit.total), visit.transactions),
-                "differs" if visit.differs else None,
+                _note(visit),
             )
-            for visit in found.visits[:_VISITS_SHOWN]
+            for visit in found.visits[: _shown(_VISITS_SHOWN, _FEW_VISITS)]
         ]
         console.show(headers, rows)
         _say_more(found.visits_total - len(rows))
         title = "rejected visits that name the guarantor"
-        _show_rejects(title, found.rejects[:_REJECTS_SHOWN], found.rejects_total)
+        _show_rejects(title, found.rejects[: _shown(_REJECTS_SHOWN)], found.rejects_total)
         self._show_search(found.search)
+
+    def _say_what_next(self) -> None:
+        """Say what is wrong, the newest first, and the commands for that."""
+        found = self.found
+        differing = [visit for visit in found.visits if visit.differs]
+        if differing:
+            visit = differing[0].visit_identifier
+            more = f", nor are {len(differing) - 1:,} more" if len(differing) > 1 else ""
+            console.say(
+                f"the balance of visit {visit} is not the sum of its transactions{more}; why:"
+            )
+            self._hint("explain", "visit", str(visit))
+        newest = next((each for each in found.rejects if each.status == RejectStatus.OPEN), None)
+        if newest is not None:
+            where = f"line {newest.line} of {short_name(newest.file)}"
+            console.say(f"{where} was rejected, {newest.reason}: {ADVICE[newest.reason].action}")
+            of_file = ("--file", short_name(newest.file), "--reason", newest.reason)
+            self._hint("rejects list", "--raw", *of_file)
         if found.search is not None:
             self._say_next(found.search.sightings)
 
@@ -248,13 +306,29 @@ def _state(seen: Sighting) -> str:
     """Return in words how the file of a line stands."""
     if seen.status == WAITS:
         return f"waits for the next load{_would_be_rejected(seen)}"
+    if console.on_terminal():  # why is said with what to do
+        return f"{seen.status}{_would_be_rejected(seen)}"
     unsure = "; some cell of the line holds it" if seen.column is None else ""
-    error = (seen.error or "").removeprefix(f"{seen.status}: ")
-    return f"{seen.status}: {error}{unsure}{_would_be_rejected(seen)}"
+    return f"{seen.status}: {_error(seen)}{unsure}{_would_be_rejected(seen)}"
+
+
+def _error(seen: Sighting) -> str:
+    return (seen.error or "").removeprefix(f"{seen.status}: ")
 
 
 def _would_be_rejected(seen: Sighting) -> str:
     return f" (its row would be rejected: {seen.reason})" if seen.reason else ""
+
+
+def _note(visit: VisitOfGuarantor) -> str | None:
+    if visit.visit_balance is None:
+        return "no balance"
+    return "differs" if visit.differs else None
+
+
+def _shown(most: int, few: int = _FEW) -> int:
+    """Return how many of something are shown: on a terminal few, so that a screen holds all."""
+    return min(most, few) if console.on_terminal() else most
 
 
 def _money(amount: Decimal | None) -> str | None:
@@ -267,7 +341,7 @@ def _say_more(more: int) -> None:
 
 
 def _show_deliveries(deliveries: Sequence[DeliveryRow]) -> None:
-    newest = deliveries[:_DELIVERIES_SHOWN]
+    newest = deliveries[: _shown(_DELIVERIES_SHOWN)]
     rows = [
         (
             *(short_name(each.name), each.id, each.loaded_at),
@@ -288,6 +362,8 @@ def _show_rejects(title: str, rejects: Sequence[Reject], total: int) -> None:
         what = " ".join(filter(None, (reject.reason, reject.column)))
         why = f" ({reject.why})" if reject.why else ""
         where = (reject.id, short_name(reject.file), str(reject.file_id), reject.line)
-        rows.append((*where, reject.status, f"{what}{why}: {reject.raw}"))
+        is_cut = console.on_terminal() and len(reject.raw) > _RAW_SHOWN
+        raw = f"{reject.raw[:_RAW_SHOWN]}..." if is_cut else reject.raw
+        rows.append((*where, reject.status, f"{what}{why}: {raw}"))
     console.show(("id", "file", "delivery", "line", "status", "reason: row"), rows, title)
     _say_more(total - len(rows))

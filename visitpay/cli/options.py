@@ -289,7 +289,7 @@ OfKey = Annotated[
 
 PutAsideSince = Annotated[
     datetime | None,
-    typer.Option(parser=as_moment, metavar="TIME", help="Only rows put aside since then, in UTC."),
+    typer.Option(parser=as_moment, metavar="TIME", help="Only rows rejected since then, in UTC."),
 ]
 
 RejectIds = Annotated[

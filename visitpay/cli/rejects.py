@@ -17,12 +17,15 @@ from visitpay.vocabulary import DEFAULT_URL, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from visitpay.rejects.export import ExportedFile
     from visitpay.rejects.queries import Reject, RejectFilter
 
 _SHOWN = 50
+_SHOWN_ON_TERMINAL = 10
 _VISITS_SHOWN = 10
+_VISITS_ON_TERMINAL = 6
 
-rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were put aside, and why.")
+rejects_app = typer.Typer(no_args_is_help=True, help="Rows that were rejected, and why.")
 
 
 @rejects_app.command("list", cls=Command)
@@ -54,7 +57,8 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
         typer.Option(
             parser=options.as_count,
             metavar="ROWS",
-            help="Show so many at the most: 50 if not given, 10 visits with --sum, all in CSV.",
+            help="Show so many at the most: 50 if not given, 10 visits with --sum, fewer on a"
+            " terminal, all in CSV.",
         ),
     ] = None,
     as_csv: Annotated[
@@ -62,17 +66,18 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show rows that were put aside, the newest first, how many by reason, --raw what they hold.
+    """Show rows that were rejected, the newest first, how many by reason, --raw what they hold.
 
     With --sum, the money of them: of transactions their amounts, of visits their balances; exact,
     of all that are wanted, each transaction and visit once. It shows identifiers of visits. Rows
-    whose amount cannot be read are counted. In CSV, a space stands before what a spreadsheet would
+    whose amount is unreadable are counted. In CSV, a space stands before what a spreadsheet would
     calculate with.
 
     Rows and sums are health and payment data: mind who looks on.
 
     Example: visitpay rejects list --reason missing_reference
     """
+    from visitpay.cli import console
     from visitpay.rejects.queries import RejectFilter
 
     if as_csv and as_json:
@@ -85,7 +90,9 @@ def list_rejects(  # noqa: PLR0913 - each is an option of the command
     elif as_csv:
         _write_csv(database_url, wanted, limit, raw=raw)
     else:
-        _show_rejects(database_url, wanted, limit or _SHOWN, raw=raw, as_json=as_json)
+        is_screen = console.on_terminal() and not as_json
+        most = limit or (_SHOWN_ON_TERMINAL if is_screen else _SHOWN)
+        _show_rejects(database_url, wanted, most, raw=raw, as_json=as_json)
 
 
 def _show_rejects(
@@ -127,14 +134,18 @@ def _write_csv(database_url: str, wanted: "RejectFilter", limit: int | None, *, 
 def _show_money(
     database_url: str, wanted: "RejectFilter", limit: int | None, *, as_csv: bool, as_json: bool
 ) -> None:
-    from visitpay.cli import rejected_money
+    from visitpay.cli import console, rejected_money
     from visitpay.database.engine import read_connection
     from visitpay.hints import setup_of
     from visitpay.rejects.money import sum_money
+    from visitpay.rejects.queries import count_by_reason
 
-    most = limit or (sys.maxsize if as_csv else _VISITS_SHOWN)
+    is_screen = console.on_terminal() and not as_json
+    visits = _VISITS_ON_TERMINAL if is_screen else _VISITS_SHOWN
+    most = limit or (sys.maxsize if as_csv else visits)
     with read_connection(database_url) as connection:
         sums = sum_money(connection, wanted, most)
+        rejected = sum(count_by_reason(connection, wanted).values())
     if as_json:
         from visitpay.cli import to_json
 
@@ -144,7 +155,7 @@ def _show_money(
 
         typer.echo("".join(to_csv.money(sums)), nl=False)
     else:
-        rejected_money.show(sums, setup_of(database_url))
+        rejected_money.show(sums, rejected, setup_of(database_url))
 
 
 def _table(
@@ -221,9 +232,11 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
 
         typer.echo(to_json.dumps(to_json.exported(written)))
     else:
-        files = [(file.path, file.rows, file.refused or None) for file in written]
-        headers = ("file", "rows", "files failed or held")
-        console.show(headers, files, nothing="no rejected rows to write")
+        if response:
+            _show_response(*written)
+        else:
+            files = [(file.path, file.rows) for file in written]
+            console.show(("file", "rows"), files, nothing="no rejected rows to write")
         if too_long:
             lines = counted(too_long, "line is", "lines are")
             console.say(f"{lines} too long to be mended here: ask the hospital")
@@ -231,10 +244,22 @@ def export_rejects(  # noqa: PLR0913 - each is an option of the command
         if response:
             console.say("send it to the hospital: it is health data; next time, only what is new:")
             given = ("--response", "--since", "yesterday")
-            typer.echo(f"    {setup.hint('rejects export', str(directory.absolute()), *given)}")
+            hint = setup.hint("rejects export", str(directory.absolute()), *given)
+            console.command(f"  {hint}")
         elif written:
             console.say("mend the rows, move each file to the landing directory, and run:")
-            typer.echo(f"    {setup.hint('load')}")
+            console.command(f"  {setup.hint('load')}")
+
+
+def _show_response(written: "ExportedFile") -> None:
+    """Print where a response is, and what it holds."""
+    from visitpay.cli import console
+
+    console.line(written.path)
+    refused = counted(
+        written.refused, "file that failed or is held", "files that failed or are held"
+    )
+    console.say(f"{counted(written.rows, 'rejected row')}, {refused}")
 
 
 def _require_landing(landing: Path) -> None:
@@ -252,8 +277,13 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     ids: options.RejectIds = None,
     *,
     why: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why nobody will mend them; it is recorded.")
-    ],
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Why nobody will mend them; it is recorded. Only --dry-run needs none.",
+            show_default=False,
+        ),
+    ] = "",
     database_url: options.DatabaseUrl = DEFAULT_URL,
     file: options.OfFile = None,
     entity: options.OfEntity = None,
@@ -275,7 +305,9 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
     from visitpay.rejects.queries import RejectFilter
 
     wanted = RejectFilter(file, entity, reason, key, since=since)
-    _require_choice(by_ids=bool(ids), by_filter=wanted != RejectFilter(), why=why)
+    has_reason = dry_run or bool(why.strip())
+    is_filtered = wanted != RejectFilter()
+    _require_choice(by_ids=bool(ids), by_filter=is_filtered, has_reason=has_reason)
     with stoppable():
         dismissed = api.dismiss_rejects(
             ids or wanted, why=why, database_url=database_url, wait_seconds=wait, dry_run=dry_run
@@ -289,9 +321,9 @@ def dismiss_rejects(  # noqa: PLR0913 - each is an option of the command
         typer.echo(f"{kept}rejects dismissed {len(dismissed):,}")
 
 
-def _require_choice(*, by_ids: bool, by_filter: bool, why: str) -> None:
+def _require_choice(*, by_ids: bool, by_filter: bool, has_reason: bool) -> None:
     """Raise BadParameter unless the rejects are chosen in one way, and there is a reason why."""
-    if not why.strip():
+    if not has_reason:
         message = "say why"
         raise typer.BadParameter(message, param_hint="--why")
     if by_ids == by_filter:

@@ -33,9 +33,18 @@ def rejects(rows: "Iterable[Reject]", *, raw: bool) -> Iterator[str]:
 
 
 def money(sums: "MoneySums") -> Iterator[str]:
-    """Yield the lines of the money of rejects by visit."""
+    """Yield the lines of the money of rejects by visit; no amount where none can be read."""
     columns = ("entity", "visit", "rows", "amount", "unreadable", "repeated")
-    return _lines(columns, ([getattr(each, name) for name in columns] for each in sums.by_visit))
+    return _lines(
+        columns,
+        (
+            (
+                *(each.entity, each.visit, each.rows, each.amount if each.readable else None),
+                *(each.unreadable, each.repeated),
+            )
+            for each in sums.by_visit
+        ),
+    )
 
 
 def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

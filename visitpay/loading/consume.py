@@ -67,7 +67,7 @@ def consume(
         is_approved = layout.is_resubmission or file.name in options.approved
         was_let_in = is_approved or again is not None
         if not was_let_in:
-            _require_past_time(file)
+            require_past_time(file)
         # A person who takes a file again by its name, and approves it, says that it is whole.
         is_whole = is_approved and (layout.is_resubmission or again is not None)
         line_ends_expected = not is_whole and ends_with_line_end(connection, file.entity, again)
@@ -172,7 +172,7 @@ def _replace_former(connection: Connection, delivery: Delivery) -> int:
     return withdrawn
 
 
-def _require_past_time(file: LandedFile) -> None:
+def require_past_time(file: LandedFile) -> None:
     """Raise HeldError for a file dated in the future: its rows would win until then."""
     if file.file_datetime > datetime.now(UTC) + CLOCKS_APART:
         message = f"its name is dated in the future, {minute(file.file_datetime)} UTC"

@@ -9,12 +9,13 @@ from pathlib import Path
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.landing.local import open_landed, scan
 from visitpay.landing.place import LandedFile, Landing
-from visitpay.models import entity_named
+from visitpay.loading.consume import require_past_time
+from visitpay.models import ENTITIES, entity_named
 from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
 from visitpay.text import printable
 
 MAX_EXAMPLES = 20
-"""Rejects of a file that are kept as examples."""
+"""Rejects of a file that are kept as examples, unless more are asked for."""
 
 
 @dataclass
@@ -56,9 +57,16 @@ def find(
     if not files:
         name, why = printable(path.name), landed.unrecognised.get(path.name, "")
         what = f"the name of {name} is none of the feed's" + (f": {why}" if why else "")
-        message = f"{what}; to check it all the same, say what it holds: --entity visit"
+        message = f"{what}; to check it all the same, say what it holds: --entity {_type_in(name)}"
         raise ConfigurationError(message)
     return Landing(files, {})
+
+
+def _type_in(name: str) -> str:
+    """Return the record type that a name of a file says, or one to go by."""
+    words = name.lower().replace("visitpay", "")
+    types = [entity.__name__.lower() for entity in ENTITIES]
+    return next((each for each in types if each in words), "visit")
 
 
 @dataclass(frozen=True)
@@ -83,30 +91,31 @@ class Totals:
         )
 
 
-def check(landed: Landing) -> Iterator[CheckedFile]:
+def check(landed: Landing, max_examples: int = MAX_EXAMPLES) -> Iterator[CheckedFile]:
     """Read the files of a landing directory as a load does, in the same order.
 
-    References between files are not checked.
+    References between files are not checked. Of a file, `max_examples` rejects are kept.
     """
     for file in landed.files:
         checked = CheckedFile(file)
         try:
-            _read(checked)
+            _read(checked, max_examples)
         except (FileError, FileChangedError) as error:
             checked.error = str(error)
         yield checked
 
 
-def _read(checked: CheckedFile) -> None:
+def _read(checked: CheckedFile, max_examples: int) -> None:
     with open_landed(checked.file) as source:
         file_date = checked.file.file_datetime.date()
         parser = Parser(source, entity_named(checked.file.entity), file_date=file_date)
         for batch in parser.batches():
             checked.rows_read += batch.rows_read
             checked.reasons.update(batch.rejects["reason"])
-            missing = MAX_EXAMPLES - len(checked.examples)
+            missing = max_examples - len(checked.examples)
             first = batch.rejects.head(missing).select("line_number", "reason", "column_name")
             checked.examples.extend(first.rows())
         source.require_unchanged()
     if parser.is_day_first and not parser.layout.is_resubmission:
         checked.error = DAY_FIRST_ERROR
+    require_past_time(checked.file)

@@ -1,6 +1,7 @@
 """Which rejected rows hold a value in a column, whatever the header and delimiter of their file."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import polars as pl
@@ -15,6 +16,8 @@ from visitpay.parsing.split import split
 from visitpay.parsing.values import convert
 from visitpay.rejects.store import ROWS_AT_ONCE
 from visitpay.vocabulary import Reason
+
+_ESCAPED_BYTE = re.compile(r"\\x[0-9a-f]{2}")
 
 _SCHEMA = {
     "source_line": pl.Int64,
@@ -43,6 +46,24 @@ def lines_holding(lines: pl.DataFrame, layout: Layout, column: str, value: int) 
     return cells["source_line"].filter(holds.fill_null(value=False) & ~is_cut)
 
 
+def lines_perhaps_holding(
+    lines: pl.DataFrame, layout: Layout, column: str, value: int
+) -> pl.Series:
+    r"""Return the `source_line` of the lines of which the cell of a column holds a number and more.
+
+    So has a damaged cell: `12\xff` for 12, but not 123.
+    """
+    found = next((each for each in layout.columns if each.name == column), None)
+    if found is None:
+        return lines["source_line"].clear()
+    cell = lines["raw"].str.split(layout.delimiter).list.get(found.position, null_on_oob=True)
+    digits = cell.str.replace_all(_ESCAPED_BYTE.pattern, "").str.extract_all("[0-9]+")
+    numbers = digits.list.eval(pl.element().cast(pl.Int64, strict=False))
+    exactly = lines_holding(lines, layout, column, value)
+    holds = numbers.list.contains(abs(value)).fill_null(value=False)
+    return lines["source_line"].filter(holds & ~lines["source_line"].is_in(exactly.implode()))
+
+
 def value_of(raw: str, header: str, entity: type[Entity], name: str) -> int | None:
     """Return the whole number in a cell of a rejected row; `name` is the header of its column."""
     with suppress(FileError):
@@ -61,10 +82,11 @@ def rejects_holding(
     column: str,
     value: int,
     conditions: Sequence[ColumnElement[bool]] = (),
+    find: Callable[[pl.DataFrame, Layout, str, int], pl.Series] = lines_holding,
 ) -> list[int]:
     """Return the ids of an entity's rejects that hold a whole number in a column.
 
-    The database finds the rows whose text holds its digits; their cells decide.
+    The database finds the rows whose text holds its digits; their cells decide, as `find` says.
     """
     candidates = (
         select(RejectedRow.id, RejectedRow.raw, RejectedRow.reason, LoadFile.header)
@@ -78,5 +100,5 @@ def rejects_holding(
         for (header,), lines in pl.DataFrame(chunk, _SCHEMA, orient="row").group_by("header"):
             with suppress(FileError):  # then the file's rows cannot be taken apart any more
                 layout = Layout.of(entity, str(header))
-                found.extend(lines_holding(lines, layout, column, value))
+                found.extend(find(lines, layout, column, value))
     return sorted(found)

@@ -75,6 +75,11 @@ class QuarantinedMoney:
     repeated: int
     """How many rows are not counted, since their transaction came again later."""
 
+    @property
+    def readable(self) -> int:
+        """How many rows have an amount that counts."""
+        return self.rows - self.unreadable - self.repeated
+
 
 @dataclass(frozen=True)
 class MoneyOfReason(QuarantinedMoney):

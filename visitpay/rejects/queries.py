@@ -255,9 +255,23 @@ def dismiss(
     are_chosen = RejectedRow.id.in_(select(keys_as_table(connection, ids).c.value))
     are_open = select(RejectedRow.id).where(are_chosen, RejectedRow.status == RejectStatus.OPEN)
     if others := sorted(set(ids).difference(connection.scalars(are_open))):
-        named = first(map(str, others), _IDS_TO_NAME, len(others))
+        ends = (f"{each} ({_end_of(connection, each)})" for each in others)
+        named = first(ends, _IDS_TO_NAME, len(others))
         message = f"no open rejects: {named}; nothing was dismissed"
         raise ConfigurationError(message)
     closing = {"status": RejectStatus.DISMISSED, "closed_at": datetime.now(UTC), "why": why}
     connection.execute(update(RejectedRow).where(are_chosen).values(closing))
     return ids
+
+
+def _end_of(connection: Connection, reject_id: int) -> str:
+    """Return what became of a reject that is not open."""
+    query = select(RejectedRow.status, RejectedRow.entity, RejectedRow.record_key)
+    found = connection.execute(query.where(RejectedRow.id == reject_id)).first()
+    if found is None:
+        return "not there"
+    status, entity, key = found
+    wanted = RejectFilter(entity=entity, key=key)
+    later = [] if key is None else reject_ids(connection, wanted)
+    is_replaced = status == RejectStatus.SUPERSEDED and later
+    return f"{status} by {later[-1]}" if is_replaced else str(status)

@@ -22,7 +22,7 @@ from visitpay.models import (
     entity_named,
 )
 from visitpay.parsing.columns import file_columns, key_column, model_columns
-from visitpay.rejects.cells import rejects_holding, value_of
+from visitpay.rejects.cells import lines_perhaps_holding, rejects_holding, value_of
 from visitpay.rejects.queries import (
     NOT_IN_TABLES,
     Reject,
@@ -71,6 +71,7 @@ class CameSoFar(NamedTuple):
     """The files of a type that were loaded."""
 
     files: int
+    """Each counts once, however often it came."""
     newest: str | None
     """The name of the newest."""
 
@@ -113,12 +114,15 @@ class Explained:
     withdrawn_by: DeliveryRow | None
     """A later delivery of the newest one's name that did not bring it.
 
-    The row stays, since nothing is deleted.
+    The row stays, since nothing is deleted. Of a row that was only ever rejected, that is the
+    delivery that replaced the newest of these.
     """
     rejects: Sequence[Reject]
     """Its rejected rows, the open ones first, then the newest, at most REJECTS."""
     rejects_total: int
     """How many there are."""
+    perhaps: frozenset[int]
+    """The ids of those whose identifier is damaged: they may be another row's."""
     waits_for: Reference | None
     """What the newest of them waits for, if it is open and only misses a reference."""
     balance: Balance | None
@@ -154,7 +158,7 @@ def explain(
     names = [column.name for column in file_columns(entity)]
     missing = _transactions_not_in_table(connection, key) if entity is Visit else []
     deliveries = _deliveries(connection, entity, key)
-    rejects, rejects_total = _rejects_of(connection, entity, key)
+    rejects, rejects_total, perhaps = _rejects_of(connection, entity, key)
     columns = {entity: key_column(entity).name}
     if entity is Visit:
         columns[Transaction] = Transaction.visit_identifier.key
@@ -163,10 +167,11 @@ def explain(
         source=None if found is None else _source(connection, found["source_file_id"]),
         line=None if found is None else found["source_line"],
         deliveries=deliveries,
-        withdrawn_by=_withdrawn_by(connection, key, deliveries[0]) if deliveries else None,
+        withdrawn_by=_withdrawn_by(connection, key, deliveries, rejects),
         rejects=rejects,
         rejects_total=rejects_total,
-        waits_for=_waits_for(connection, rejects),
+        perhaps=perhaps,
+        waits_for=_waits_for(connection, [each for each in rejects if each.id not in perhaps]),
         balance=_balance(connection, found.get("visit_identifier") if found else None),
         rejected_transactions=newest_of(connection, missing),
         rejected_transactions_total=len(missing),
@@ -176,11 +181,11 @@ def explain(
 
 
 def came_so_far(connection: Connection, entity: type[Entity]) -> CameSoFar:
-    """Return how many files of a type the hospital sent, and the newest."""
+    """Return how many files of a type the hospital sent, by name, and the newest."""
     mine = (*IS_OF_FEED, LoadFile.entity == entity.__name__)
     newest = select(LoadFile.name).where(*mine)
     return CameSoFar(
-        connection.scalar(select(func.count()).select_from(LoadFile).where(*mine)) or 0,
+        connection.scalar(select(func.count(LoadFile.name.distinct())).where(*mine)) or 0,
         connection.scalar(newest.order_by(*(column.desc() for column in IN_ORDER)).limit(1)),
     )
 
@@ -190,21 +195,33 @@ def newest_of(connection: Connection, ids: Sequence[int]) -> list[Reject]:
     return list_rejects(connection, RejectFilter(status=None, ids=ids[-REJECTS:]), REJECTS)
 
 
-def _rejects_of(connection: Connection, entity: type[Entity], key: int) -> tuple[list[Reject], int]:
+def _rejects_of(
+    connection: Connection, entity: type[Entity], key: int
+) -> tuple[list[Reject], int, frozenset[int]]:
     """Return the rejects of a row, the open ones first, then the newest, and how many there are.
 
-    Also those without a key, which may be another column's, where it stands in the key's place.
+    Also those without a key, which may be another column's, where it stands in the key's place, and
+    at the end those of which it may be the damaged key; their ids come third.
     """
     of_key = RejectFilter(entity=entity.__name__, key=key, status=None)
     has_none = RejectedRow.record_key.is_(None)
-    others = rejects_holding(connection, entity, key_column(entity).name, key, [has_none])
+    place = (entity, key_column(entity).name, key, [has_none])
+    perhaps = rejects_holding(connection, *place, lines_perhaps_holding)
+    others = [*rejects_holding(connection, *place), *perhaps]
     rejects = newest_of(connection, others)
     for status in RejectStatus:
         rejects += list_rejects(connection, replace(of_key, status=status), REJECTS)
     rejects.sort(
-        key=lambda each: (each.status == RejectStatus.OPEN, each.created_at, each.id), reverse=True
+        key=lambda each: (
+            each.id not in perhaps,
+            each.status == RejectStatus.OPEN,
+            each.created_at,
+            each.id,
+        ),
+        reverse=True,
     )
-    return rejects[:REJECTS], sum(count_by_reason(connection, of_key).values()) + len(others)
+    total = sum(count_by_reason(connection, of_key).values()) + len(others)
+    return rejects[:REJECTS], total, frozenset(perhaps)
 
 
 def _waits_for(connection: Connection, rejects: Iterable[Reject]) -> Reference | None:
@@ -246,7 +263,14 @@ def _deliveries(connection: Connection, entity: type[Entity], key: int) -> list[
     return list(found.values())
 
 
-def _withdrawn_by(connection: Connection, key: int, newest: DeliveryRow) -> DeliveryRow | None:
+def _withdrawn_by(
+    connection: Connection, key: int, deliveries: Sequence[DeliveryRow], rejects: Sequence[Reject]
+) -> DeliveryRow | None:
+    newest = deliveries[0] if deliveries else None
+    if newest is None and rejects and rejects[0].status == RejectStatus.SUPERSEDED:
+        newest = _source(connection, rejects[0].file_id)
+    if newest is None:
+        return None
     rejected = select(RejectedRow.file_id).where(RejectedRow.record_key == key)
     later = (
         select(*_DELIVERY)

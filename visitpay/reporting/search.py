@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection
@@ -16,8 +17,11 @@ from visitpay.landing.local import OpenFile, open_landed, scan
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import failed_files
 from visitpay.ledger.plan import make_plan
+from visitpay.ledger.runs import last_run
 from visitpay.models import Entity, entity_named
 from visitpay.parsing.blocks import whole_lines
+from visitpay.parsing.columns import comparable, model_columns
+from visitpay.parsing.layout import DELIMITERS
 from visitpay.parsing.parser import BLOCK_BYTES, Parser
 from visitpay.rejects.cells import lines_holding
 
@@ -36,6 +40,8 @@ class Sighting:
     """A line of a file that holds an identifier."""
 
     file: str
+    entity: str
+    """The record type of the file."""
     line: int
     """Its physical line; the header is line 1."""
     status: str
@@ -52,6 +58,7 @@ class Sighting:
 class Search:
     """What a search of the landing directory has found."""
 
+    directory: Path
     sightings: list[Sighting] = field(default_factory=list)
     """The first SIGHTINGS, in the order of a load."""
     total: int = 0
@@ -71,11 +78,21 @@ class Place:
     pass_over: Sequence[str] = ()
 
 
+def last_place(
+    connection: Connection, hospital: str, pass_over: Sequence[str] = ()
+) -> Place | None:
+    """Return the landing directory that the last load read; None if that is unknown."""
+    run = last_run(connection)
+    if run is None or run.landing is None:
+        return None
+    return Place(Path(run.landing), hospital, pass_over)
+
+
 def search(
     connection: Connection, place: Place, columns: Mapping[type[Entity], str], value: int
 ) -> Search:
     """Search files that are in no table for a whole number in columns, one for each entity."""
-    found = Search()
+    found = Search(place.directory)
     try:
         landed = scan(place.directory, place.hospital, place.pass_over)
     except ConfigurationError as error:
@@ -99,7 +116,7 @@ def search(
             for line, column, reason in _lines(file, entity, columns[entity], value):
                 found.total += 1
                 if len(found.sightings) < SIGHTINGS:
-                    seen = Sighting(file.name, line, status, why, column, reason)
+                    seen = Sighting(file.name, file.entity, line, status, why, column, reason)
                     found.sightings.append(seen)
         except (FileError, FileChangedError):
             found.unread.append(file.name)
@@ -122,8 +139,9 @@ def _lines(
             yield from _parsed_lines(parser, column, value)
             return
     with open_landed(file) as source:
-        for line in _raw_lines(source, value):
-            yield line, None, None
+        names = next(each.names for each in model_columns(entity) if each.name == column)
+        for line, header in _raw_lines(source, names, value):
+            yield line, header, None
 
 
 def _has_digits(source: OpenFile, value: int) -> bool:
@@ -164,17 +182,51 @@ def _parsed_lines(
             yield line, header, reason
 
 
-def _raw_lines(source: OpenFile, value: int) -> Iterator[int]:
-    """Yield the lines of a file of unknown columns that have a number as a whole cell."""
+def _raw_lines(
+    source: OpenFile, names: Sequence[str], value: int
+) -> Iterator[tuple[int, str | None]]:
+    """Yield the lines of a file of no use that have a number as a whole cell.
+
+    With the header of its column, if the first line has one of its `names`: then only that column
+    counts. Otherwise any does.
+    """
     cell = re.compile(rb"(?:^|[\t,|;])[ \"]*[+0]*%d[ \"]*(?=[\t,|;]|$)" % value, re.MULTILINE)
     first = 1
+    place: _ColumnPlace | None = None
     for block in whole_lines(source, BLOCK_BYTES):
+        if first == 1:
+            place = _find_column(block.partition(b"\n")[0], names)
         counted = at = 0
         last = None
         for match in cell.finditer(block):
             counted += block.count(b"\n", at, match.start())
             at = match.start()
-            if counted != last:
-                yield first + counted
+            if counted != last and (place is None or place.holds(block, match.end(), value)):
+                yield first + counted, place and place.header
             last = counted
         first += block.count(b"\n")
+
+
+class _ColumnPlace(NamedTuple):
+    """Where the lines of a file have a column."""
+
+    header: str
+    delimiter: bytes
+    position: int
+
+    def holds(self, block: bytes, at: int, value: int) -> bool:
+        """Whether the line at some place of a block has a number in the column."""
+        line_end = block.find(b"\n", at)
+        line = block[block.rfind(b"\n", 0, at) + 1 : line_end if line_end >= 0 else len(block)]
+        cell = b"".join(line.split(self.delimiter)[self.position : self.position + 1])
+        return cell.strip(b' "\r').lstrip(b"+0") == (b"%d" % value).lstrip(b"0")
+
+
+def _find_column(first_line: bytes, names: Sequence[str]) -> _ColumnPlace | None:
+    """Return where a column is that has one of some names; None if the line has none."""
+    header = first_line.decode("utf-8-sig", "replace")
+    for delimiter in DELIMITERS:
+        for position, name in enumerate(header.split(delimiter)):
+            if comparable(name.strip(' "\r')) in names:
+                return _ColumnPlace(name.strip(' "\r'), delimiter.encode(), position)
+    return None
