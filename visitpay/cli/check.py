@@ -136,12 +136,12 @@ def _show_unrecognised(unrecognised: Mapping[str, str], limit: int) -> None:
 def _show_totals(totals: "Totals") -> None:
     """Print what is wrong with rows, and what all files come to."""
     from visitpay.cli.console import on_terminal, say, show
-    from visitpay.verdict.advice import ADVICE
+    from visitpay.verdict.advice import advice_for
 
     if not totals.files:
         return
     reasons = totals.reasons.most_common()
-    meanings = [(reason, rows, ADVICE[reason].meaning) for reason, rows in reasons]
+    meanings = [(reason, rows, advice_for(reason).meaning) for reason, rows in reasons]
     if on_terminal():  # where a screen is to hold it all
         show(("reason", "rows"), reasons)
     else:

@@ -14,7 +14,7 @@ from visitpay.reporting.explain import DELIVERIES, Balance, CameSoFar, DeliveryR
 from visitpay.reporting.guarantor import Guarantor, VisitOfGuarantor
 from visitpay.reporting.search import MAX_BYTES, WAITS, Search, Sighting
 from visitpay.text import counted, first, minute
-from visitpay.verdict.advice import ADVICE
+from visitpay.verdict.advice import ADVICE, advice_for
 from visitpay.vocabulary import FileStatus, Reason, RejectStatus
 
 _DELIVERIES_SHOWN = 5
@@ -199,7 +199,7 @@ class ShownRow(Shown):
             console.say(f"{where} waits: {what} is not there")
             self._hint("explain", *what.split())
             return
-        action = ADVICE[reject.reason].action
+        action = advice_for(reject.reason).action
         perhaps = reject.id in self.found.perhaps
         who = f"perhaps it is {where}, which" if perhaps else where
         console.say(f"{who} was rejected, {reject.reason}{column}: {action}")
@@ -295,7 +295,8 @@ class ShownGuarantor(Shown):
         newest = next((each for each in found.rejects if each.status == RejectStatus.OPEN), None)
         if newest is not None:
             where = f"line {newest.line} of {short_name(newest.file)}"
-            console.say(f"{where} was rejected, {newest.reason}: {ADVICE[newest.reason].action}")
+            action = advice_for(newest.reason).action
+            console.say(f"{where} was rejected, {newest.reason}: {action}")
             of_file = ("--file", short_name(newest.file), "--reason", newest.reason)
             self._hint("rejects list", "--raw", *of_file)
         if found.search is not None:
