@@ -170,9 +170,9 @@ def test_pipes_are_wide(month: Feed) -> None:
         assert shown.split()[0] == str(each["id"])
         assert shown.endswith(printable(each["raw"]).rstrip())
     header, *lines = start(month, ["files", "--limit", "1000"]).communicate()[0].splitlines()
-    *_, rows, inserted, updated, rejected, unchanged, last = header.split()
+    *_, rows, inserted, updated, rejected, superseded, last = header.split()
     assert (rows, inserted, updated) == ("rows", "inserted", "updated"), header
-    assert (rejected, unchanged, last) == ("rejected", "unchanged", "error")
+    assert (rejected, superseded, last) == ("rejected", "superseded", "error")
     assert len(lines) == 97
 
 
