@@ -36,7 +36,7 @@ def test_newest_first(feed: Feed, visitpay: Visitpay) -> None:
     first = visitpay("rejects", "list", "--limit", "1", "--json").document
     assert (first["rejects"], first["total"]) == (rows[:1], 5)
     newest, oldest = (
-        next(each["id"] for each in rows if each["key"] == 1 and day in each["file"])
+        next(each["id"] for each in rows if each["line"] == 2 and day in each["file"])
         for day in (DAYS[2], DAYS[0])
     )
     refused = visitpay("rejects", "dismiss", oldest, "--dry-run")
@@ -125,8 +125,9 @@ def test_money(feed: Feed, visitpay: Visitpay) -> None:
         "1 1 0.10",
         "2 1 0.10",
     ]
-    assert lines[11].startswith("more of a visit: visitpay explain visit 10 ")
-    assert lines[13].startswith("unreadable rows: visitpay rejects list --raw --entity Visit")
+    hints = " ".join(each.strip() for each in lines[11:])
+    assert hints.startswith("more of a visit: visitpay explain visit 10 ")
+    assert " unreadable rows: visitpay rejects list --raw --entity Visit --reason mal" in hints
     document = visitpay("rejects", "list", "--sum", "--json", "--limit", 1).document
     assert document["by_type"][0] == {
         "entity": "Transaction",

@@ -146,7 +146,7 @@ def test_no_line_is_wider_than_the_terminal(month: Feed, command: str, columns: 
     ("command", "headers"),
     [
         ("files --status loaded", "when (UTC) rows rejected"),
-        ("rejects list", "line reason column"),
+        ("rejects list --limit 50", "line reason column"),
         ("rejects list --status dismissed", "line reason column"),
     ],
 )

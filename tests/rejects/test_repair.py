@@ -402,7 +402,7 @@ def test_explain_what_is_not_in_its_table(feed: Feed, visitpay: Visitpay) -> Non
     assert "is in no table" in outcome.out
     assert "missing_reference" in outcome.out
     outcome = visitpay("explain", "procedure", "777")
-    assert (outcome.status, outcome.out) == (1, "nothing is known of procedure 777\n")
+    assert (outcome.status, outcome.out.splitlines()[0]) == (1, "nothing is known of procedure 777")
     assert visitpay("explain", "procedure", "777", "--json").document["row"] is None
     differs = visitpay("explain", "transaction", "100").out
     assert "20.50 differs from 20.25, the sum of 1 transaction" in differs
@@ -420,7 +420,7 @@ def test_dismiss_very_many(feed: Feed, visitpay: Visitpay) -> None:
     assert (document["total"], document["dismissed"]) == (number, sorted(ids))
     again = visitpay("rejects", "dismiss", *ids, "--why", "made up")
     assert (again.status, again.err.count("\n"), len(again.err) < 200) == (2, 1, True)
-    assert again.err.endswith(f" and {number - 10:,} more; nothing was dismissed\n")
+    assert again.err.endswith(f" and {number - 3:,} more; nothing was dismissed\n")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ NOT_IN_TABLES = RejectedRow.status.in_((RejectStatus.OPEN, RejectStatus.DISMISSE
 IS_KNOWN_TYPE = LoadFile.entity.in_([entity.__name__ for entity in ENTITIES])
 """Whether a file is of a type that this version of visitpay has; a newer one may have had more."""
 
-_IDS_TO_NAME = 10
+_IDS_TO_NAME = 3
 
 _ROWS_AT_ONCE = 1000
 
