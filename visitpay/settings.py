@@ -96,13 +96,19 @@ class Settings:
     """What is set, by the names of the table, such as `rejects`, `list`; () is for all commands."""
 
     def get(self, key: str, command: tuple[str, ...] = ()) -> Setting | None:
-        """Return what the file says for a command: in its own table, else in one above."""
-        for end in range(len(command), -1, -1):
-            table = self.tables.get(command[:end], {})
+        """Return what the file says for a command: in its own table, else in one above.
+
+        The doctor, who looks whether a load can work, takes what is set for the load.
+        """
+        above = [command[:end] for end in range(len(command), -1, -1)]
+        if command == ("doctor",):
+            above.insert(1, ("load",))
+        for place in above:
+            table = self.tables.get(place, {})
             if key in table and key not in SECRETS:
-                return self._setting(key, table[key], command[:end])
+                return self._setting(key, table[key], place)
             if (named := f"{key}_file") in table and key in REFERABLE:
-                origin = self.place(named, command[:end])
+                origin = self.place(named, place)
                 path = self._beside(str(table[named]))
                 return Setting(_secret(path, origin), origin, self.path)
         return None

@@ -165,6 +165,13 @@ def test_tables(visitpay: Visitpay, folder: Path) -> None:
     assert (usual[1], other[1], other[-2:]) == ("1", "3", ["rejects", "list"])
 
 
+def test_the_doctor_takes_what_is_set_for_the_load(visitpay: Visitpay, folder: Path) -> None:
+    """It looks whether a load can work, as that would be."""
+    write(folder / "visitpay.toml", "[load]", 'metrics_file = "nowhere/visitpay.prom"')
+    found = {each["name"]: each for each in visitpay("doctor", "--json").document["examined"]}
+    assert found["metrics"]["message"] == f"there is no directory {folder / 'nowhere'}"
+
+
 UNUSABLE = {
     'databse_url = "x"': "1: `databse_url` is no setting of this file; did you mean `database",
     "dry-run = true": "1: `dry_run` is no setting of this file",
