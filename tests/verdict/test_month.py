@@ -272,7 +272,7 @@ MONTH = [
     Step(23, 7, World.die, None, NEEDS, ["run_died"]),
     Step(24, 6, usual(24)),
     Step(24, 7, World.refuse, None, NEEDS, ["run_refused"], ["another load holds "]),
-    Step(25, 6, usual(25)),
+    Step(25, 6, usual(25), told=["over: a load could run again"]),
     # A balance that differs, which a person acknowledges; then one more.
     Step(
         26,

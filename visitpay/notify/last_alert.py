@@ -43,5 +43,17 @@ class LastAlert:
                 file.write(_digest(message))
 
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a message was sent, and not yet that it is over."""
+        return self._path is not None and self._path.is_file()
+
+    def forget(self) -> None:
+        """Forget the last message: people were told that it is over."""
+        with suppress(OSError):
+            if self._path:
+                self._path.unlink()
+
+
 def _digest(text: str) -> str:
     return sha256(text.encode(errors="surrogateescape")).hexdigest()

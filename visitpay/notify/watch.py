@@ -91,6 +91,7 @@ class LoadWatch:
             if self._channels:
                 look = partial(worth_telling, found=found, now=now, unseen=unseen)
                 told = self._alert_of_changes(session.transact(look))
+                self._alert_of_end()
             session.transact(partial(record, found=found, now=now, unseen=unseen, told=told))
             if self._metrics_file:
                 from visitpay.notify.metrics import database_metrics
@@ -126,6 +127,15 @@ class LoadWatch:
             *message.summary(changes, self._setup),
             good=all(change.transition is Transition.OVER for change in changes),
         )
+
+    def _alert_of_end(self) -> None:
+        """Tell people who were told that a load could not run that one did."""
+        from visitpay.notify import channels, message
+
+        if self._last_alert and self._last_alert.is_open:
+            title, body = f"{message.sender()}: 1 over", "over: a load could run again"
+            if channels.send(self._channels, title, body, good=True):
+                self._last_alert.forget()
 
     def _alert_of_error(self, error: Exception) -> None:
         from visitpay.notify import channels, message
