@@ -26,11 +26,17 @@ _FEW = 2
 _FEW_VISITS = 5
 
 _APPROVE = "ask the hospital for a corrected file or, if it is right, load it as it is"
-_DAY_FIRST = "day-first"
-_NO_APPROVAL = (
-    "do not load it with --approve, which reads 05/11/2021 as May 11, month first: ask the hospital"
-    " for a corrected file"
-)
+_NO_APPROVAL = {
+    "day-first": (
+        "do not load it with --approve, which reads 05/11/2021 as May 11, month first: ask the"
+        " hospital for a corrected file"
+    ),
+    "dated in the future": (
+        "it is loaded by itself once that time has come; if the time is wrong, ask the hospital for"
+        " the file under its right name"
+    ),
+}
+"""What to do about a held file, by what its error holds, where approving it would do harm."""
 _RAW_SHOWN = 120
 
 _ENDS = {
@@ -112,13 +118,13 @@ class Shown(ABC):
             self._hint("load")
         if (seen := by_status.get(FileStatus.HELD)) is not None:
             where = f"line {seen.line} of {short_name(seen.file)}, a held file"
-            is_day_first = _DAY_FIRST in (seen.error or "")
-            action = _NO_APPROVAL if is_day_first else _APPROVE
+            better = (do for why, do in _NO_APPROVAL.items() if why in _error(seen))
+            action = next(better, _APPROVE)
             console.say(f"{where}: {_error(seen)}{_would_be_rejected(seen)}; {action}")
-            if is_day_first:
-                self._hint("files", "--status", "held")
-            else:
+            if action == _APPROVE:
                 self._hint("load", "--approve", seen.file)
+            else:
+                self._hint("files", "--status", "held")
         if (seen := by_status.get(FileStatus.FAILED)) is not None:
             where = f"line {seen.line} of {short_name(seen.file)}, a file that failed"
             console.say(f"{where}: {_error(seen)}. {ADVICE['file_failed'].action}")
@@ -178,8 +184,13 @@ class ShownRow(Shown):
             closed = self.found.rejects[0]
             why = f" ({closed.why})" if closed.why else ""
             end = self._end(closed)
-            console.say(f"it was rejected, and that reject is {closed.status}{why}: {end}")
-            self._hint("rejects list", "--key", str(self.key), "--status", "all")
+            perhaps = "perhaps " if closed.id in self.found.perhaps else ""
+            console.say(f"{perhaps}it was rejected, and that reject is {closed.status}{why}: {end}")
+            if closed.key is None:
+                of_file = ("--file", short_name(closed.file), "--reason", closed.reason)
+                self._hint("rejects list", "--raw", *of_file, "--status", "all")
+            else:
+                self._hint("rejects list", "--key", str(self.key), "--status", "all")
 
     def _end(self, closed: Reject) -> str:
         """Return what became of a reject that is closed, of a row that is in no table."""
