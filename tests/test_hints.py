@@ -175,7 +175,6 @@ def test_what_a_bad_day_says(
         "explain visit",
         f"status {feed.landing}",
         f"load {feed.landing}",
-        "reconcile --database-url",
     }
     person.obey_all()
 

@@ -9,6 +9,7 @@ load. Nobody is told of anything: alerts, metrics and pings are the command's.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -368,7 +369,7 @@ def report(  # noqa: PLR0913 - as many as the command has
     except ImportError as error:
         message = "`report` needs Jinja; run: pip install 'visitpay[report]'"
         raise ConfigurationError(message) from error
-    setup = _setup(landing, database_url, hospital)
+    setup = replace(_setup(landing, database_url, hospital), is_read_elsewhere=True)
     landed = _scan(landing, hospital, pass_over, settle)
     with _feed(setup, landed, expect, ignore, every) as feed:
         status = feed_status(feed)

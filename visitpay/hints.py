@@ -30,6 +30,8 @@ class Setup:
     hospital: str = DEFAULT_HOSPITAL
     found: Collection[str] = ()
     """Fields that every command finds by itself, such as in /etc: no hint needs to name them."""
+    is_read_elsewhere: bool = False
+    """Whether hints are read in another directory, as in a mail: they name defaults, too."""
 
     def hint(self, command: str, *arguments: str) -> str:
         """Return a command to be run as it stands, from whatever directory and environment.
@@ -46,7 +48,8 @@ class Setup:
             directory = str(Path(self.landing).absolute())
             words += [directory] if command in _TAKE_LANDING else []
             words += ["--landing", directory] if command in _TAKE_LANDING_AS_OPTION else []
-        if command in _TAKE_HOSPITAL and self._is_named("hospital", DEFAULT_HOSPITAL):
+        is_other = "hospital" not in self.found and self.hospital != DEFAULT_HOSPITAL
+        if command in _TAKE_HOSPITAL and is_other:
             words += ["--hospital", self.hospital]
         if command not in _TAKE_NO_DATABASE and self._is_named("database_url", DEFAULT_URL):
             url = _public(self.database_url)
@@ -55,18 +58,21 @@ class Setup:
         return shlex.join(words) + secret
 
     def _is_named(self, field: str, default: str) -> bool:
-        return field not in self.found and str(getattr(self, field)) != default
+        is_default = str(getattr(self, field)) == default
+        return field not in self.found and (self.is_read_elsewhere or not is_default)
 
 
 def setup_of(
     database_url: str = DEFAULT_URL,
     landing: Path | str = DEFAULT_LANDING,
     hospital: str = DEFAULT_HOSPITAL,
+    *,
+    is_read_elsewhere: bool = False,
 ) -> Setup:
     """Return what hints need: what a command works on, and what every command finds by itself."""
     given = {"database_url": database_url, "landing": str(landing), "hospital": hospital}
     found = {key for key, value in given.items() if settings.is_standing(key, value)}
-    return Setup(database_url, landing, hospital, found)
+    return Setup(database_url, landing, hospital, found, is_read_elsewhere)
 
 
 DEFAULT_SETUP = Setup()

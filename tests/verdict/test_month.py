@@ -327,11 +327,21 @@ MONTH = [
         usual(29, 30),
         told=["over: HospitalABC_VisitPay_Visit", "over: Transaction missing"],
     ),
+    # Loads run, and nothing comes: perhaps it goes elsewhere.
+    Step(31, 6),
+    Step(
+        32,
+        6,
+        state=NEEDS,
+        kinds=["feed_late"],
+        told=["new: no file was loaded since 2040-01-31 06:00 UTC"],
+    ),
+    Step(33, 6, usual(31, 32, 33), told=["over: no file was loaded since"]),
     # Nobody loads for 25 days, though files come.
-    Step(31, 5, usual(31), None),
-    Step(31, 10, load=None, state=NEEDS, kinds=["run_late"]),
-    Step(55, 6, usual(32), None, NEEDS, ["run_late", "files_waiting"]),
-    Step(55, 7),
+    Step(34, 5, usual(34), None),
+    Step(34, 10, load=None, state=NEEDS, kinds=["run_late"]),
+    Step(58, 6, usual(35), None, NEEDS, ["run_late", "files_waiting"]),
+    Step(58, 7),
 ]
 
 

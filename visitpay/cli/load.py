@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -93,9 +94,11 @@ def load(  # noqa: PLR0913 - each is an option of the command
         pass_over=tuple(pass_over or ()),
         settle=settle,
     )
-    setup = setup_of(database_url, landing, hospital)
+    is_mailed = not sys.stderr.isatty()
+    setup = setup_of(database_url, landing, hospital, is_read_elsewhere=is_mailed)
     expected = Expectations(expect, ignore or ())
-    watch = _watch(setup, metrics_file, expected, told=not dry_run)
+    of_alerts = replace(setup, is_read_elsewhere=True)
+    watch = _watch(of_alerts, metrics_file, expected, told=not dry_run)
     with _watched(watch), _on_record(database_url, dry_run=dry_run):
         with stoppable(), progress_bar() as progress:
             engine = make_engine(database_url)

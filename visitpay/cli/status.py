@@ -15,9 +15,11 @@ from visitpay.vocabulary import DEFAULT_URL, Health, RunStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from visitpay.hints import Setup
     from visitpay.ledger.runs import Run
     from visitpay.quality.balances import Comparison
     from visitpay.reporting.status import FeedStatus
+    from visitpay.verdict.problems import CurrentProblem
     from visitpay.verdict.verdict import Verdict
 
 UNKNOWN_STATUS = 3
@@ -109,8 +111,7 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
         if problem.command:
             console.command(problem.command)
         if all_problems:
-            about = (problem.kind, *([problem.subject] if problem.subject else []))
-            console.command(verdict.setup.hint("acknowledge", *about, "--why", "REASON"))
+            console.command(_acknowledge(problem, verdict.setup))
     more, known = len(listed[most:]), len(verdict.acknowledged)
     hidden = [
         f"{number:,} {what}" for number, what in ((more, "more"), (known, "acknowledged")) if number
@@ -119,6 +120,16 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
         _show_acknowledged(verdict)
     elif hidden:
         console.say(f"{' and '.join(hidden)}; see: {verdict.setup.hint('status', '--all')}")
+
+
+def _acknowledge(problem: "CurrentProblem", setup: "Setup") -> str:
+    """Return the command that acknowledges a problem; rejects, for all reasons of their type."""
+    from visitpay.verdict.kinds import ROWS_REJECTED
+
+    about = [problem.subject] if problem.subject else []
+    if problem.kind == ROWS_REJECTED:
+        about = ["--entity", problem.subject.partition(" ")[0]]
+    return setup.hint("acknowledge", problem.kind, *about, "--why", "REASON")
 
 
 def _show_acknowledged(verdict: "Verdict") -> None:

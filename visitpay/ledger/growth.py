@@ -40,7 +40,7 @@ def growth(connection: Connection, now: datetime) -> Growth | None:
     oldest = connection.scalar(select(func.min(LoadFile.file_datetime)).where(*IS_OF_FEED))
     if newest is None or oldest is None:
         return None
-    start = max(oldest, newest - HISTORY)
+    start = oldest if newest - oldest < HISTORY else newest - HISTORY
     if newest - start < MIN_HISTORY:
         return None
     is_lately = LoadFile.file_datetime > start, LoadFile.file_datetime <= newest

@@ -42,7 +42,6 @@ class LastAlert:
             with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="ascii") as file:
                 file.write(_digest(message))
 
-
     @property
     def is_open(self) -> bool:
         """Whether a message was sent, and not yet that it is over."""

@@ -107,6 +107,7 @@ class Line(NamedTuple):
     command: str
     since: datetime | None
     is_new: bool
+    has_grown: bool
     acknowledged: Acknowledged | None
 
 
@@ -194,6 +195,7 @@ def _lines(verdict: Verdict, problems: Sequence[Judged]) -> list[Line]:
             *(told.kind, told.subject, told.message, told.command),
             since=min((part.since for part in parts[_told_as(told)] if part.since), default=None),
             is_new=any(part.is_new for part in parts[_told_as(told)]),
+            has_grown=any(part.has_grown for part in parts[_told_as(told)]),
             acknowledged=parts[_told_as(told)][0].acknowledged,
         )
         for told in verdict.in_brief(problems)

@@ -60,6 +60,12 @@ ADVICE: Mapping[str, Advice] = {
         "Rename it, or take it away from the landing directory.",
         "",
     ),
+    "feed_late": Advice(
+        "Loads run, and no file of the feed has come for longer than usual.",
+        "See whether the hospital sent anything, and whether it reaches the landing directory under"
+        " its right names.",
+        "doctor",
+    ),
     "rows_rejected": Advice(
         "Rows could not be used, more than were tolerated; each is kept with its reason.",
         "Look at them; send them back to the hospital, mend them, or dismiss them.",

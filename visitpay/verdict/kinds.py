@@ -17,6 +17,7 @@ FILE_HELD = "file_held"
 NAME_NEARLY_RIGHT = "name_nearly_right"
 NOT_RECOGNISED = "not_recognised"
 ROWS_REJECTED = "rows_rejected"
+FEED_LATE = "feed_late"
 FEED_MISSING = "feed_missing"
 COLUMNS_UNKNOWN = "columns_unknown"
 
@@ -57,6 +58,7 @@ KINDS: Mapping[str, Kind] = {
         "names not recognised and nothing loaded yet",
         "files of the feed were loaded",
     ),
+    FEED_LATE: Kind("late feed", "late feeds", "files came again"),
     ROWS_REJECTED: Kind("reject open", "rejects open", "no rejected row is open any more"),
     **dict.fromkeys(CHECKS, _FINDING),
     FEED_MISSING: _FINDING._replace(over="no longer missing, or long ago"),

@@ -49,6 +49,18 @@ def schedule(connection: Connection, every: timedelta | None = None) -> Schedule
     return Schedule(usual_interval(sorted(connection.scalars(lately))))
 
 
+def feed_schedule(connection: Connection) -> tuple[datetime, Schedule] | None:
+    """Return when files were last loaded (UTC), and how often they are; None if that is unknown."""
+    brought = LoadRun.files_loaded > 0
+    newest = connection.scalar(select(func.max(LoadRun.started_at)).where(brought))
+    if newest is None:
+        return None
+    lately = select(LoadRun.started_at).where(brought, LoadRun.started_at >= newest - HISTORY)
+    starts = sorted(connection.scalars(lately))
+    is_known = len(starts) > MIN_INTERVALS and starts[-1] - starts[0] >= MIN_INTERVALS * A_DAY
+    return (newest, Schedule(usual_interval(starts))) if is_known else None
+
+
 def usual_interval(starts: Sequence[datetime]) -> timedelta:
     """Return the usual interval of runs, by the times at which they began, the oldest first.
 

@@ -28,11 +28,11 @@ from visitpay.text import ago, counted, minute, printable, span
 from visitpay.verdict import kinds
 from visitpay.verdict.advice import advice_for
 from visitpay.verdict.kinds import KINDS
-from visitpay.verdict.lateness import Schedule, schedule
+from visitpay.verdict.lateness import Schedule, feed_schedule, schedule
 from visitpay.verdict.recorded import recorded_problems
 from visitpay.vocabulary import FileStatus, RejectStatus, RunStatus
 
-HELD_ADVICE = "ask for a better one, or load it with --approve"
+HELD_ADVICE = "ask the hospital for a corrected file, or load it with --approve"
 """What a person does about a file that is held."""
 
 _UNTIL: Mapping[str, str] = {
@@ -77,8 +77,8 @@ class Expectations:
     @property
     def unseen(self) -> frozenset[str]:
         """The kinds that are not looked for: whether they are there, nobody can tell."""
-        no_days = {kinds.FEED_MISSING} if self.days is None else set()
-        return frozenset({*self.ignored, *no_days})
+        other = kinds.FEED_MISSING if self.days is None else kinds.FEED_LATE
+        return frozenset({*self.ignored, other})
 
 
 NOTHING_EXPECTED = Expectations()
@@ -182,7 +182,7 @@ def _each_once(problems: Iterable[CurrentProblem]) -> list[CurrentProblem]:
 
 def find_lasting(feed: Feed) -> list[CurrentProblem]:
     """Return the problems that a load can see at its end: of files, rows and checks."""
-    return _each_once([*of_files(feed), *of_rows(feed), *of_checks(feed)])
+    return _each_once([*of_files(feed), *of_feed(feed), *of_rows(feed), *of_checks(feed)])
 
 
 def of_runs(feed: Feed) -> Iterator[CurrentProblem]:
@@ -234,6 +234,8 @@ def _last_sign(run: Run | None) -> datetime:
     """Return when a run ended, or began if it has not ended (UTC)."""
     if run is None:
         return datetime.min.replace(tzinfo=UTC)
+    if run.status == RunStatus.RUNNING:
+        return run.started_at
     return max(run.started_at, run.finished_at or run.started_at)
 
 
@@ -262,6 +264,19 @@ def of_files(feed: Feed) -> Iterator[CurrentProblem]:
         names = counted(len(unrecognised), "name is", "names are")
         message = f"nothing was loaded yet, and {names} not the feed's"
         yield _problem(feed, kinds.NOT_RECOGNISED, "", len(unrecognised), message)
+
+
+def of_feed(feed: Feed) -> Iterator[CurrentProblem]:
+    """Yield that no file has come for longer than usual, unless a person said on which days."""
+    known = feed_schedule(feed.connection) if feed.expectations.days is None else None
+    if known is None or feed.pending:
+        return
+    newest, schedule = known
+    if feed.now - newest > schedule.limit:
+        since, usual = ago(feed.now - newest), span(schedule.interval)
+        message = f"no file was loaded since {minute(newest)} UTC, {since};"
+        message += f" some every {usual} are usual"
+        yield _problem(feed, kinds.FEED_LATE, "", 1, message)
 
 
 def of_rows(feed: Feed) -> Iterator[CurrentProblem]:

@@ -43,6 +43,8 @@ class Judged:
     """The command that helps, to be run as it stands."""
     since: datetime | None
     """When it began, or was first recorded; None if no load has recorded it yet."""
+    has_grown: bool
+    """Whether it got worse in the last 24 hours, and began before."""
     is_new: bool
     """Whether it began or got worse in the last 24 hours, or no load has recorded that yet."""
     acknowledged: Acknowledged | None
@@ -148,13 +150,17 @@ def _judged(feed: Feed, problems: Iterable[CurrentProblem]) -> list[Judged]:
         key = problem.kind, problem.subject
         old = before.get(key)
         since = problem.began or (old and old.opened_at)
-        changed = max(filter(None, (since, old and old.grown_at)), default=None)
-        has_grown = old is not None and problem.size > old.size
+        yesterday = feed.now - A_DAY
+        began = since is None or since >= yesterday
+        grown_at = old and old.grown_at
+        is_larger = old is not None and problem.size > old.size
+        has_grown = not began and (is_larger or (grown_at is not None and grown_at >= yesterday))
         judged.append(
             Judged(
                 *problem[:5],
                 since=since,
-                is_new=changed is None or has_grown or changed >= feed.now - A_DAY,
+                has_grown=has_grown,
+                is_new=began or has_grown,
                 acknowledged=words[key] if is_known(words, problem) else None,
             )
         )
