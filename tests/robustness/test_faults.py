@@ -371,10 +371,10 @@ def test_whatever_one_file_causes(
     feed.deliver(Visit, visit_balance="20.50")
     work, calls = pkgutil.resolve_name(where), count(1)
 
-    def second_fails(*arguments: Any) -> Any:
+    def second_fails(*arguments: Any, **named: Any) -> Any:
         if next(calls) == 2:
             raise fault
-        return work(*arguments)
+        return work(*arguments, **named)
 
     monkeypatch.setattr(where, second_fails)
     outcome = visitpay("load", "-v", "--json")
@@ -446,7 +446,7 @@ COMMANDS = {
     "rejects export mended": "visitpay.database.engine.require_head",
     "reconcile": "visitpay.database.session.require_head",
     "report": "visitpay.database.engine.require_head",
-    "check": "visitpay.landing.local.scan",
+    "check": "visitpay.loading.validate.scan",
     "doctor": "visitpay.doctor.examine",
     "migrate": "visitpay.migrations.migrate.exclusive",
     "sample made": "visitpay.sample.write_sample",

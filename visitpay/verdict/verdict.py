@@ -104,8 +104,9 @@ class Verdict:
     def summary(self) -> str:
         """The verdict in one line of words."""
         if self.state is Health.NEEDS_PERSON:
-            new = f" ({len(self.new):,} new)" if self.new and self.known else ""
-            return f"needs a person{new}: {in_numbers(self.open)}"
+            new = len(self.in_brief(self.new)) if self.known else 0
+            are_new = f" ({new:,} new)" if new else ""
+            return f"needs a person{are_new}: {in_numbers(self.open)}"
         known = f"; acknowledged: {in_numbers(self.acknowledged)}" if self.acknowledged else ""
         rejects = counted(self.rejects_open, "reject is", "rejects are")
         is_open = f"{rejects} open" if self.rejects_open else "nothing is open"
