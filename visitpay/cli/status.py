@@ -142,8 +142,6 @@ def _show_acknowledged(verdict: "Verdict") -> None:
 
 
 def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
-    from visitpay.verdict.kinds import ROWS_REJECTED
-
     yield "checkpoint", feed.checkpoint or "none: nothing was loaded yet"
     if feed.fed_until != feed.checkpoint:
         yield "not in the future", feed.fed_until or "none"
@@ -155,9 +153,10 @@ def _facts(feed: "FeedStatus", now: datetime) -> "Iterator[tuple[str, object]]":
     if feed.unrecognised:
         named = f"{len(feed.unrecognised):,}: {feed.landed.describe_unrecognised()}"
         yield "not recognised", named
-    are_tolerated = all(problem.kind != ROWS_REJECTED for problem in feed.verdict.problems)
-    tolerated = ", tolerated (--max-rejects)" if feed.rejects_open and are_tolerated else ""
-    yield "rejects open", f"{feed.rejects_open:,}{tolerated}"
+    tolerated, rejects = feed.verdict.rejects_tolerated, feed.rejects_open
+    some = "" if tolerated == rejects else f"{tolerated:,} of them "
+    note = f", {some}tolerated (--max-rejects)" if tolerated else ""
+    yield "rejects open", f"{rejects:,}{note}"
     if feed.compared:
         yield "balances", _compared(feed.compared)
 

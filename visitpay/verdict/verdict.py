@@ -89,6 +89,12 @@ class Verdict:
         """The problems that a person knows of."""
         return [problem for problem in self.problems if problem.acknowledged]
 
+    @property
+    def rejects_tolerated(self) -> int:
+        """How many rejects are open and need no person, as they were to be tolerated."""
+        counted_in = sum(each.size for each in self.problems if each.kind == ROWS_REJECTED)
+        return self.rejects_open - counted_in
+
     def in_brief(self, problems: Iterable[Judged]) -> list[CurrentProblem]:
         """Return some of its problems for people (`problems.in_brief`)."""
         current = (
