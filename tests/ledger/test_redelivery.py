@@ -483,7 +483,7 @@ def test_a_file_of_the_future_is_held(feed: Feed, visitpay: Visitpay) -> None:
     )
     feed.deliver(Procedure, at=DAY_1, procedure_id=5, procedure_description="four")
     outcome = visitpay("load")
-    told = f"{future.name}: held: its name is dated in the future, 2099-12-31 00:00 UTC; ask for"
+    told = f"{future.name}: held: its name is dated in the future, 2099-12-31 00:00 UTC; ask the"
     assert (outcome.status, outcome.err.count(told)) == (1, 1)
     assert visitpay("status", "--json").document["files_held"] == [future.name]
     assert feed.descriptions() == {5: "four"}

@@ -296,7 +296,8 @@ def test_hold(feed: Feed, visitpay: Visitpay) -> None:
         [path.name],
         [],
     )
-    told = f"{path.name}: still {message}; ask for a better one, or load it with --approve\n"
+    advice = "ask the hospital for a corrected file, or load it with --approve"
+    told = f"{path.name}: still {message}; {advice}\n"
     assert told in again.err
     (entry,) = visitpay("files", "--status", "held", "--json").document["files"]
     assert (entry["name"], entry["error"]) == (path.name, message)
