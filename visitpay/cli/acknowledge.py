@@ -14,8 +14,6 @@ from visitpay.vocabulary import DEFAULT_URL
 if TYPE_CHECKING:
     from visitpay.verdict.problems import CurrentProblem
 
-_ROWS_REJECTED = "rows_rejected"
-
 
 def acknowledge(  # noqa: PLR0913 - each is an option of the command
     kind: Annotated[
@@ -97,9 +95,10 @@ def _name(subject: str) -> str:
 def _rejected(kind: str, subjects: list[str], entity: str | None, reason: str | None) -> list[str]:
     """Return the subjects of rejected rows of an entity, for a reason, or of both."""
     from visitpay.models import ENTITIES
+    from visitpay.verdict.kinds import ROWS_REJECTED
     from visitpay.vocabulary import Reason
 
-    if kind != _ROWS_REJECTED or subjects:
+    if kind != ROWS_REJECTED or subjects:
         message = "--entity and --reason choose rejected rows: give them with rows_rejected alone"
         raise typer.BadParameter(message, param_hint="KIND")
     entities = [entity] if entity else [each.__name__ for each in ENTITIES]

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from visitpay.ledger.runs import Run
     from visitpay.quality.balances import Comparison
     from visitpay.reporting.status import FeedStatus
-    from visitpay.verdict.problems import CurrentProblem
-    from visitpay.verdict.verdict import Verdict
+    from visitpay.verdict.verdict import Judged, Verdict
 
 UNKNOWN_STATUS = 3
 """The exit status for a verdict that is unknown, as for a database that cannot be asked."""
@@ -96,8 +95,9 @@ def _show(feed: "FeedStatus", now: datetime, *, all_problems: bool) -> None:
 def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> None:
     """Print the problems, each with the command that helps: new ones, then known ones."""
     from visitpay.cli import console
-    from visitpay.verdict.kinds import FOUND_BY_LOOKING
+    from visitpay.verdict.kinds import FOUND_BY_LOOKING, ROWS_REJECTED
 
+    undated = {*FOUND_BY_LOOKING, ROWS_REJECTED}  # a message that has times, or several parts
     listed = [
         (name, problem)
         for name, judged in (("new", verdict.new), ("known", verdict.known))
@@ -105,8 +105,8 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
     ]
     most = len(listed) if all_problems else _PROBLEMS_SHOWN
     for name, problem in listed[:most]:
-        is_dated = problem.began and name == "known" and problem.kind not in FOUND_BY_LOOKING
-        since = f" ({ago(now - problem.began)})" if is_dated and problem.began else ""
+        is_dated = name == "known" and problem.kind not in undated
+        since = f" ({ago(now - problem.since)})" if is_dated and problem.since else ""
         console.say(f"{name}: {problem.message}{since}")
         if problem.command:
             console.command(problem.command)
@@ -122,7 +122,7 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
         console.say(f"{' and '.join(hidden)}; see: {verdict.setup.hint('status', '--all')}")
 
 
-def _acknowledge(problem: "CurrentProblem", setup: "Setup") -> str:
+def _acknowledge(problem: "Judged", setup: "Setup") -> str:
     """Return the command that acknowledges a problem; rejects, for all reasons of their type."""
     from visitpay.verdict.kinds import ROWS_REJECTED
 

@@ -18,7 +18,7 @@ from visitpay.ledger.files import Counts
 from visitpay.ledger.history import checkpoint
 from visitpay.models import LoadFile, LoadRun, RejectedRow
 from visitpay.text import printable
-from visitpay.verdict.problems import Feed
+from visitpay.verdict.problems import CurrentProblem, Feed
 from visitpay.verdict.verdict import Verdict, judge
 from visitpay.vocabulary import FileStatus, Health, RejectStatus, RunStatus
 
@@ -47,10 +47,13 @@ _OPEN = (
 _LAST_SUCCESS = select(func.max(LoadRun.finished_at)).where(LoadRun.status == RunStatus.OK)
 
 
-def database_metrics(feed: Feed) -> list[Metric]:
-    """Return the metrics that come from the database and the landing directory."""
+def database_metrics(feed: Feed, lasting: Sequence[CurrentProblem] | None = None) -> list[Metric]:
+    """Return the metrics that come from the database and the landing directory.
+
+    `lasting` are the problems that were found just before (`verdict.problems.find`).
+    """
     connection = feed.connection
-    verdict = judge(feed)
+    verdict = judge(feed, lasting)
     success = connection.scalar(_LAST_SUCCESS)
     rows = CounterMetricFamily(
         "visitpay_rows", "Rows of all loaded files.", labels=("entity", "outcome")

@@ -18,6 +18,7 @@ from visitpay.private_files import may_replace
 from visitpay.text import printable
 from visitpay.verdict.problems import (
     NOTHING_EXPECTED,
+    CurrentProblem,
     Expectations,
     Feed,
     find_lasting,
@@ -84,20 +85,23 @@ class LoadWatch:
         def feed(connection: Connection) -> Feed:
             return Feed(connection, *state, under_lock=True, rows_changed=rows_changed)
 
+        def look(connection: Connection) -> tuple[list[CurrentProblem], frozenset[str]]:
+            seen = feed(connection)
+            return find_lasting(seen), seen.unseen
+
         try:
-            found = session.transact(lambda connection: find_lasting(feed(connection)))
-            unseen = session.transact(lambda connection: feed(connection).unseen)
+            found, unseen = session.transact(look)
             told = None
             if self._channels:
-                look = partial(worth_telling, found=found, now=now, unseen=unseen)
-                told = self._alert_of_changes(session.transact(look))
+                news = partial(worth_telling, found=found, now=now, unseen=unseen)
+                told = self._alert_of_changes(session.transact(news))
                 self._alert_of_end()
             session.transact(partial(record, found=found, now=now, unseen=unseen, told=told))
             if self._metrics_file:
                 from visitpay.notify.metrics import database_metrics
 
                 self._database_metrics = session.transact(
-                    lambda connection: database_metrics(feed(connection))
+                    lambda connection: database_metrics(feed(connection), found)
                 )
         except DatabaseError as error:
             logger.warning("all is loaded, but not all could be told of it: %s", error)

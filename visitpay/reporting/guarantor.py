@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
@@ -12,28 +11,19 @@ from visitpay.models import Entity, Transaction, Visit
 from visitpay.quality.balances import cents
 from visitpay.rejects.cells import rejects_holding
 from visitpay.rejects.queries import NOT_IN_TABLES, Reject
-from visitpay.reporting.explain import CameSoFar, came_so_far, newest_of
+from visitpay.reporting.explain import Balance, CameSoFar, came_so_far, newest_of
 from visitpay.reporting.search import Place, Search, search
 
 VISITS = 20
 """So many visits are listed, the newest."""
 
 
-class VisitOfGuarantor(NamedTuple):
+@dataclass(frozen=True)
+class VisitOfGuarantor(Balance):
     """A visit of a guarantor, and what its transactions add up to."""
 
-    visit_identifier: int
     admit_date: date
     discharge_date: date | None
-    visit_balance: Decimal | None
-    transactions: int
-    """How many there are."""
-    total: Decimal
-
-    @property
-    def differs(self) -> bool:
-        """Whether its balance is not the sum of its transactions."""
-        return self.visit_balance is not None and self.visit_balance != self.total
 
 
 @dataclass(frozen=True)
@@ -92,9 +82,10 @@ def explain_guarantor(
 def _visits(connection: Connection, guarantor: int) -> list[VisitOfGuarantor]:
     """Return the newest visits of a guarantor."""
     columns = (
-        *(Visit.visit_identifier, Visit.admit_date, Visit.discharge_date, Visit.visit_balance),
+        *(Visit.visit_identifier, Visit.visit_balance),
         func.count(Transaction.transaction_identifier),
         func.sum(cents(Transaction.amount)),
+        *(Visit.admit_date, Visit.discharge_date),
     )
     query = (
         select(*columns)
@@ -104,8 +95,10 @@ def _visits(connection: Connection, guarantor: int) -> list[VisitOfGuarantor]:
         .order_by(Visit.admit_date.desc(), Visit.visit_identifier.desc())
         .limit(VISITS)
     )
-    rows = connection.execute(query)
-    return [VisitOfGuarantor._make((*row[:-1], _dollars(row[-1]))) for row in rows]
+    return [
+        VisitOfGuarantor(visit, balance, number, _dollars(total), admitted, discharged)
+        for visit, balance, number, total, admitted, discharged in connection.execute(query)
+    ]
 
 
 def _dollars(whole_cents: Decimal | int | None) -> Decimal:

@@ -30,11 +30,10 @@ from visitpay.reporting.charts import Chart, Usual, amount
 from visitpay.reporting.figures import DAYS, Figures, figures
 from visitpay.reporting.status import FeedStatus
 from visitpay.text import ago, counted, iso, minute, printable
-from visitpay.verdict.acknowledging import Acknowledged
 from visitpay.verdict.advice import Advice, advice_for
 from visitpay.verdict.kinds import ROWS_REJECTED
-from visitpay.verdict.problems import CurrentProblem, Feed
-from visitpay.verdict.verdict import Judged, Verdict
+from visitpay.verdict.problems import Feed
+from visitpay.verdict.verdict import Judged
 from visitpay.version import __version__
 from visitpay.vocabulary import Health, RejectStatus
 
@@ -98,25 +97,13 @@ class OpenReason(NamedTuple):
     command: str
 
 
-class Line(NamedTuple):
-    """A problem as it is told: the rejects of a type, for all their reasons, are one."""
-
-    kind: str
-    subject: str
-    message: str
-    command: str
-    since: datetime | None
-    is_new: bool
-    has_grown: bool
-    acknowledged: Acknowledged | None
-
-
 class Group(NamedTuple):
     """Problems that stand together."""
 
     name: str
     title: str
-    problems: Sequence[Line]
+    problems: Sequence[Judged]
+    """The rejects of a type, for all their reasons, are one."""
     is_folded: bool
 
     @property
@@ -154,20 +141,21 @@ class Report:
         failures = [problem for problem in verdict.open if _is_failure(problem)]
         new = [problem for problem in verdict.new if not _is_failure(problem)]
         known = [problem for problem in verdict.known if not _is_failure(problem)]
-        said = [line for problem in verdict.acknowledged for line in _lines(verdict, [problem])]
-        failing = _lines(verdict, failures)
+        # What was acknowledged has a reason of its own each.
+        said = [told for problem in verdict.acknowledged for told in verdict.in_brief([problem])]
+        failing, brief = verdict.in_brief(failures), verdict.in_brief
         groups = (
             Group("failures", "Loads and files that fail or wait", failing, is_folded=False),
-            Group("new", "New in the last 24 hours", _lines(verdict, new), is_folded=False),
-            Group("known", "Known for longer", _lines(verdict, known), is_folded=True),
+            Group("new", "New in the last 24 hours", brief(new), is_folded=False),
+            Group("known", "Known for longer", brief(known), is_folded=True),
             Group("acknowledged", "Acknowledged", said, is_folded=True),
         )
         return [group for group in groups if group.problems]
 
     @property
-    def first(self) -> Line | None:
+    def first(self) -> Judged | None:
         """The problem to look at first."""
-        return next(iter(_lines(self.status.verdict, self.status.verdict.open)), None)
+        return next(iter(self.status.verdict.in_brief(self.status.verdict.open)), None)
 
     @property
     def yesterday(self) -> date:
@@ -183,28 +171,6 @@ class Report:
 def _is_failure(problem: Judged) -> bool:
     """Whether a problem is about runs or whole files, and not about rows."""
     return problem.kind not in CHECKS and problem.kind != ROWS_REJECTED
-
-
-def _lines(verdict: Verdict, problems: Sequence[Judged]) -> list[Line]:
-    """Return problems as they are told, in their order."""
-    parts: dict[tuple[str, str], list[Judged]] = {}
-    for problem in problems:
-        parts.setdefault(_told_as(problem), []).append(problem)
-    return [
-        Line(
-            *(told.kind, told.subject, told.message, told.command),
-            since=min((part.since for part in parts[_told_as(told)] if part.since), default=None),
-            is_new=any(part.is_new for part in parts[_told_as(told)]),
-            has_grown=any(part.has_grown for part in parts[_told_as(told)]),
-            acknowledged=parts[_told_as(told)][0].acknowledged,
-        )
-        for told in verdict.in_brief(problems)
-    ]
-
-
-def _told_as(problem: Judged | CurrentProblem) -> tuple[str, str]:
-    is_of_rows = problem.kind == ROWS_REJECTED
-    return problem.kind, problem.subject.partition(" ")[0] if is_of_rows else problem.subject
 
 
 def report(feed: Feed, status: FeedStatus) -> Report:
@@ -385,7 +351,7 @@ def _hash(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _advice(problem: Line) -> Advice:
+def _advice(problem: Judged) -> Advice:
     """Return the advice on a problem; on rejects that have one reason, that on the reason."""
     _entity, *reasons = problem.subject.split(" ")
     is_of_reason = problem.kind == ROWS_REJECTED and len(reasons) == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from visitpay.models import LoadRun
 
@@ -42,23 +42,24 @@ def schedule(connection: Connection, every: timedelta | None = None) -> Schedule
     """Return how often a load runs: `every` if a person says so, else as the ledger shows."""
     if every is not None:
         return Schedule(every)
-    newest = connection.scalar(select(func.max(LoadRun.started_at)))
-    if newest is None:
-        return Schedule(A_DAY)
-    lately = select(LoadRun.started_at).where(LoadRun.started_at >= newest - HISTORY)
-    return Schedule(usual_interval(sorted(connection.scalars(lately))))
+    return Schedule(usual_interval(_starts(connection)))
 
 
 def feed_schedule(connection: Connection) -> tuple[datetime, Schedule] | None:
     """Return when files were last loaded (UTC), and how often they are; None if that is unknown."""
-    brought = LoadRun.files_loaded > 0
-    newest = connection.scalar(select(func.max(LoadRun.started_at)).where(brought))
-    if newest is None:
+    starts = _starts(connection, LoadRun.files_loaded > 0)
+    if len(starts) <= MIN_INTERVALS or starts[-1] - starts[0] < MIN_INTERVALS * A_DAY:
         return None
-    lately = select(LoadRun.started_at).where(brought, LoadRun.started_at >= newest - HISTORY)
-    starts = sorted(connection.scalars(lately))
-    is_known = len(starts) > MIN_INTERVALS and starts[-1] - starts[0] >= MIN_INTERVALS * A_DAY
-    return (newest, Schedule(usual_interval(starts))) if is_known else None
+    return starts[-1], Schedule(usual_interval(starts))
+
+
+def _starts(connection: Connection, *conditions: ColumnElement[bool]) -> list[datetime]:
+    """Return when the runs of late began, the oldest first: those that meet the conditions."""
+    newest = connection.scalar(select(func.max(LoadRun.started_at)).where(*conditions))
+    if newest is None:
+        return []
+    lately = LoadRun.started_at >= newest - HISTORY
+    return sorted(connection.scalars(select(LoadRun.started_at).where(lately, *conditions)))
 
 
 def usual_interval(starts: Sequence[datetime]) -> timedelta:

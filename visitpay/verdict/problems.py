@@ -4,11 +4,11 @@ This is the only place that says what is a problem. Whether a person must look a
 `visitpay.verdict.verdict` to say, which knows what people have acknowledged.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -39,7 +39,6 @@ _UNTIL: Mapping[str, str] = {
     FileStatus.FAILED: "each load tries it until it is corrected or taken away",
     FileStatus.HELD: HELD_ADVICE,
 }
-
 
 A_WEEK = timedelta(weeks=1)
 
@@ -161,10 +160,10 @@ class Feed:
         return schedule(self.connection, self.expectations.every)
 
 
-def find(feed: Feed) -> list[CurrentProblem]:
-    """Return all problems, the most urgent kinds first."""
+def find(feed: Feed, lasting: Sequence[CurrentProblem] | None = None) -> list[CurrentProblem]:
+    """Return all problems, the most urgent kinds first; `lasting` are those found just before."""
     order = {kind: place for place, kind in enumerate(KINDS)}
-    found = [*of_runs(feed), *find_lasting(feed)]
+    found = [*of_runs(feed), *(find_lasting(feed) if lasting is None else lasting)]
     return sorted(found, key=lambda problem: order[problem.kind])
 
 
@@ -315,19 +314,49 @@ def rows_rejected(entity: str, reasons: Mapping[str, int], setup: Setup) -> Curr
     )
 
 
+class Named(Protocol):
+    """A problem, however much is known of it."""
+
+    @property
+    def kind(self) -> str:
+        """A key of KINDS."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+
+    @property
+    def size(self) -> int:
+        """How large it is."""
+
+
+P = TypeVar("P", bound=Named)
+
+
+def put_together(problems: Iterable[P]) -> list[list[P]]:
+    """Return the problems as people are told of them: the rejects of an entity are one."""
+    together: dict[tuple[str, str], list[P]] = {}
+    for problem in problems:
+        subject = problem.subject
+        if problem.kind == kinds.ROWS_REJECTED:
+            subject = subject.partition(" ")[0]
+        together.setdefault((problem.kind, subject), []).append(problem)
+    return list(together.values())
+
+
+def as_one(rejects: Sequence[Named], setup: Setup) -> CurrentProblem:
+    """Return the problem of an entity's open rejects, which are problems by reason, as one."""
+    entity = rejects[0].subject.partition(" ")[0]
+    reasons = {each.subject.partition(" ")[2]: each.size for each in rejects}
+    return rows_rejected(entity, reasons, setup)
+
+
 def in_brief(problems: Iterable[CurrentProblem], setup: Setup) -> list[CurrentProblem]:
     """Return the problems for people: the rejects of an entity, for all their reasons, as one."""
-    brief: dict[tuple[str, str], CurrentProblem] = {}
-    reasons: dict[str, dict[str, int]] = {}
-    for problem in problems:
-        if problem.kind != kinds.ROWS_REJECTED:
-            brief[problem.kind, problem.subject] = problem
-            continue
-        entity, _, reason = problem.subject.partition(" ")
-        of_entity = reasons.setdefault(entity, {})
-        of_entity[reason] = problem.size
-        brief[problem.kind, entity] = rows_rejected(entity, of_entity, setup)
-    return list(brief.values())
+    return [
+        as_one(parts, setup) if parts[0].kind == kinds.ROWS_REJECTED else parts[0]
+        for parts in put_together(problems)
+    ]
 
 
 def of_checks(feed: Feed) -> Iterator[CurrentProblem]:

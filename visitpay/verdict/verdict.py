@@ -5,8 +5,8 @@ and the exit status of a load.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
@@ -23,11 +23,18 @@ from visitpay.verdict.kinds import (
     ROWS_REJECTED,
     in_words,
 )
-from visitpay.verdict.problems import CurrentProblem, Feed, find, in_brief, of_files, of_rows
+from visitpay.verdict.lateness import A_DAY
+from visitpay.verdict.problems import (
+    CurrentProblem,
+    Feed,
+    as_one,
+    find,
+    of_files,
+    of_rows,
+    put_together,
+)
 from visitpay.verdict.recorded import recorded_problems
 from visitpay.vocabulary import Health
-
-A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -95,16 +102,12 @@ class Verdict:
         counted_in = sum(each.size for each in self.problems if each.kind == ROWS_REJECTED)
         return self.rejects_open - counted_in
 
-    def in_brief(self, problems: Iterable[Judged]) -> list[CurrentProblem]:
-        """Return some of its problems for people (`problems.in_brief`)."""
-        current = (
-            CurrentProblem(
-                *(problem.kind, problem.subject, problem.size),
-                *(problem.message, problem.command, problem.since),
-            )
-            for problem in problems
-        )
-        return in_brief(current, self.setup)
+    def in_brief(self, problems: Iterable[Judged]) -> list[Judged]:
+        """Return some of its problems for people: the rejects of an entity as one."""
+        return [
+            _as_one(parts, self.setup) if parts[0].kind == ROWS_REJECTED else parts[0]
+            for parts in put_together(problems)
+        ]
 
     @property
     def summary(self) -> str:
@@ -123,6 +126,21 @@ class Verdict:
         return f"all is well: loaded up to {minute(self.loaded_until)} UTC, {is_open}{known}"
 
 
+def _as_one(rejects: Sequence[Judged], setup: Setup) -> Judged:
+    """Return the rejects of an entity, which are problems by reason, as one problem."""
+    told = as_one(rejects, setup)
+    return replace(
+        rejects[0],
+        subject=told.subject,
+        size=told.size,
+        message=told.message,
+        command=told.command,
+        since=min((each.since for each in rejects if each.since), default=None),
+        has_grown=any(each.has_grown for each in rejects),
+        is_new=any(each.is_new for each in rejects),
+    )
+
+
 def in_numbers(problems: Iterable[Judged | CurrentProblem]) -> str:
     """Return how many problems there are, by kind: `1 file failed, 12 rejects open`."""
     sizes: dict[str, list[int]] = {}
@@ -131,9 +149,9 @@ def in_numbers(problems: Iterable[Judged | CurrentProblem]) -> str:
     return ", ".join(counted(*words) for words in in_words(sizes))
 
 
-def judge(feed: Feed) -> Verdict:
-    """Return the verdict on the feed."""
-    problems = _judged(feed, find(feed))
+def judge(feed: Feed, lasting: Sequence[CurrentProblem] | None = None) -> Verdict:
+    """Return the verdict on the feed; `lasting` as `problems.find` takes it."""
+    problems = _judged(feed, find(feed, lasting))
     until = loaded_until(feed.connection, feed.now)
     begins = [problem.since or feed.now for problem in problems if not problem.acknowledged]
     state = Health.UNKNOWN if until is None else Health.WELL
