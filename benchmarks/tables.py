@@ -11,7 +11,7 @@ from sqlalchemy import URL, create_engine, insert
 
 from benchmarks.measuring import ROOT
 from benchmarks.rivals.tables import METADATA
-from visitpay.landing.local import scan, sha256_of
+from visitpay.landing.scan import scan
 from visitpay.models import LoadFile, LoadRun
 from visitpay.version import __version__
 from visitpay.vocabulary import FileStatus
@@ -62,7 +62,7 @@ def knowing(landing: Path) -> MakeTables:
                 "file_datetime": file.file_datetime,
                 "size_bytes": file.size_bytes,
                 "version": file.version,
-                "sha256": sha256_of(file),
+                "sha256": file.sha256(),
                 "status": FileStatus.LOADED,
                 "loaded_at": now,
             }

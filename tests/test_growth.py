@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.feed import Feed, header_line
 from tests.support.growth import grow
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.validate import check
 from visitpay.models import ENTITIES, entity_named
 from visitpay.sample import write_sample

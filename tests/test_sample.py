@@ -11,7 +11,7 @@ from tests.support.feed import Feed, only_sqlite
 from visitpay.database.engine import make_engine, read_connection
 from visitpay.errors import ConfigurationError
 from visitpay.invented import parent_of
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.models import ENTITIES, Entity, entity_named
 from visitpay.parsing.columns import file_columns, file_header, key_column
 from visitpay.parsing.lines import MAX_LINE_BYTES
@@ -45,7 +45,7 @@ def parsed(directory: Path, entity: str) -> list[tuple[pl.DataFrame, pl.DataFram
     days = []
     for file in scan(directory, "HospitalABC").files:
         if file.entity == entity:
-            with file.path.open("rb") as source:
+            with (directory / file.name).open("rb") as source:
                 day = file.file_datetime.date()
                 parser = Parser(source, entity_named(entity), file_date=day)
                 batches = list(parser.batches())

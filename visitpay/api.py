@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from visitpay.rejects.queries import Reject, RejectFilter
     from visitpay.reporting.explain import Explained
     from visitpay.reporting.guarantor import Guarantor
-    from visitpay.reporting.search import Place
+    from visitpay.reporting.search import NamedLanding
     from visitpay.reporting.status import FeedStatus
     from visitpay.verdict.problems import CurrentProblem, Feed
 
@@ -475,8 +475,8 @@ def _url(given: str | None) -> str:
     return _setting(given, "database_url", DEFAULT_URL)
 
 
-def _landing(given: Path | str | None) -> Path:
-    return Path(_setting(given, "landing", DEFAULT_LANDING))
+def _landing(given: Path | str | None) -> str:
+    return _setting(given, "landing", DEFAULT_LANDING)
 
 
 def _hospital(given: str | None) -> str:
@@ -488,17 +488,17 @@ def _place(
     landing: Path | str | None,
     hospital: str | None,
     pass_over: Collection[str],
-) -> "Place | None":
+) -> "NamedLanding | None":
     """Return the landing directory, for a search: where nobody names one, that of the last load.
 
     None if that is unknown.
     """
-    from visitpay.reporting.search import Place, last_place
+    from visitpay.reporting.search import NamedLanding, last_place
 
-    directory = _landing(landing)
-    if directory == Path(DEFAULT_LANDING) and not directory.is_dir():
+    wanted = _landing(landing)
+    if wanted == DEFAULT_LANDING and not Path(wanted).is_dir():
         return last_place(connection, _hospital(hospital), tuple(pass_over))
-    return Place(directory, _hospital(hospital), tuple(pass_over))
+    return NamedLanding(wanted, _hospital(hospital), tuple(pass_over))
 
 
 def _setting(given: Path | str | None, key: str, default: str) -> str:
@@ -512,6 +512,6 @@ def _scan(
     pass_over: Collection[str],
     settle: float = 0,
 ) -> "Landing":
-    from visitpay.landing.local import scan
+    from visitpay.landing.scan import scan
 
     return scan(_landing(landing), _hospital(hospital), pass_over, settle)

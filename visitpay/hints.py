@@ -45,7 +45,7 @@ class Setup:
         words = ["visitpay", *command.split(), *arguments]
         command, secret = " ".join(words[1 : 3 if words[1] == "rejects" else 2]), ""
         if self._is_named("landing", DEFAULT_LANDING):
-            directory = str(Path(self.landing).absolute())
+            directory = settings.absolute_landing(self.landing)
             words += [directory] if command in _TAKE_LANDING else []
             words += ["--landing", directory] if command in _TAKE_LANDING_AS_OPTION else []
         is_other = "hospital" not in self.found and self.hospital != DEFAULT_HOSPITAL

@@ -120,7 +120,7 @@ class Settings:
         if isinstance(value, bool):
             return Setting(value, origin, self.path)
         text = str(value)
-        if key in _PATHS:
+        if key in _PATHS and not (key == "landing" and is_url(text)):
             text = str(self._beside(text))
         elif key == "database_url" and (relative := _RELATIVE.fullmatch(text)):
             text = relative[1] + str(self._beside(relative[2]))
@@ -159,6 +159,17 @@ class Settings:
         """Raise SettingsError that says where a key is, and what to do; the value is not told."""
         message = f"{self.place(key, command)}: `{printable(key)}` {what}"
         raise SettingsError(message)
+
+
+def is_url(landing: str) -> bool:
+    """Whether a landing place is on another machine, and no directory of this one."""
+    return "://" in landing
+
+
+def absolute_landing(landing: Path | str) -> str:
+    """Return a landing place as every command finds it, from whatever directory."""
+    name = str(landing)
+    return name if is_url(name) else str(Path(name).absolute())
 
 
 def _table_of(line: str) -> tuple[str, ...]:

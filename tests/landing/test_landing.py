@@ -28,8 +28,9 @@ from visitpay.feed import (
     FileNames,
 )
 from visitpay.feed import NEAR_MISS as ALMOST_ONE
-from visitpay.landing.local import OpenFile, open_landed, scan, sha256_of
+from visitpay.landing.local import LocalPlace, OpenFile
 from visitpay.landing.place import LandedFile, Landing
+from visitpay.landing.scan import scan
 from visitpay.models import Procedure, Visit
 from visitpay.text import printable
 
@@ -41,6 +42,12 @@ def landed(directory: Path, name: str = VISIT, content: bytes = CONTENT) -> Land
     """Put a file of the feed into the landing directory and give it as scanned."""
     (directory / name).write_bytes(content)
     return next(file for file in scan(directory, "HospitalABC").files if file.name == name)
+
+
+def path_of(file: LandedFile) -> Path:
+    """Return where a file of a landing directory is."""
+    assert isinstance(file.place, LocalPlace)
+    return file.place.local_path / file.name
 
 
 NAMES = {
@@ -62,10 +69,11 @@ def test_names(
     when = datetime(*moment, tzinfo=UTC)
     changed_at = max(seen.st_mtime, seen.st_ctime)
     file = LandedFile(
-        tmp_path, path.name, hospital, entity, when, len(CONTENT), version, changed_at=changed_at
+        *(LocalPlace(tmp_path), path.name, hospital, entity, when, len(CONTENT), version),
+        changed_at=changed_at,
     )
     assert scan(tmp_path, hospital) == Landing((file,), {})
-    assert file.path == path
+    assert path_of(file) == path
 
 
 OTHER = "does not begin with HospitalABC_"
@@ -212,7 +220,7 @@ def test_unicode_forms(
     (file,) = scan(tmp_path, unicodedata.normalize(hospital, ACCENT)).files
     assert (file.name, file.hospital) == (called, ACCENT)
     assert file.names >= {called, unicodedata.normalize("NFC", called), "Visit_20211201_223005"}
-    assert sha256_of(file) == hashlib.sha256(CONTENT).hexdigest()
+    assert file.sha256() == hashlib.sha256(CONTENT).hexdigest()
 
 
 STEM = VISIT.removesuffix(".txt")
@@ -281,14 +289,14 @@ def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (fresh.recently_changed, fresh.near_misses) == (frozenset({VISIT}), ())
     assert [file.name for file in fresh.files] == [VISIT]
     assert tuple(fresh.unrecognised) == (near.name,)
-    age(file.path, 7200)  # its entry's time stays
+    age(path_of(file), 7200)  # its entry's time stays
     assert scan(tmp_path, "HospitalABC", settle=60).recently_changed == {VISIT}
     later = time.time() + 3600
-    monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later)
+    monkeypatch.setattr("visitpay.landing.scan.time.time", lambda: later)
     settled = scan(tmp_path, "HospitalABC", settle=60)
     assert (settled.recently_changed, settled.near_misses) == (frozenset(), (near.name,))
     assert scan(tmp_path, "HospitalABC", settle=3700).recently_changed == {VISIT}
-    monkeypatch.setattr("visitpay.landing.local.time.time", lambda: later - 7200)
+    monkeypatch.setattr("visitpay.landing.scan.time.time", lambda: later - 7200)
     assert scan(tmp_path, "HospitalABC", settle=60).recently_changed == frozenset()
 
 
@@ -296,9 +304,9 @@ def test_settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_odd_times(tmp_path: Path, seconds: float) -> None:
     """A time of a file that is in the future, or before 1970, is no time at which it changed."""
     file = landed(tmp_path)
-    os.utime(file.path, (0, time.time() - seconds))
+    os.utime(path_of(file), (0, time.time() - seconds))
     (seen,) = scan(tmp_path, "HospitalABC").files
-    assert seen.changed_at == file.path.stat().st_ctime
+    assert seen.changed_at == path_of(file).stat().st_ctime
 
 
 def test_regex_characters(tmp_path: Path) -> None:
@@ -364,10 +372,10 @@ def test_special_files(
 ) -> None:
     """What is not a regular file is unrecognised, and refused where it took a file's place."""
     file = landed(tmp_path)
-    file.path.unlink()
-    make(file.path)
+    path_of(file).unlink()
+    make(path_of(file))
     assert scan(tmp_path, "HospitalABC") == Landing((), {VISIT: why}, (VISIT,))
-    with pytest.raises(FileError) as caught, open_landed(file):
+    with pytest.raises(FileError) as caught, file.open():
         pytest.fail("it was opened")
     assert str(caught.value) == message
 
@@ -397,11 +405,11 @@ def test_unusable_hospital(tmp_path: Path, hospital: str) -> None:
 def test_reading(tmp_path: Path) -> None:
     """A file gives its bytes, their hash, its size and its version."""
     file = landed(tmp_path)
-    with open_landed(file) as source:
+    with file.open() as source:
         assert source.sha256 == hashlib.sha256().hexdigest()
         blocks = [source.read(10), source.read(100), source.read(1)]
         assert blocks == [CONTENT[:10], CONTENT[10:], b""]
-        assert source.sha256 == hashlib.sha256(CONTENT).hexdigest() == sha256_of(file)
+        assert source.sha256 == hashlib.sha256(CONTENT).hexdigest() == file.sha256()
         assert (source.size_bytes, source.version) == (file.size_bytes, file.version)
         assert source.bytes_read == file.size_bytes == len(CONTENT)
         source.require_unchanged()
@@ -434,9 +442,9 @@ def test_changes(
 ) -> None:
     """A file that changes while it is read is told from one that does not, at any point of it."""
     file = landed(tmp_path)
-    with open_landed(file) as source:
+    with file.open() as source:
         source.read(first)
-        change(file.path)
+        change(path_of(file))
         while source.read(7):
             pass
         with pytest.raises(FileChangedError) as caught:
@@ -446,7 +454,7 @@ def test_changes(
 
 def test_not_read_to_the_end(tmp_path: Path) -> None:
     """A file of which a part was read does not count as read."""
-    with open_landed(landed(tmp_path)) as source:
+    with landed(tmp_path).open() as source:
         source.read(len(CONTENT) - 1)
         with pytest.raises(FileChangedError, match=CHANGED):
             source.require_unchanged()
@@ -455,18 +463,18 @@ def test_not_read_to_the_end(tmp_path: Path) -> None:
 def test_gone(tmp_path: Path) -> None:
     """A file that is gone before it is read is left for the next run."""
     file = landed(tmp_path)
-    file.path.unlink()
+    path_of(file).unlink()
     with pytest.raises(FileChangedError, match="went away before it was read"):
-        sha256_of(file)
+        file.sha256()
 
 
 def test_unreadable(tmp_path: Path) -> None:
     """A descriptor that gives no bytes fails the file in words of the operating system."""
     file = landed(tmp_path)
-    handle = os.open(file.path, os.O_WRONLY)
+    handle = os.open(path_of(file), os.O_WRONLY)
     try:
         with pytest.raises(FileError, match="cannot be read: Bad file descriptor"):
-            OpenFile(handle, file).read(1)
+            OpenFile(handle, path_of(file)).read(1)
     finally:
         os.close(handle)
 
@@ -551,7 +559,7 @@ def test_a_file_that_cannot_be_looked_at_after_it_was_read(
 def test_a_file_that_keeps_growing(tmp_path: Path) -> None:
     """No more is read of it than it held when it was opened; then it is left for the next run."""
     file = landed(tmp_path)
-    with open_landed(file) as source, file.path.open("ab") as more:
+    with file.open() as source, path_of(file).open("ab") as more:
         read = 0
         while block := source.read(7):
             read += len(block)

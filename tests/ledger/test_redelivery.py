@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from tests.support.command import Visitpay
 from tests.support.feed import Feed, header_line, line, only_postgresql, only_sqlite, row
 from visitpay.database.engine import make_engine, read_connection
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.run import load
 from visitpay.models import LoadFile, Procedure, Transaction, Visit
 

@@ -5,7 +5,7 @@ import pytest
 from tests.support.feed import Feed, header_line, line, row
 from visitpay.errors import ConfigurationError
 from visitpay.feed import REJECT_HEADERS
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.validate import MAX_EXAMPLES, CheckedFile, check
 from visitpay.models import Procedure, Transaction, Visit
 

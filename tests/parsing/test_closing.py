@@ -9,7 +9,7 @@ from tests.support.entities import ENTITIES, Procedure, Transaction, Visit
 from tests.support.feed import Feed, header_line, line, row
 from visitpay import models
 from visitpay.errors import FileError
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.validate import check
 from visitpay.models import Entity
 from visitpay.parsing.parser import Parser

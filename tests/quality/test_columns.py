@@ -9,7 +9,7 @@ import pytest
 from tests.support.command import Visitpay
 from tests.support.feed import Feed, header_line, line, only_sqlite
 from visitpay.database.engine import make_engine, read_connection
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.models import Entity, Procedure, Visit
 from visitpay.parsing.columns import model_columns
 from visitpay.quality.checks import Finding, findings

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.feed import Feed, columns, only_sqlite, parents, row
 from visitpay.database.engine import make_engine, read_connection
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.types import Options
 from visitpay.models import ENTITIES, Entity, Procedure, Transaction, Visit, entity_named
 from visitpay.quality.balances import reconcile
@@ -196,7 +196,7 @@ def test_what_waits_is_not_missing(feed: Feed) -> None:
         "visit_without_transactions",
     ]
     path = feed.landing / deliver(feed, Transaction, after(1))
-    waiting = [each for each in scan(feed.landing, "HospitalABC").files if each.path == path]
+    waiting = [each for each in scan(feed.landing, "HospitalABC").files if each.name == path.name]
     with read_connection(feed.url) as connection:
         assert findings(connection, noon(after(2)), "daily", waiting=waiting) == []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.robustness import reference
 from tests.robustness.fuzzing import compare, files
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 
 ORDER = ["VisitIdentifier", "VisitBalance", "AdmitDate"]
 ORDER += ["DischargeDate", "GuarantorIdentifier", "InsuranceIdentifier"]

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, insert, make_url, se
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from visitpay.database.engine import make_engine, make_migration_engine, read_connection
-from visitpay.landing.local import scan
+from visitpay.landing.scan import scan
 from visitpay.loading.run import load
 from visitpay.loading.types import Options, RunReport
 from visitpay.models import ENTITIES, Entity, LoadFile, Procedure, RejectedRow, Transaction, Visit

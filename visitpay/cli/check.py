@@ -1,7 +1,6 @@
 """`visitpay check`."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,12 +19,12 @@ _SHOWN_ON_TERMINAL = 5
 
 def check(
     landing: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="LANDING",
             envvar="VISITPAY_LANDING",
-            help="A file, or the directory in which the hospital's files arrive.",
-            readable=False,
+            autocompletion=completion.paths,
+            help="A file, or the place in which the hospital's files arrive.",
         ),
     ] = options.DEFAULT_LANDING,
     *,
@@ -82,8 +81,8 @@ def check(
         _show_totals(totals)
         if totals.files and entity is None:
             url = str(settings.in_force("database_url", DEFAULT_URL).value)
-            directory = landing if landing.is_dir() else landing.absolute().parent
-            hint = setup_of(url, directory, hospital).hint("load", "--dry-run")
+            where = landed.files[0].place.name
+            hint = setup_of(url, where, hospital).hint("load", "--dry-run")
             say(f"{_NEXT_IF_BAD if bad else 'next'}: {hint}")
     if bad:
         raise typer.Exit(ATTENTION_STATUS)

@@ -60,6 +60,20 @@ def reject_statuses(incomplete: str) -> list[str]:
     return _begun(incomplete, (*RejectStatus, "all"))
 
 
+def paths(incomplete: str) -> list[str]:
+    """Return the files and directories that begin so, directories with a slash."""
+    folder, name = os.path.split(incomplete)
+    if "://" in incomplete:
+        return []
+
+    def names() -> list[str]:
+        with os.scandir(folder or ".") as entries:
+            found = [entry for entry in islice(entries, _MANY) if entry.name.startswith(name)]
+            return sorted(entry.name + "/" * entry.is_dir() for entry in found)[:FEW]
+
+    return [os.path.join(folder, found) for found in _within(names)]  # noqa: PTH118
+
+
 def files(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return names of files in the landing directory, the newest first, short unless begun long."""
 

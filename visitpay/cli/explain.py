@@ -1,6 +1,5 @@
 """`visitpay explain`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,6 +93,6 @@ def explain(  # noqa: PLR0913 - each is an option of the command
         raise typer.Exit(ATTENTION_STATUS)
 
 
-def _searched(found: "Explained | Guarantor", landing: Path) -> Path:
+def _searched(found: "Explained | Guarantor", landing: str) -> str:
     """Return the directory whose files were searched, else the landing directory as given."""
-    return found.search.directory if found.search else landing
+    return found.search.landing if found.search else landing

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +67,7 @@ def files(  # noqa: PLR0913 - each is an option of the command
 def _still_failed(
     connection: "Connection",
     entries: "Sequence[Entry]",
-    landing: Path,
+    landing: str,
     hospital: str,
     pass_over: Sequence[str],
 ) -> set[str]:
@@ -76,7 +75,7 @@ def _still_failed(
 
     Where the landing directory cannot be read, no file is taken to have changed.
     """
-    from visitpay.landing.local import scan
+    from visitpay.landing.scan import scan
     from visitpay.ledger.files import failed_files
 
     if all(entry.status == FileStatus.LOADED for entry in entries):

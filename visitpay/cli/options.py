@@ -216,24 +216,24 @@ class NotifySettings:
 
 
 LandingDirectory = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="LANDING",
         envvar="VISITPAY_LANDING",
-        help="The directory in which the hospital's files arrive.",
-        readable=False,  # whether it is, is for `scan` to say, in words of ours
+        autocompletion=completion.paths,
+        help="Where the hospital's files arrive: a directory, or a URL.",
         show_default=True,
     ),
 ]
 
 LandingOption = Annotated[
-    Path,
+    str,
     typer.Option(
         "--landing",
         metavar="LANDING",
         envvar="VISITPAY_LANDING",
-        help="The directory in which the hospital's files arrive.",
-        readable=False,
+        autocompletion=completion.paths,
+        help="Where the hospital's files arrive: a directory, or a URL.",
     ),
 ]
 
@@ -437,7 +437,7 @@ Wait = Annotated[
     ),
 ]
 
-DEFAULT_LANDING = Path(vocabulary.DEFAULT_LANDING)
+DEFAULT_LANDING = vocabulary.DEFAULT_LANDING
 
 DEFAULT_REPORT = Path("report.html")
 

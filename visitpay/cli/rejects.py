@@ -262,9 +262,9 @@ def _show_response(written: "ExportedFile") -> None:
     console.say(f"{counted(written.rows, 'rejected row')}, {refused}")
 
 
-def _require_landing(landing: Path) -> None:
+def _require_landing(landing: str) -> None:
     """Raise ConfigurationError if nobody named the landing directory, and it is not here."""
-    if landing == options.DEFAULT_LANDING and not landing.is_dir():
+    if landing == options.DEFAULT_LANDING and not Path(landing).is_dir():
         message = (
             "a response names the files that failed or are held: name the landing directory,"
             " visitpay rejects export DIR LANDING --response"

@@ -1,10 +1,8 @@
 """Everything that a load needs, looked at one after the other."""
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, false, func, insert, select, update
 
@@ -17,8 +15,9 @@ from visitpay.doctor.examined import Examined, State
 from visitpay.doctor.telling import NOBODY_TOLD, Told
 from visitpay.errors import BusyError, VisitPayError
 from visitpay.hints import Setup
-from visitpay.landing.local import scan
 from visitpay.landing.place import Landing
+from visitpay.landing.places import place_of
+from visitpay.landing.scan import scan
 from visitpay.ledger.growth import growth
 from visitpay.ledger.runs import Run, last_run
 from visitpay.models import ENTITIES, Base, LoadFile, LoadRun
@@ -59,13 +58,13 @@ def examine(
 def _landing(setup: Setup, pass_over: Collection[str]) -> tuple[Landing | None, Examined]:
     name = "landing directory"
     try:
-        landed = scan(Path(setup.landing), setup.hospital, pass_over)
+        landed = scan(setup.landing, setup.hospital, pass_over)
     except VisitPayError as error:
         remedy = "check its path and its permissions"
         return None, Examined(name, State.ERROR, str(error), remedy)
     others = counted(len(landed.unrecognised), "other")
     seen = f"{counted(len(landed.files), 'file')} of the feed, {others}"
-    if unreadable := sum(not os.access(file.path, os.R_OK) for file in landed.files):
+    if unreadable := sum(not file.place.can_read(file) for file in landed.files):
         remedy = "let the user of the load read them all"
         seen += f"; {counted(unreadable, 'file')} cannot be read"
         return landed, Examined(name, State.ERROR, seen, remedy)
@@ -83,16 +82,16 @@ def _room(engine: Engine, setup: Setup, landed: Landing | None) -> Iterator[Exam
     with suppress(VisitPayError), read_connection(setup.database_url) as connection:
         size = dialect_of(connection).size_bytes(connection)
         grown = growth(connection, datetime.now(UTC))
-    dialect, directory = dialect_of(engine.url), Path(setup.landing)
+    dialect, directory = dialect_of(engine.url), landed and place_of(setup.landing).local_path
     path, landing_grows = dialect.local_path(engine.url), 0.0
-    is_apart = landed is not None and not (path and disks.is_same_disk(directory, path.parent))
-    if landed is not None and not is_apart:
+    is_apart = not (directory and path and disks.is_same_disk(directory, path.parent))
+    if landed and not is_apart:
         landing_grows = disks.landing_growth(landed, grown) or 0.0
     if path:
         yield from disks.of_file(path, dialect.temporary_directory(), grown, landing_grows)
     else:
         yield from disks.of_server(size, grown)
-    if landed is not None and is_apart:
+    if landed and directory and is_apart:
         yield disks.of_landing(directory, landed, grown)
 
 

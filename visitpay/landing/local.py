@@ -1,98 +1,88 @@
-"""A landing directory: listing its files, and reading one safely."""
+"""A landing directory of this machine, and reading a file of it safely."""
 
 import hashlib
 import os
 import stat
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.feed import NEAR_MISS, FileNames, parse_name_time, require_hospital
-from visitpay.landing.place import LandedFile, Landing
-from visitpay.models import ENTITIES
-from visitpay.text import printable
-
-_ENTITY_ORDER = {entity.__name__: index for index, entity in enumerate(ENTITIES)}
+from visitpay.errors import FileChangedError, FileError
+from visitpay.landing.place import LandedFile, Seen
 
 
-def scan(
-    directory: Path, hospital: str, pass_over: Collection[str] = (), settle: float = 0
-) -> Landing:
-    """List a landing directory: type by type, each in ascending file datetime.
+@dataclass(frozen=True)
+class LocalPlace:
+    """A landing directory of this machine."""
 
-    Hidden entries, companions of files, and names that match `pass_over` are ignored: uploads in
-    progress hide behind a dot. What changed less than `settle` seconds ago may change again: such a
-    file is `recently_changed`, and such a name is no near miss yet. Raises ConfigurationError if
-    the directory cannot be read.
-    """
-    require_hospital(hospital)
-    names = FileNames(hospital, pass_over)
-    now = time.time()
-    files: list[LandedFile] = []
-    unrecognised: dict[str, str] = {}
-    near_misses: list[str] = []
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if names.is_passed_over(entry.name):
-                    continue
-                found = _landed_file(entry, names, directory, now)
-                if isinstance(found, LandedFile):
-                    files.append(found)
-                    continue
-                is_near_miss = names.is_near_miss(entry.name)
-                unrecognised[entry.name] = found or (NEAR_MISS if is_near_miss else "")
-                if is_near_miss and _is_settled(entry, now, settle):
-                    near_misses.append(entry.name)
-    except OSError as error:
-        path = printable(str(directory))
-        message = f"the landing directory {path} cannot be read: {error.strerror}"
-        raise ConfigurationError(message) from error
-    return Landing(
-        files=tuple(sorted(files, key=_load_order)),
-        unrecognised=dict(sorted(unrecognised.items())),
-        near_misses=tuple(sorted(near_misses)),
-        recently_changed=frozenset(file.name for file in files if now - file.changed_at < settle),
-    )
+    local_path: Path
 
+    @property
+    def name(self) -> str:
+        """Its absolute path."""
+        return str(self.local_path.absolute())
 
-def _load_order(file: LandedFile) -> tuple[int, datetime, str]:
-    return _ENTITY_ORDER[file.entity], file.file_datetime, file.name
+    @property
+    def least_settle(self) -> float:
+        """None: a file is as old as it looks."""
+        return 0
 
+    def entries(self) -> Iterator["LocalEntry"]:
+        """Yield what is in it, in any order; raises OSError if it cannot be listed."""
+        with os.scandir(self.local_path) as entries:
+            yield from map(LocalEntry, entries)
 
-def _landed_file(
-    entry: os.DirEntry[str], names: FileNames, directory: Path, now: float
-) -> LandedFile | str:
-    """Return the file of the feed, or why the entry is none; empty where that is obvious."""
-    match = names.match(entry.name)
-    if match is None or not entry.is_file(follow_symlinks=False):
-        return _describe_type(entry) or names.describe_fault(entry.name)
-    try:
-        file_datetime = parse_name_time(match["bracketed"] or match["bare"])
-    except ValueError as error:
-        return str(error)
-    file = LandedFile(directory, entry.name, names.hospital, match["entity"], file_datetime, 0, "")
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return "went away"
-    except OSError as error:  # one bad entry must not keep the others back
-        return file._replace(error=f"cannot be looked at: {error.strerror}")
-    return file._replace(
-        size_bytes=status.st_size, version=_version(status), changed_at=_changed_at(status, now)
-    )
+    def can_read(self, file: LandedFile) -> bool:
+        """Whether a file of it may be read, by its permissions."""
+        return os.access(self.local_path / file.name, os.R_OK)
+
+    @contextmanager
+    def open(self, file: LandedFile) -> Iterator["OpenFile"]:
+        """Open a file of it, never a link or a device that took its place.
+
+        Raises FileChangedError if it is gone, FileError if it cannot be opened.
+        """
+        # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        path = self.local_path / file.name
+        try:
+            handle = os.open(path, flags)
+        except FileNotFoundError as error:
+            message = "went away before it was read"
+            raise FileChangedError(message) from error
+        except OSError as error:
+            message = f"cannot be opened: {error.strerror}"
+            raise FileError(message) from error
+        try:
+            yield _require_regular(handle, path)
+        finally:
+            with suppress(OSError):  # all of it was read; some file systems report errors only now
+                os.close(handle)
 
 
-def _describe_type(entry: os.DirEntry[str]) -> str:
-    """Return in words the type of an entry; empty for a regular file."""
-    if entry.is_symlink():
-        return "is a link"
-    if entry.is_file():
-        return ""
-    return "is a directory" if entry.is_dir() else "is no regular file"
+class LocalEntry:
+    """An entry of a directory; it is looked at only when that is asked for."""
+
+    __slots__ = ("_entry", "name")
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        """Take an entry as `os.scandir` gives it."""
+        self._entry = entry
+        self.name = entry.name
+
+    def describe_type(self) -> str:
+        """Return in words what it is; empty for a regular file."""
+        if self._entry.is_file(follow_symlinks=False):
+            return ""
+        if self._entry.is_symlink():
+            return "is a link"
+        return "is a directory" if self._entry.is_dir() else "is no regular file"
+
+    def look(self, now: float) -> Seen:
+        """Look at it, never at what a link leads to; raises OSError if that cannot be done."""
+        status = self._entry.stat(follow_symlinks=False)
+        return Seen(status.st_size, _version(status), _changed_at(status, now))
 
 
 def _changed_at(status: os.stat_result, now: float) -> float:
@@ -100,24 +90,13 @@ def _changed_at(status: os.stat_result, now: float) -> float:
     return max((at for at in (status.st_mtime, status.st_ctime) if 0 <= at <= now), default=0)
 
 
-def _is_settled(entry: os.DirEntry[str], now: float, settle: float) -> bool:
-    """Whether an entry is there, and did not change in the last `settle` seconds."""
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return now - _changed_at(status, now) >= settle
-
-
 class OpenFile:
-    """A landed file, open: it hashes what is read, and tells whether the file changed meanwhile."""
+    """A file of a landing directory, open."""
 
-    def __init__(self, handle: int, file: LandedFile) -> None:
-        """Take an open descriptor of a landed file; raises OSError if it cannot be looked at."""
+    def __init__(self, handle: int, path: Path) -> None:
+        """Take an open descriptor of a file; raises OSError if it cannot be looked at."""
         self._handle = handle
-        self._file = file
+        self._path = path
         self._before = os.fstat(handle)
         self._hash = hashlib.sha256()
         self.bytes_read = 0
@@ -162,7 +141,7 @@ class OpenFile:
         Raises FileError if the name cannot be looked at.
         """
         try:
-            now = self._file.path.lstat()
+            now = self._path.lstat()
         except FileNotFoundError as error:
             message = "went away while it was read"
             raise FileChangedError(message) from error
@@ -183,35 +162,10 @@ def _version(status: os.stat_result) -> str:
     return " ".join(map(str, parts))
 
 
-@contextmanager
-def open_landed(file: LandedFile) -> Iterator[OpenFile]:
-    """Open a landed file, never a link or a device that took its place.
-
-    Raises FileChangedError if it is gone, FileError if it cannot be opened.
-    """
-    # Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    if file.error:
-        raise FileError(file.error)
-    try:
-        handle = os.open(file.path, flags)
-    except FileNotFoundError as error:
-        message = "went away before it was read"
-        raise FileChangedError(message) from error
-    except OSError as error:
-        message = f"cannot be opened: {error.strerror}"
-        raise FileError(message) from error
-    try:
-        yield _require_regular(handle, file)
-    finally:
-        with suppress(OSError):  # all of it was read; some file systems report errors only now
-            os.close(handle)
-
-
-def _require_regular(handle: int, file: LandedFile) -> OpenFile:
+def _require_regular(handle: int, path: Path) -> OpenFile:
     """Return the open file; raises FileError unless it is a regular one."""
     try:
-        source = OpenFile(handle, file)
+        source = OpenFile(handle, path)
     except OSError as error:
         message = f"cannot be looked at: {error.strerror}"
         raise FileError(message) from error
@@ -219,11 +173,3 @@ def _require_regular(handle: int, file: LandedFile) -> OpenFile:
         message = "is no longer a regular file"
         raise FileError(message)
     return source
-
-
-def sha256_of(file: LandedFile) -> str:
-    """Return the SHA-256 of a landed file, in hexadecimal; raises what `open_landed` raises."""
-    with open_landed(file) as source:
-        while source.read(1 << 20):
-            pass
-        return source.sha256

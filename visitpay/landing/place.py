@@ -1,25 +1,111 @@
 """What any landing place gives: files of the feed, and names that are not the feed's.
 
-`landing.local` reads a directory. A remote place, such as an object store, would be one more module
-beside it, with the same functions: `scan`, `open_landed`, `sha256_of`.
+`landing.local` is a directory of this machine; each other kind of place is one module beside it
+with a `Place`, which `landing.scan` and all who read files use without knowing which it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from visitpay.errors import FileError
 from visitpay.feed import normalize_name, short_name
 from visitpay.text import first, printable
 
 _NAMES_TO_DESCRIBE = 10
+_HASHED_BYTES = 1 << 20
+
+
+class Seen(NamedTuple):
+    """What a place tells of a file without reading it; its size in bytes."""
+
+    size_bytes: int
+    version: str
+    """A text that differs if the content may have changed; each kind of place has its own."""
+    changed_at: float
+    """When it last changed, in seconds since the epoch; 0 if that is unknown."""
+
+
+class Entry(Protocol):
+    """A name in a landing place."""
+
+    @property
+    def name(self) -> str:
+        """The name, without that of the place."""
+
+    def describe_type(self) -> str:
+        """Return in words what it is; empty for a file. Raises OSError."""
+
+    def look(self, now: float) -> Seen:
+        """Look at a file; a time after `now` is ignored. Raises OSError if that cannot be done."""
+
+
+class Reader(Protocol):
+    """A landed file, open: it hashes what is read, and tells whether the file changed meanwhile."""
+
+    bytes_read: int
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end.
+
+        Raises FileError if they cannot be read, FileChangedError if it is known to be another file.
+        Of a file that grows, only the bytes are read that it had when it was opened.
+        """
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes read so far, in hexadecimal."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file when it was opened, in bytes."""
+
+    @property
+    def version(self) -> str:
+        """The version of the file when it was opened."""
+
+    def require_unchanged(self) -> None:
+        """Raise FileChangedError unless the name is still the same file, unchanged and wholly read.
+
+        Raises FileError if the name cannot be looked at.
+        """
+
+
+class Place(Protocol):
+    """A place where files arrive; it is never written to."""
+
+    @property
+    def name(self) -> str:
+        """How people call it: an absolute path, or a URL without a secret."""
+
+    @property
+    def local_path(self) -> Path | None:
+        """The directory, if it is one of this machine."""
+
+    @property
+    def least_settle(self) -> float:
+        """For how many seconds a file waits at least after its last change."""
+
+    def entries(self) -> Iterable[Entry]:
+        """Yield what is in it, in any order; raises OSError or ConfigurationError.
+
+        OSError stands for a directory of this machine that cannot be listed.
+        """
+
+    def can_read(self, file: "LandedFile") -> bool:
+        """Whether a file of it may be read, as far as that can be told without reading it."""
+
+    def open(self, file: "LandedFile") -> AbstractContextManager[Reader]:
+        """Open a file; raises FileChangedError if it is gone, FileError if it cannot be opened."""
 
 
 class LandedFile(NamedTuple):
     """A file of the feed in the landing place; size in bytes, times in UTC."""
 
-    directory: Path
+    place: Place
     name: str
     hospital: str
     entity: str
@@ -27,16 +113,22 @@ class LandedFile(NamedTuple):
     """The time in its name."""
     size_bytes: int
     version: str
-    """A text that differs if the content may have changed; each kind of place has its own."""
     error: str = ""
     """Why size and version could not be read; empty if they were."""
     changed_at: float = 0
-    """When it last changed, in seconds since the epoch; 0 if that is unknown."""
 
-    @property
-    def path(self) -> Path:
-        """Where the file is; made on demand, since most files are known already."""
-        return self.directory / self.name
+    def open(self) -> AbstractContextManager[Reader]:
+        """Open it; raises FileChangedError if it is gone, FileError if it cannot be opened."""
+        if self.error:
+            raise FileError(self.error)
+        return self.place.open(self)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of its content, in hexadecimal; raises what reading it raises."""
+        with self.open() as source:
+            while source.read(_HASHED_BYTES):
+                pass
+            return source.sha256
 
     @property
     def names(self) -> frozenset[str]:

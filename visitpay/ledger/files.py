@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert,
 from sqlalchemy.orm import aliased
 
 from visitpay.errors import FileChangedError, FileError
-from visitpay.landing.local import OpenFile, sha256_of
-from visitpay.landing.place import LandedFile
+from visitpay.landing.place import LandedFile, Reader
 from visitpay.models import Entity, LoadFile, LoadRun, RowCounts, entity_named
 from visitpay.vocabulary import FileStatus
 
@@ -163,7 +162,7 @@ def open_delivery(connection: Connection, run_id: int, file: LandedFile) -> Deli
 def close_delivery(
     connection: Connection,
     delivery: Delivery,
-    source: OpenFile,
+    source: Reader,
     counts: Counts,
     **remarks: str | bool | int | None,
 ) -> None:
@@ -260,7 +259,7 @@ def same_content(file: LandedFile, size_bytes: int, sha256: str | None) -> bool:
 
     The file is read only if its size is the same.
     """
-    return file.size_bytes == size_bytes and sha256 is not None and sha256_of(file) == sha256
+    return file.size_bytes == size_bytes and sha256 is not None and file.sha256() == sha256
 
 
 class FailedFile(NamedTuple):

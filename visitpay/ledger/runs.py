@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
@@ -109,7 +108,7 @@ class RunInFull:
 
 def open_run(
     connection: Connection,
-    landing: Path | None = None,
+    landing: str | None = None,
     is_tolerated: Callable[[Counts], bool] | None = None,
 ) -> int:
     """Enter a run that begins, and return its id; runs that were killed become interrupted.
@@ -124,7 +123,7 @@ def open_run(
         "version": __version__,
         "host": socket.gethostname(),
         "process_id": os.getpid(),
-        "landing": landing and _kept(connection, str(landing.absolute())),
+        "landing": landing and _kept(connection, landing),
     }
     return connection.execute(insert(LoadRun).values(run).returning(LoadRun.id)).scalar_one()
 

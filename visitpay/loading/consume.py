@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 
 from visitpay.errors import FileError, HeldError
 from visitpay.events import Event
-from visitpay.landing.local import OpenFile, open_landed
-from visitpay.landing.place import LandedFile
+from visitpay.landing.place import LandedFile, Reader
 from visitpay.ledger.files import (
     Counts,
     Delivery,
@@ -58,7 +57,7 @@ def consume(
     approve the file, FileError if it cannot be loaded, and FileChangedError if it changed
     meanwhile; the caller then rolls back.
     """
-    with open_landed(file) as source:
+    with file.open() as source:
         entity, file_date = entity_named(file.entity), file.file_datetime.date()
         parser = Parser(source, entity, options.block_bytes, file_date)
         layout = parser.layout
@@ -111,7 +110,7 @@ def consume(
 
 
 def _read_batches(
-    batches: Generator[Batch], source: OpenFile, progress: Progress
+    batches: Generator[Batch], source: Reader, progress: Progress
 ) -> Generator[Batch]:
     """Yield the batches of a file; report progress when the caller asks for the next one."""
     if source.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
@@ -179,7 +178,7 @@ def require_past_time(file: LandedFile) -> None:
         raise HeldError(message)
 
 
-def _require_month_first(parser: Parser, source: OpenFile) -> None:
+def _require_month_first(parser: Parser, source: Reader) -> None:
     """Raise HeldError for a file whose dates with slashes would be read as other days."""
     if parser.is_day_first:
         raise HeldError(DAY_FIRST_ERROR, source.sha256)
@@ -190,7 +189,7 @@ def _require_few_rejects(
     delivery: Delivery,
     counts: Counts,
     hold_above: float | None,
-    source: OpenFile,
+    source: Reader,
 ) -> None:
     """Raise HeldError for a file of which more than `hold_above` percent were rejected.
 

@@ -25,8 +25,8 @@ from visitpay.errors import (
 )
 from visitpay.events import RUN_ID, Event
 from visitpay.feed import normalize_name
-from visitpay.landing.local import scan
 from visitpay.landing.place import LandedFile, Landing
+from visitpay.landing.scan import scan
 from visitpay.ledger.changing import record_changing
 from visitpay.ledger.files import Counts, counts_of, enter_failure, record_versions
 from visitpay.ledger.history import checkpoint
@@ -52,6 +52,7 @@ from visitpay.loading.types import (
     total_counts,
 )
 from visitpay.rejects.queries import count_open
+from visitpay.settings import absolute_landing
 from visitpay.text import counted, first, iso, printable
 from visitpay.verdict.problems import (
     HELD_ADVICE,
@@ -70,7 +71,7 @@ _NAMES_TO_LOG = 10
 
 def load(
     engine: Engine,
-    directory: Path,
+    landing_place: Path | str,
     hospital: str,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -80,7 +81,7 @@ def load(
 
     `afterwards` is called at the end, before another load can begin; not after a dry run. Raises
     DatabaseError if the database cannot be used or another load holds it, and ConfigurationError if
-    the landing directory cannot be read, if a name in the options is that of no file in it or of
+    the landing place cannot be read, if a name in the options is that of no file in it or of
     several, if a file that is to be taken again was never loaded, or if the database has files of
     another hospital.
     """
@@ -88,10 +89,10 @@ def load(
     RUN_ID.set(None)
     with ExclusiveSession(engine, options.wait_seconds) as session:
         # Listed under the lock: while this load waited, another one loaded files.
-        landing = scan(directory, hospital, options.pass_over, options.settle)
+        landing = scan(landing_place, hospital, options.pass_over, options.settle)
         options = _with_whole_names(options, landing)
         session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
-        run = _Run(session, options, progress or NoProgress(), directory)
+        run = _Run(session, options, progress or NoProgress(), landing_place)
         if options.dry_run:
             with session.dry_run():
                 return run.load(landing)
@@ -130,12 +131,12 @@ class _Run:
     """One run on the database that is reserved for it."""
 
     def __init__(
-        self, session: ExclusiveSession, options: Options, progress: Progress, directory: Path
+        self, session: ExclusiveSession, options: Options, progress: Progress, place: Path | str
     ) -> None:
         self._session = session
         self._options = options
         self._progress = progress
-        self._directory = directory
+        self._place = absolute_landing(place)
         self._run_id = 0
         self._files: list[FileReport] = []
         self._held: tuple[str, ...] = ()
@@ -191,7 +192,7 @@ class _Run:
         again = self._options.again
         files = [file for file in landing.files if self._is_wanted(file)]
         require_tried(connection, [file.name for file in files if again.names_file(file)])
-        self._run_id = open_run(connection, self._directory, self._is_tolerated)
+        self._run_id = open_run(connection, self._place, self._is_tolerated)
         plan = make_plan(connection, files, again, self._options.approved)
         pending = self._without_recently_changed(plan, landing.recently_changed)
         plan_run(connection, self._run_id, pending)

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.landing.local import open_landed, scan
 from visitpay.landing.place import LandedFile, Landing
+from visitpay.landing.places import place_of
+from visitpay.landing.scan import scan
 from visitpay.loading.consume import require_past_time
 from visitpay.models import ENTITIES, entity_named
 from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
+from visitpay.settings import is_url
 from visitpay.text import printable
 
 MAX_EXAMPLES = 20
@@ -36,30 +38,42 @@ class CheckedFile:
 
 
 def find(
-    path: Path, hospital: str, pass_over: Collection[str] = (), entity: str | None = None
+    landing: Path | str, hospital: str, pass_over: Collection[str] = (), entity: str | None = None
 ) -> Landing:
-    """Return what there is to check: a single file, or what a landing directory has.
+    """Return what there is to check: a single file, or what a landing place has.
 
     A single file that is not named as the feed's are needs its `entity`. Raises ConfigurationError
     if there is nothing of the kind.
     """
-    if not path.is_file():
+    folder, file_name = _single_file(landing)
+    if not file_name:
         if entity is not None:
-            message = f"{printable(str(path))} is no file; --entity is the type of a single one"
+            message = f"{printable(str(landing))} is no file; --entity is the type of a single one"
             raise ConfigurationError(message)
-        return scan(path, hospital, pass_over)
-    path = path.resolve()
+        return scan(landing, hospital, pass_over)
     if entity is not None:
-        place = (path.parent, path.name, hospital)
+        place = (place_of(folder), file_name, hospital)
         return Landing((LandedFile(*place, entity, datetime.now(UTC), 0, ""),), {})
-    landed = scan(path.parent, hospital)
-    files = tuple(file for file in landed.files if file.name == path.name)
+    landed = scan(folder, hospital)
+    files = tuple(file for file in landed.files if file.name == file_name)
     if not files:
-        name, why = printable(path.name), landed.unrecognised.get(path.name, "")
+        name, why = printable(file_name), landed.unrecognised.get(file_name, "")
         what = f"the name of {name} is none of the feed's" + (f": {why}" if why else "")
         message = f"{what}; to check it all the same, say what it holds: --entity {_type_in(name)}"
         raise ConfigurationError(message)
     return Landing(files, {})
+
+
+def _single_file(landing: Path | str) -> tuple[str, str]:
+    """Return the landing place and the name of a single file; no name if it is none."""
+    if is_url(str(landing)):
+        folder, _, name = str(landing).rpartition("/")
+        return (folder, name) if name.endswith(".txt") else ("", "")
+    path = Path(landing)
+    if not path.is_file():
+        return "", ""
+    path = path.resolve()
+    return str(path.parent), path.name
 
 
 def _type_in(name: str) -> str:
@@ -106,7 +120,7 @@ def check(landed: Landing, max_examples: int = MAX_EXAMPLES) -> Iterator[Checked
 
 
 def _read(checked: CheckedFile, max_examples: int) -> None:
-    with open_landed(checked.file) as source:
+    with checked.file.open() as source:
         file_date = checked.file.file_datetime.date()
         parser = Parser(source, entity_named(checked.file.entity), file_date=file_date)
         for batch in parser.batches():

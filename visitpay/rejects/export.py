@@ -12,7 +12,6 @@ from sqlalchemy import Connection, func, select
 
 from visitpay.errors import FileChangedError, FileError
 from visitpay.feed import REJECT_HEADERS, require_hospital
-from visitpay.landing.local import open_landed
 from visitpay.landing.place import LandedFile
 from visitpay.ledger.files import failed_files
 from visitpay.models import ENTITIES, Entity, LoadFile
@@ -243,7 +242,7 @@ def _failure_lines(
 def _is_export(file: LandedFile) -> bool:
     """Whether a landed file is an export of rejects; one that cannot be read is none."""
     try:
-        with open_landed(file) as source:
+        with file.open() as source:
             start = next(whole_lines(source, HEADER_CHECK_BYTES), b"")
     except (FileError, FileChangedError):
         return False

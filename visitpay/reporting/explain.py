@@ -30,7 +30,7 @@ from visitpay.rejects.queries import (
     count_by_reason,
     list_rejects,
 )
-from visitpay.reporting.search import Place, Search, search
+from visitpay.reporting.search import NamedLanding, Search, search
 from visitpay.vocabulary import FileStatus, Reason, RejectStatus
 
 DELIVERIES = 20
@@ -143,7 +143,7 @@ class Explained:
 
 
 def explain(
-    connection: Connection, entity: type[Entity], key: int, place: Place | None = None
+    connection: Connection, entity: type[Entity], key: int, place: NamedLanding | None = None
 ) -> Explained:
     """Return all that is known of a procedure, a visit or a transaction.
 

@@ -12,7 +12,7 @@ from visitpay.quality.balances import cents
 from visitpay.rejects.cells import rejects_holding
 from visitpay.rejects.queries import NOT_IN_TABLES, Reject
 from visitpay.reporting.explain import Balance, CameSoFar, came_so_far, newest_of
-from visitpay.reporting.search import Place, Search, search
+from visitpay.reporting.search import NamedLanding, Search, search
 
 VISITS = 20
 """So many visits are listed, the newest."""
@@ -54,7 +54,7 @@ class Guarantor:
 
 
 def explain_guarantor(
-    connection: Connection, guarantor: int, place: Place | None = None
+    connection: Connection, guarantor: int, place: NamedLanding | None = None
 ) -> Guarantor:
     """Return all that is known of a guarantor: visits, balances, transactions, rejects."""
     is_mine = Visit.guarantor_identifier == guarantor

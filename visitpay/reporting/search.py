@@ -6,15 +6,14 @@ They wait for the next load, failed, or are held.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection
 
 from visitpay.errors import ConfigurationError, FileChangedError, FileError
-from visitpay.landing.local import OpenFile, open_landed, scan
-from visitpay.landing.place import LandedFile
+from visitpay.landing.place import LandedFile, Reader
+from visitpay.landing.scan import scan
 from visitpay.ledger.files import failed_files
 from visitpay.ledger.plan import make_plan
 from visitpay.ledger.runs import last_run
@@ -58,7 +57,8 @@ class Sighting:
 class Search:
     """What a search of the landing directory has found."""
 
-    directory: Path
+    landing: str
+    """The landing place, as it was named."""
     sightings: list[Sighting] = field(default_factory=list)
     """The first SIGHTINGS, in the order of a load."""
     total: int = 0
@@ -70,31 +70,31 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A landing directory as commands name it."""
+class NamedLanding:
+    """A landing place as commands name it."""
 
-    directory: Path
+    landing: str
     hospital: str
     pass_over: Sequence[str] = ()
 
 
 def last_place(
     connection: Connection, hospital: str, pass_over: Sequence[str] = ()
-) -> Place | None:
+) -> NamedLanding | None:
     """Return the landing directory that the last load read; None if that is unknown."""
     run = last_run(connection)
     if run is None or run.landing is None:
         return None
-    return Place(Path(run.landing), hospital, pass_over)
+    return NamedLanding(run.landing, hospital, pass_over)
 
 
 def search(
-    connection: Connection, place: Place, columns: Mapping[type[Entity], str], value: int
+    connection: Connection, place: NamedLanding, columns: Mapping[type[Entity], str], value: int
 ) -> Search:
     """Search files that are in no table for a whole number in columns, one for each entity."""
-    found = Search(place.directory)
+    found = Search(place.landing)
     try:
-        landed = scan(place.directory, place.hospital, place.pass_over)
+        landed = scan(place.landing, place.hospital, place.pass_over)
     except ConfigurationError as error:
         found.error = str(error)
         return found
@@ -127,10 +127,10 @@ def _lines(
     file: LandedFile, entity: type[Entity], column: str, value: int
 ) -> Iterator[tuple[int, str | None, str | None]]:
     """Yield line, header of the column and reason of the rows of a file that hold a number."""
-    with open_landed(file) as source:
+    with file.open() as source:
         if not _has_digits(source, value):
             return
-    with open_landed(file) as source:
+    with file.open() as source:
         try:
             parser = Parser(source, entity, file_date=file.file_datetime.date())
         except FileError:
@@ -138,13 +138,13 @@ def _lines(
         if parser is not None:
             yield from _parsed_lines(parser, column, value)
             return
-    with open_landed(file) as source:
+    with file.open() as source:
         names = next(each.names for each in model_columns(entity) if each.name == column)
         for line, header in _raw_lines(source, names, value):
             yield line, header, None
 
 
-def _has_digits(source: OpenFile, value: int) -> bool:
+def _has_digits(source: Reader, value: int) -> bool:
     """Whether a file has the digits of a number somewhere: most files need not be parsed."""
     digits = str(abs(value))
     patterns = [digits.encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")]
@@ -183,7 +183,7 @@ def _parsed_lines(
 
 
 def _raw_lines(
-    source: OpenFile, names: Sequence[str], value: int
+    source: Reader, names: Sequence[str], value: int
 ) -> Iterator[tuple[int, str | None]]:
     """Yield the lines of a file of no use that have a number as a whole cell.
 
