@@ -46,7 +46,8 @@ def scan(
             if is_near_miss and _is_settled(entry, now, settle):
                 near_misses.append(entry.name)
     except OSError as error:
-        message = f"the landing directory {printable(place.name)} cannot be read: {error.strerror}"
+        path = printable(str(landing))
+        message = f"the landing directory {path} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from error
     return Landing(
         files=tuple(sorted(files, key=_load_order)),
