@@ -71,15 +71,14 @@ def _landed_file(entry: Entry, names: FileNames, place: Place, now: float) -> La
         file_datetime = parse_name_time(match["bracketed"] or match["bare"])
     except ValueError as error:
         return str(error)
-    file = LandedFile(place, entry.name, names.hospital, match["entity"], file_datetime, 0, "")
+    named = (place, entry.name, names.hospital, match["entity"], file_datetime)
     try:
-        seen = entry.look(now)
+        size_bytes, version, changed_at = entry.look(now)
     except FileNotFoundError:
         return "went away"
     except OSError as error:  # one bad entry must not keep the others back
-        return file._replace(error=f"cannot be looked at: {error.strerror}")
-    size_bytes, version, changed_at = seen
-    return file._replace(size_bytes=size_bytes, version=version, changed_at=changed_at)
+        return LandedFile(*named, 0, "", f"cannot be looked at: {error.strerror}")
+    return LandedFile(*named, size_bytes, version, "", changed_at)
 
 
 def _is_settled(entry: Entry, now: float, settle: float) -> bool:
