@@ -64,7 +64,7 @@ def _landing(setup: Setup, pass_over: Collection[str]) -> tuple[Landing | None, 
         return None, Examined(name, State.ERROR, str(error), remedy)
     others = counted(len(landed.unrecognised), "other")
     seen = f"{counted(len(landed.files), 'file')} of the feed, {others}"
-    if unreadable := sum(not file.place.can_read(file) for file in landed.files):
+    if unreadable := place_of(setup.landing).count_unreadable(landed.files):
         remedy = "let the user of the load read them all"
         seen += f"; {counted(unreadable, 'file')} cannot be read"
         return landed, Examined(name, State.ERROR, seen, remedy)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,9 @@ class LocalPlace:
         with os.scandir(self.local_path) as entries:
             yield from map(LocalEntry, entries)
 
-    def can_read(self, file: LandedFile) -> bool:
-        """Whether a file of it may be read, by its permissions."""
-        return os.access(self.local_path / file.name, os.R_OK)
+    def count_unreadable(self, files: Sequence[LandedFile]) -> int:
+        """Count the files that may not be read, by their permissions."""
+        return sum(not os.access(self.local_path / file.name, os.R_OK) for file in files)
 
     @contextmanager
     def open(self, file: LandedFile) -> Iterator["OpenFile"]:
@@ -134,6 +134,9 @@ class OpenFile:
     def version(self) -> str:
         """The version of the file when it was opened."""
         return _version(self._before)
+
+    def stop(self) -> None:
+        """Do nothing: a read of a disk does not wait."""
 
     def require_unchanged(self) -> None:
         """Raise FileChangedError unless the name is still the same file, unchanged and wholly read.

@@ -67,6 +67,9 @@ class Reader(Protocol):
     def version(self) -> str:
         """The version of the file when it was opened."""
 
+    def stop(self) -> None:
+        """Let a read that waits, in another thread, end at once with a FileError."""
+
     def require_unchanged(self) -> None:
         """Raise FileChangedError unless the name is still the same file, unchanged and wholly read.
 
@@ -95,8 +98,8 @@ class Place(Protocol):
         OSError stands for a directory of this machine that cannot be listed.
         """
 
-    def can_read(self, file: "LandedFile") -> bool:
-        """Whether a file of it may be read, as far as that can be told without reading it."""
+    def count_unreadable(self, files: Sequence["LandedFile"]) -> int:
+        """Count the files that may not be read, as far as that can be told without reading them."""
 
     def open(self, file: "LandedFile") -> AbstractContextManager[Reader]:
         """Open a file; raises FileChangedError if it is gone, FileError if it cannot be opened."""

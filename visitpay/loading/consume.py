@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -114,7 +114,7 @@ def _read_batches(
 ) -> Generator[Batch]:
     """Yield the batches of a file; report progress when the caller asks for the next one."""
     if source.size_bytes > FIRST_BLOCK_BYTES:  # else a thread costs more than it saves
-        batches = _read_ahead(batches)
+        batches = _read_ahead(batches, source)
     reported = 0
     with closing(batches):
         for batch in batches:
@@ -123,13 +123,22 @@ def _read_batches(
             reported = source.bytes_read
 
 
-def _read_ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+def _read_ahead(batches: Iterator[Batch], source: Reader) -> Generator[Batch]:
     """Yield batches that another thread reads, some of them before they are needed."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, _stopping(source):
         coming = deque(pool.submit(next, batches, None) for _ in range(_BATCHES_AHEAD))
         while (batch := coming.popleft().result()) is not None:
             coming.append(pool.submit(next, batches, None))
             yield batch
+
+
+@contextmanager
+def _stopping(source: Reader) -> Iterator[None]:
+    """Let the other thread read no more at the end: a read may wait for another machine."""
+    try:
+        yield
+    finally:
+        source.stop()
 
 
 def _merge_batches(
