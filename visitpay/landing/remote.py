@@ -21,6 +21,7 @@ from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.events import Event
 from visitpay.landing.place import LandedFile, Seen
 from visitpay.text import printable
+from visitpay.waiting import result_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def begin(work: Coroutine[Any, Any, T]) -> "Future[T]":
 def wait_for(future: "Future[T]") -> T:
     """Wait for a request, and hear a signal meanwhile, which cancels it."""
     try:
-        return future.result()
+        return result_of(future)
     except BaseException:
         future.cancel()
         raise
