@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import translate_errors
+from visitpay.database.naming import title
 from visitpay.database.revision import require_head
 from visitpay.errors import BusyError
 from visitpay.events import Event
@@ -52,7 +53,7 @@ def run_lock(
                 logger.warning("waiting for %s, %g s at most", holder.rstrip(","), wait_seconds)
             if time.monotonic() >= deadline:
                 other = "a migration" if dialect.is_migrating(connection) else "another load"
-                name = connection.engine.url.database
+                name = title(connection.engine.url)
                 message = f"{holder or other} holds {name}; wait for it, or give a longer --wait"
                 raise BusyError(message)
             time.sleep(_POLL_SECONDS)

@@ -73,10 +73,11 @@ class Dialect(Protocol):
     def make_migration_engine(self, url: URL) -> Engine:
         """Return the engine for Alembic."""
 
-    def migration_preamble(self, *, is_script: bool = False) -> tuple[str, ...]:
+    def migration_preamble(self, script_for: URL | None = None) -> tuple[str, ...]:
         """Return the statements to run before a migration's transaction.
 
-        A script, which people run by hand, also takes the run lock by them, where a statement can.
+        A script for a database, which people run by hand, also chooses the schema by them, and
+        takes the run lock, where a statement can.
         """
 
     def back_up(self, url: URL, path: Path) -> None:
