@@ -648,6 +648,27 @@ def test_the_documented_way(
         own_postgres.execute(f"DROP ROLE {role}")
 
 
+def test_a_backup_of_a_schema(
+    feed: Feed,
+    server: Server,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The command that is told makes a copy of the schema, whatever its name, and of no other."""
+    for name in ('A"b.*', 'A"b.c'):
+        feed.execute("CREATE SCHEMA " + '"' + name.replace('"', '""') + '"')
+        assert visitpay("migrate", "--schema", name).status == 0
+    told = visitpay("migrate", "--schema", 'A"b.*', "--backup", tmp_path / "copy").said
+    monkeypatch.setenv("PATH", f"{server.programs}:{os.environ['PATH']}")
+    subprocess.run(["bash", "-c", told.partition("run before: ")[2]], check=True)
+    listing = ["pg_restore", "--list", str(tmp_path / "copy")]
+    found = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    assert found.count('TABLE A"b.* visits') == 1
+    assert 'A"b.c' not in found
+    assert " public " not in found
+
+
 ODD = ["DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Tokyo'", "IntervalStyle = 'iso_8601'"]
 ODD += ["bytea_output = 'escape'", "standard_conforming_strings = off", "client_encoding = LATIN1"]
 

@@ -21,8 +21,11 @@ def shown(url: URL) -> str:
 
 
 def schema_of(url: URL) -> str:
-    """Return the schema that a URL names; empty if it names none."""
-    return "".join(url.query.get(SCHEMA, ""))
+    """Return the schema that a URL names; empty if it names none.
+
+    Several are no schema's name: a line end is between them.
+    """
+    return "\n".join(url.normalized_query.get(SCHEMA, ()))
 
 
 def title(url: URL) -> str:
