@@ -152,7 +152,7 @@ def _dotted(version: tuple[int | str, ...]) -> str:
 def _as_a_load(engine: Engine, setup: Setup) -> list[Examined]:
     """Check what a load does first: take the lock, write, look at the run before."""
     try:
-        with ExclusiveSession(engine, 0) as session:
+        with ExclusiveSession(engine, 0, 0) as session:
             last = _last_run(session.transact(last_run), setup, is_over=True)
         lock = Examined("lock", State.OK, "no load holds the database; foreign keys are kept")
         return [lock, _writing(engine), last]  # writing may wait for a table: not under the lock

@@ -103,6 +103,9 @@ class Dialect(Protocol):
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Yield a function that tries to take the run lock; leaving the context releases it."""
 
+    def take_turn(self, connection: Connection) -> bool:
+        """Lock the rows of `turns` until the transaction ends, unless another has one of them."""
+
     def is_migrating(self, connection: Connection) -> bool:
         """Whether the holder of the run lock is a migration; asked outside of a transaction."""
 

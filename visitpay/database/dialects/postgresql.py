@@ -162,6 +162,11 @@ _IS_HELD = (
 """Whether an advisory lock is held in this database; the server keeps its key in two halves."""
 
 
+_TAKE_TURN = text(
+    "WITH mine AS (SELECT entity FROM turns FOR UPDATE SKIP LOCKED)"
+    " SELECT count(*) > 0 AND count(*) = (SELECT count(*) FROM turns) FROM mine"
+)
+
 _OWNER = text(
     "SELECT pg_get_userbyid(owner) FROM (SELECT coalesce((SELECT relowner FROM pg_class"
     " WHERE oid = to_regclass('alembic_version')), (SELECT nspowner FROM pg_namespace"
@@ -384,6 +389,14 @@ def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[
 
 def _try_lock(connection: Connection, seed: int) -> bool:
     return bool(connection.scalar(text(f"SELECT pg_try_advisory_lock(({_KEY.format(seed)}))")))
+
+
+def take_turn(connection: Connection) -> bool:
+    """Lock all rows of `turns`; a transaction that is prepared keeps its locks.
+
+    Nothing waits in the server: lock_timeout does not reach the workers of Citus.
+    """
+    return bool(connection.scalar(_TAKE_TURN))
 
 
 def is_migrating(connection: Connection) -> bool:
