@@ -60,6 +60,9 @@ class Dialect(Protocol):
     def size_bytes(self, connection: Connection) -> int:
         """Return how much room the database takes."""
 
+    def setting(self, connection: Connection) -> str:
+        """Return in words which part of what kind of server it is; empty for a plain one."""
+
     def temporary_directory(self) -> Path | None:
         """Return where this machine keeps temporary files; None if nowhere, or on a server."""
 

@@ -88,11 +88,19 @@ _CHOOSE = "SELECT set_config('search_path', quote_ident({}), false)"
 """Tables are found, and made, in one schema alone."""
 _SEEN = (
     "SELECT current_setting('session_replication_role') = 'origin', current_schema(),"
-    " to_regprocedure('pg_catalog.citus_is_coordinator()') IS NOT NULL"
+    " to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL"
 )
+_GROUP = "SELECT groupid FROM pg_catalog.pg_dist_local_group"
+"""On a server with Citus: 0 if it is the coordinator, or alone."""
 _OUT_OF_REACH = (
     "SELECT to_regnamespace(quote_ident(%(schema)s)) IS NOT NULL, quote_ident(%(schema)s),"
     " quote_ident(current_user)"
+)
+
+_CITUS_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+_ON_WORKERS = (
+    "SELECT sum(pg_catalog.citus_total_relation_size(logicalrelid))"
+    " FROM pg_catalog.pg_dist_partition WHERE pg_table_is_visible(logicalrelid)"
 )
 
 _LONGEST_NAME = 63
@@ -130,6 +138,13 @@ _OF_DATA = ("22", "23")
 
 _TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 """Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
+
+_PASSED_ON = ("58030", "XX000")
+_LOST = re.compile(r"\bconnection\b|server closed|failed to (complete )?COPY", re.IGNORECASE)
+"""By these words a coordinator of Citus says, with those states, that a worker went away.
+
+Of a server alone, the states are a broken disk and a broken table: none of its messages has them.
+"""
 
 _REMEDIES = {
     "0A": _TAKE_AWAY,
@@ -219,9 +234,25 @@ def local_path(_url: URL) -> None:
 
 
 def size_bytes(connection: Connection) -> int:
-    """Return the size of the database, as the server counts it."""
+    """Return the size of the database, as the server counts it, and of its tables on workers."""
     size = select(func.pg_database_size(func.current_database()))
-    return int(connection.execute(size).scalar_one())
+    on_workers = connection.scalar(text(_ON_WORKERS)) if _is_citus(connection) else 0
+    return int(connection.execute(size).scalar_one()) + int(on_workers or 0)
+
+
+def setting(connection: Connection) -> str:
+    """Return the schema, unless it is public, and whether the server is one of Citus."""
+    schema = str(connection.scalar(select(func.current_schema())))
+    parts = [] if schema == "public" else [f"schema {printable(schema)}"]
+    if _is_citus(connection):
+        version = connection.scalar(text(_CITUS_VERSION))
+        parts.append(f"coordinator of Citus {version or ''}".rstrip())
+    return ", ".join(parts)
+
+
+def _is_citus(connection: Connection) -> bool:
+    found = select(func.to_regclass("pg_catalog.pg_dist_local_group").is_not(None))
+    return bool(connection.scalar(found))
 
 
 def temporary_directory() -> None:
@@ -274,8 +305,8 @@ def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> N
         connection.execute(_CHOOSE.format("%s"), [schema])
     keeps_foreign_keys, current, is_citus = connection.execute(_SEEN).fetchone() or (False, "", 0)
     if schema and current != schema:
-        raise _out_of_reach(connection, schema)
-    if is_citus and not _is_coordinator(connection):
+        raise _out_of_reach(connection, schema, is_citus=bool(is_citus))
+    if is_citus and connection.execute(_GROUP).fetchone() != (0,):
         message = (
             "this server is a worker of Citus, where locks and numbers are its own; name the"
             " coordinator in the database URL"
@@ -289,12 +320,9 @@ def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> N
         raise DatabaseError(message)
 
 
-def _is_coordinator(connection: "psycopg.Connection[tuple[Any, ...]]") -> bool:
-    (is_one,) = connection.execute("SELECT pg_catalog.citus_is_coordinator()").fetchone() or (True,)
-    return bool(is_one)
-
-
-def _out_of_reach(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> DatabaseError:
+def _out_of_reach(
+    connection: "psycopg.Connection[tuple[Any, ...]]", schema: str, *, is_citus: bool
+) -> DatabaseError:
     """Return the error for a schema that is missing, or that the role may not use.
 
     It is not made here: a slip of the pen would make one.
@@ -306,7 +334,8 @@ def _out_of_reach(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str
         statement = f"GRANT USAGE ON SCHEMA {name} TO {role}"
         what = f"the role {role} may not use the schema {name} of {database}; as its owner run"
     else:
-        statement = f"CREATE SCHEMA {name} AUTHORIZATION {role}"
+        on_a_worker = "SET citus.enable_schema_based_sharding TO on; " if is_citus else ""
+        statement = f"{on_a_worker}CREATE SCHEMA {name} AUTHORIZATION {role}"
         what = (
             f"there is no schema {name} in {database}; correct the name, or, as the owner of"
             " the database, run"
@@ -516,7 +545,13 @@ def is_refused_value(error: DBAPIError) -> bool:
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether the same work may succeed a little later."""
-    return _sqlstate(error).startswith(_TRANSIENT)
+    return _sqlstate(error).startswith(_TRANSIENT) or _is_lost_behind(error)
+
+
+def _is_lost_behind(error: DBAPIError) -> bool:
+    """Whether the server has lost a server of its own."""
+    message = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
+    return _sqlstate(error) in _PASSED_ON and bool(_LOST.search(message))
 
 
 def describe_error(error: DBAPIError) -> ErrorSummary:
@@ -532,11 +567,16 @@ def describe_error(error: DBAPIError) -> ErrorSummary:
             what = f"{what} ({detail})"
     else:
         names = ("table_name", "column_name", "constraint_name")
-        parts = (getattr(diagnosis, name, None) for name in names)
-        what = " ".join([type(error.orig).__name__, *filter(None, parts)])
+        parts = [part for name in names if (part := getattr(diagnosis, name, None))]
+        what = " ".join(
+            [type(error.orig).__name__, *(parts or ["(the server does not say where)"])]
+        )
     remedies = (_REMEDIES.get(part) for part in (state, state[:2]))
+    remedy = next(filter(None, remedies), "mend it")
+    if _is_lost_behind(error):
+        remedy = "see that the workers of the server answer"
     what = _ODD_HOST.sub("(a name with an @, withheld)", what)
-    return ErrorSummary(" ".join(what.split()), next(filter(None, remedies), "mend it"))
+    return ErrorSummary(" ".join(what.split()), remedy)
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -101,6 +101,11 @@ def size_bytes(connection: Connection) -> int:
     return local_path(connection.engine.url).stat().st_size
 
 
+def setting(_connection: Connection) -> str:
+    """Return nothing: a file is all there is."""
+    return ""
+
+
 def temporary_directory() -> Path | None:
     """Return the directory in which SQLite keeps temporary files, found as it finds it."""
     named = (os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR"))
