@@ -15,13 +15,14 @@ from typing import NoReturn
 
 from visitpay.errors import SettingsError
 from visitpay.text import printable
+from visitpay.vocabulary import DEFAULT_URL, SCHEMA
 
 NAME = "visitpay.toml"
 
 STANDARD = Path("/etc/visitpay") / NAME
 """The file of a machine."""
 
-PLACES = ("database_url", "landing", "hospital")
+PLACES = ("database_url", "schema", "landing", "hospital")
 """What all commands must agree on, so that no part of the file is about a command of its own."""
 
 SECRETS = ("alert_urls", "ping_url")
@@ -55,6 +56,9 @@ _ALLOWED = (*KEYS, *(f"{key}_file" for key in REFERABLE))
 _PATHS = ("landing", "metrics_file", "log_file", "output")
 
 _VARIABLES = {"migrate": {"wait": "VISITPAY_MIGRATION_WAIT"}}
+
+DEFAULT = "default"
+"""Where a value is from that nobody set."""
 
 _PASSWORD = re.compile(r"[^:]*://[^:/]*:[^@]+@|[?&](?:\w*password|pwd|passwd)=", re.IGNORECASE)
 
@@ -188,7 +192,44 @@ def in_force(key: str, default: str = "", command: tuple[str, ...] = ()) -> Sett
     variable = variable_of(key, command)
     if value := os.environ.get(variable):
         return Setting(value, variable)
-    return _referred(key) or read().get(key, command) or Setting(default, "default")
+    return _referred(key) or read().get(key, command) or Setting(default, DEFAULT)
+
+
+def database_in_force() -> Setting:
+    """Return the database URL, with its schema, that a command takes where no argument says."""
+    url, schema = in_force("database_url", DEFAULT_URL), in_force("schema")
+    if not schema.value:
+        return url
+    path = url.path if url.path == schema.path else None
+    return Setting(with_schema(str(url.value), str(schema.value)), url.origin, path)
+
+
+def with_schema(url: str, schema: str, *, is_default: bool = False) -> str:
+    """Return a database URL that names a schema, as its option.
+
+    Raises SettingsError if the URL names another; a default gives way to that one. A URL that
+    cannot be read is returned as it is, for others to refuse.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not schema:
+        message = "--schema is empty; name the schema, or leave the option out"
+        raise SettingsError(message)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return url
+    named = parsed.query.get(SCHEMA, schema)
+    if named != schema and is_default:
+        return url
+    if named != schema:
+        message = (
+            f"the database URL names the schema {printable(str(named))}, and --schema or"
+            f" VISITPAY_SCHEMA names {printable(schema)}; take one of them out"
+        )
+        raise SettingsError(message)
+    return parsed.update_query_dict({SCHEMA: schema}).render_as_string(hide_password=False)
 
 
 def below_environment(key: str, settings: Settings, command: tuple[str, ...]) -> Setting | None:
@@ -209,10 +250,18 @@ def salvaged(key: str) -> str:
     return ""
 
 
+def salvaged_database() -> str:
+    """Return what can be told of the database URL and its schema."""
+    url, schema = salvaged("database_url") or DEFAULT_URL, salvaged("schema")
+    with suppress(SettingsError):
+        return with_schema(url, schema)
+    return url
+
+
 def is_standing(key: str, value: str) -> bool:
     """Whether every command finds a value by itself, since the file of the machine says so."""
     try:
-        found = in_force(key)
+        found = database_in_force() if key == "database_url" else in_force(key)
     except SettingsError:
         return False
     return found.path == STANDARD and found.value == value

@@ -1259,7 +1259,8 @@ def test_help(visitpay: Visitpay, command: str) -> None:
     outcome = visitpay(*command.split(), "--help")
     assert (outcome.status, outcome.err) == (0, "")
     named = re.findall("^  (?:-., )?(--[a-z-]+)", outcome.out, re.MULTILINE)
-    assert named == [*OPTIONS[command].split(), "--quiet", "--verbose", "--help"]
+    own = OPTIONS[command].replace("--database-url", "--database-url --schema")
+    assert named == [*own.split(), "--quiet", "--verbose", "--help"]
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "[[" not in outcome.out
     assert re.search(rf"^  Example: visitpay {command}(?: .*)?\n\n", outcome.out, re.MULTILINE)

@@ -185,7 +185,7 @@ def tell_of_arguments(
 
     start_log(options.LogFormat.TEXT)
     metrics_file = settings.salvaged("metrics_file")
-    setup = Setup(settings.salvaged("database_url") or DEFAULT_URL)
+    setup = Setup(settings.salvaged_database())
     notify = options.NotifySettings.salvaged()
     what = "an argument of its command cannot be used, its log says which"
     told = error or ConfigurationError(what)
