@@ -201,6 +201,10 @@ def _table_of(line: str) -> tuple[str, ...]:
 class Source(Protocol):
     """What stands above the environment for a while: the settings of one hospital of many."""
 
+    @property
+    def name(self) -> str:
+        """The hospital's name."""
+
     def keys(self) -> Collection[str]:
         """Return what is set."""
 
@@ -230,6 +234,11 @@ def prevail(source: Source) -> Iterator[None]:
     finally:
         _prevailing.pop()
         os.environ |= hidden
+
+
+def one_of_many() -> str:
+    """Return the name of the hospital whose turn it is; empty if the command is not for many."""
+    return _prevailing[-1].name if _prevailing else ""
 
 
 def _prevailing_setting(key: str) -> Setting | None:

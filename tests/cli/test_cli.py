@@ -333,7 +333,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
         "new: 2021-12-01: no Transaction file was loaded, though others were",
         "new: 1 visit ends before it begins",
     ]
-    assert any(line.startswith("1 more; see: visitpay status --all") for line in lines)
+    assert any(line.startswith("1 more; see: visitpay status --problems") for line in lines)
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
     feed.deliver(Visit, at="20211202_223005", visit_identifier=11)
