@@ -268,16 +268,15 @@ def salvaged(key: str) -> str:
     """Return what can be told of a setting although something is wrong; empty if nothing can."""
     if value := os.environ.get(variable_of(key)):
         return value
-    sources = (
-        *(source.salvaged for source in _prevailing),
-        _referred,
-        lambda key: parse(_path()).get(key),
-    )
-    for source in sources:
+    for look in (*(source.salvaged for source in _prevailing), _referred, _in_file):
         with suppress(SettingsError):
-            if found := source(key):
+            if found := look(key):
                 return str(found.value)
     return ""
+
+
+def _in_file(key: str) -> Setting | None:
+    return parse(_path()).get(key)
 
 
 def is_standing(key: str, value: str) -> bool:
@@ -300,9 +299,9 @@ def read() -> Settings:
 
 
 def parse(path: Path | None, text: str | None = None) -> Settings:
-    """Return a file's settings, `text` if it was read before; raises SettingsError if it is no TOML.
+    """Return the settings of a file, of `text` if it was read before; empty ones without a path.
 
-    Without a path they are empty.
+    Raises SettingsError if it is no TOML.
     """
     if path is None:
         return Settings()

@@ -161,8 +161,7 @@ def _watch(
         metrics_file = _of_hospital(metrics_file, hospital)
     last_alert = LastAlert(state_directory(), setup.database_url, hospital)
     urls = (notify.alert_urls, notify.ping_url)
-    expected = expected or NOTHING_EXPECTED
-    return LoadWatch(*urls, metrics_file, last_alert, expected, setup, hospital)
+    return LoadWatch(*urls, metrics_file, last_alert, expected or NOTHING_EXPECTED, setup)
 
 
 def _of_hospital(file: Path, hospital: str) -> Path:

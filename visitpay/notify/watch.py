@@ -21,6 +21,7 @@ from visitpay.errors import (
 from visitpay.hints import DEFAULT_SETUP, Setup
 from visitpay.landing.place import Landing
 from visitpay.private_files import may_replace
+from visitpay.settings import one_of_many
 from visitpay.text import printable
 from visitpay.verdict.problems import (
     NOTHING_EXPECTED,
@@ -58,14 +59,14 @@ class LoadWatch:
         last_alert: "LastAlert | None" = None,
         expectations: Expectations = NOTHING_EXPECTED,
         setup: Setup = DEFAULT_SETUP,
-        hospital: str = "",
     ) -> None:
         """Set up what is given; `setup` is what the commands in messages work on.
 
-        Messages and metrics name the `hospital`, if it is one of many. Without `last_alert`, each load that cannot run sends an alert.
+        Without `last_alert`, each load that cannot run sends an alert. Messages and metrics name
+        the hospital, if it is one of many.
         """
         self._last_alert, self._expectations, self._setup = last_alert, expectations, setup
-        self._hospital = hospital
+        self._hospital = one_of_many()
         self._channels, alert_faults = open_channels(alert_urls)
         self._heartbeat, ping_faults = open_heartbeat(ping_url)
         self._metrics_file, metrics_faults = open_metrics(metrics_file)
@@ -147,7 +148,10 @@ class LoadWatch:
         from visitpay.notify import channels, message
 
         if self._last_alert and self._last_alert.is_open:
-            title, body = f"{message.sender(self._hospital)}: 1 over", "over: a load could run again"
+            title, body = (
+                f"{message.sender(self._hospital)}: 1 over",
+                "over: a load could run again",
+            )
             if channels.send(self._channels, title, body, good=True):
                 self._last_alert.forget()
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from visitpay.reporting.page import BEGIN as BEGIN
 from visitpay.reporting.page import render
 
 

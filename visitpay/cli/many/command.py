@@ -75,9 +75,10 @@ class ManyCommand(Command):
         from visitpay.cli.many.round import Wanted, run_round
 
         given = {name: value for name, value in ctx.meta[__name__].items() if name not in many}
-        self._require_for_many(given, *path_of(ctx))
+        (name,) = path_of(ctx)
+        self._require_for_many(given, name)
         words = dict(self._words(given))
-        wanted = Wanted(*path_of(ctx), words, many["workers"] or 1, many["only"] or ())
+        wanted = Wanted(name, words, many["workers"] or 1, many["only"] or ())
         return run_round(wanted, ctx.params)
 
     def _require_for_many(self, given: Mapping[str, Any], name: str) -> None:

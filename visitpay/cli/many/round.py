@@ -54,20 +54,22 @@ def run_round(wanted: Wanted, params: Mapping[str, Any]) -> None:
     from visitpay.notify.watch import LoadWatch
 
     is_load = wanted.command == "load"
-    log_file = params.get("log_file")
+    path = params.get("log_file")  # the parser gives a text
+    log_file = Path(path) if path else None
     start_log(params.get("log_format", "text"), scheduled=is_load, path=log_file)
     every = hospitals.read()
     chosen = hospitals.choose(every, wanted.only)
     if wanted.command == "report":
         is_given = "output" in wanted.given
-        wanted = replace(wanted, reports=params["output"] if is_given else _reports(every[0].file))
+        reports = Path(params["output"]) if is_given else _reports(every[0].file)
+        wanted = replace(wanted, reports=reports)
     ping = _ping_url(every) if is_load and not params["dry_run"] else ""
     with watched(LoadWatch(ping_url=ping)), stoppable(rolled_back=is_load):
         answers = _answers(wanted, _from_anywhere(chosen))
         documents = {each.name: answers[each.name]["document"] for each in chosen}
         if wanted.command == "report":
             _write_index(wanted.reports, documents)
-        _show(wanted, documents, as_json=params["as_json"])
+        _show(wanted, documents, every[0].file, as_json=params["as_json"])
         _leave(wanted, answers, documents)
 
 
@@ -113,8 +115,7 @@ def _sharing(last_run: int | None) -> list[str]:
 def _task(hospital: Hospital, wanted: Wanted, *others: str) -> Task:
     given = {**wanted.given, "as_json": ["--json"]}
     if wanted.command == "report":
-        page = wanted.reports / f"{hospitals.file_stem(hospital.name)}.html"
-        given["output"] = [f"--output={page}"]
+        given["output"] = [f"--output={wanted.reports / _page_name(hospital.name)}"]
     words = [word for words in given.values() for word in words]
     return Task(hospital.name, hospital.fault, [wanted.command, *words, *others])
 
@@ -137,14 +138,16 @@ def _of_dead(hospital: str, answer: Any) -> Any:  # noqa: ANN401 - JSON
     return {"exit_status": status, "is_error": True, "is_taken": False, "document": document}
 
 
-def _show(wanted: Wanted, documents: Mapping[str, Any], *, as_json: bool) -> None:
+def _show(wanted: Wanted, documents: Mapping[str, Any], file: Settings, *, as_json: bool) -> None:
     from visitpay.cli import console, to_json
 
     if as_json:
         whole = to_json.round_of_hospitals(summary.worst(documents), documents)
         typer.echo(to_json.dumps(whole))
     elif wanted.command != "load" or sys.stdout.isatty():
+        here = f"{file.name}, "  # the lines of the table need not name the one file
         rows = [summary.row_of(wanted.command, *each) for each in documents.items()]
+        rows = [row._replace(what=row.what.replace(here, "")) for row in rows]
         console.show(summary.Row._fields, rows)
         well = sum(each["status"] in {"ok", "left"} for each in documents.values())
         console.say(f"{well:,} of {counted(len(documents), 'hospital')} well")
@@ -178,13 +181,20 @@ def _write_index(directory: Path, documents: Mapping[str, Any]) -> None:
     from visitpay.private_files import write_private
 
     try:
-        from visitpay.reporting import index
+        from visitpay.reporting import index, page
     except ImportError:  # each hospital says what is missing
         return
     lines = [
-        index.Line(name, document["status"], document.get("summary") or document["error"], page)
+        index.Line(name, document["status"], _summary(document), _page_name(name))
         for name, document in summary.by_urgency(documents)
-        if (page := f"{hospitals.file_stem(name)}.html")
     ]
-    with write_private(directory / "index.html", over=index.BEGIN) as file:
+    with write_private(directory / "index.html", over=page.BEGIN) as file:
         file.write(index.index(lines, datetime.now(UTC)))
+
+
+def _summary(document: Mapping[str, Any]) -> str:
+    return str(document.get("summary") or document["error"])
+
+
+def _page_name(hospital: str) -> str:
+    return f"{hospitals.file_stem(hospital)}.html"

@@ -40,13 +40,9 @@ def row_of(command: str, hospital: str, document: Document) -> Row:
     if error := document.get("error"):
         return Row(hospital, shown, None, None, None, str(error).partition("; ")[0])
     files = document.get("files", []) if command == "load" else []
-    counts = [
-        len(files),
-        sum(file["rows_read"] for file in files),
-        sum(file["rejected"] for file in files),
-    ]
+    rows, rejected = (sum(file[name] for file in files) for name in ("rows_read", "rejected"))
     what = "; ".join(_WORDS[command](document))
-    return Row(hospital, shown, *(count or None for count in counts), what)
+    return Row(hospital, shown, len(files) or None, rows or None, rejected or None, what)
 
 
 def _of_load(document: Document) -> Iterator[str]:

@@ -38,7 +38,7 @@ class _Worker:
 
     def __init__(self, file: Settings) -> None:
         # In a session of its own: Ctrl-C reaches it through the command, once, as SIGTERM does.
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-P", "-m", "visitpay", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
