@@ -16,7 +16,7 @@ class Line(NamedTuple):
     """As its document says; `failed` if its page could not be written."""
     what: str
     page: str
-    """The name of its page."""
+    """The name of its page; empty if it never had one."""
 
     @property
     def sign(self) -> str:

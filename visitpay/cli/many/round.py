@@ -184,10 +184,11 @@ def _write_index(directory: Path, documents: Mapping[str, Any]) -> None:
         from visitpay.reporting import index, page
     except ImportError:  # each hospital says what is missing
         return
-    lines = [
-        index.Line(name, document["status"], _summary(document), _page_name(name))
-        for name, document in summary.by_urgency(documents)
-    ]
+    lines = []
+    for name, document in summary.by_urgency(documents):
+        page_name = _page_name(name)
+        known = page_name if (directory / page_name).exists() else ""
+        lines.append(index.Line(name, document["status"], _summary(document), known))
     with write_private(directory / "index.html", over=page.BEGIN) as file:
         file.write(index.index(lines, datetime.now(UTC)))
 
