@@ -66,6 +66,7 @@ def test_the_rounds_ping_is_not_that_of_a_hospital(file: Path) -> None:
     assert found == ["", "http://own"]
 
 
+IN_A_SCHEMA = "schema = 's'\ndatabase_url = 'postgresql+psycopg://{}/d'\n"
 URL = 'database_url = "sqlite:///a.db"'
 
 
@@ -87,8 +88,7 @@ URL = 'database_url = "sqlite:///a.db"'
             ", line 5: [A] has the same files as ",
         ),
         (
-            f"{ABOVE}[B]\nschema = 's'\ndatabase_url = 'postgresql://x@H/d'\n"
-            "[A]\nschema = 's'\ndatabase_url = 'postgresql+psycopg://y@h:5432/d'\n",
+            f"{ABOVE}[B]\n{IN_A_SCHEMA.format('x@H')}[A]\n{IN_A_SCHEMA.format('y@h:5432')}",
             ", line 5: [A] has the same database as ",
         ),
     ],
@@ -127,7 +127,8 @@ def test_two_schemas_of_one_database(file: Path) -> None:
     assert [each.fault for each in hospitals.read()] == ["", ""]
 
 
-def test_no_file(file: Path) -> None:
+@pytest.mark.usefixtures("file")
+def test_no_file() -> None:
     """Without a file the message says where one may be."""
     with pytest.raises(SettingsError, match=r"there is no hospitals\.toml here, and no /etc/visit"):
         hospitals.read()

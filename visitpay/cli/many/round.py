@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 
 from visitpay import hospitals, settings
 from visitpay.cli.many import summary
-from visitpay.cli.many.workers import Crew, Task, WorkerDiedError, crew
+from visitpay.cli.many.workers import Task, WorkerDiedError, crew
 from visitpay.cli.signals import stoppable
 from visitpay.errors import VisitPayError
 from visitpay.hospitals import Hospital
@@ -26,6 +26,14 @@ from visitpay.settings import Settings
 from visitpay.text import counted, first, printable
 
 Answers = dict[str, Any]
+
+
+class Workers(Protocol):
+    """Who does the work."""
+
+    def do(self, tasks: Sequence[Task]) -> Answers:
+        """Return the answers by hospital."""
+
 
 _NAMED = 3
 
@@ -91,10 +99,10 @@ def _answers(wanted: Wanted, chosen: Sequence[Hospital]) -> Answers:
         if wanted.command != "load":
             tasks = [_task(each, wanted) for each in chosen]
             return _told(workers.do(tasks))
-        return _shared_load(wanted, chosen, workers)
+        return shared_load(wanted, chosen, workers)
 
 
-def _shared_load(wanted: Wanted, chosen: Sequence[Hospital], workers: Crew) -> Answers:
+def shared_load(wanted: Wanted, chosen: Sequence[Hospital], workers: Workers) -> Answers:
     """Load all, none twice: what another load holds is looked at again at the end."""
     asked = workers.do([Task(each.name, each.fault, ()) for each in chosen])
     tasks = {}
