@@ -105,7 +105,7 @@ def test_metrics(hospitals: Group, for_all: ForAll) -> None:
     (file,) = hospitals.folder.glob("*.prom")
     assert file.name == "v-Abc.prom"
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
-    assert [line for line in lines if '{hospital="Abc"' not in line] == []
+    assert [line for line in lines if 'hospital="Abc"' not in line] == []
     assert 'visitpay_health{hospital="Abc",state="all is well"} 1.0' in lines
 
 
