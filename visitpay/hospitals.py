@@ -25,6 +25,9 @@ NAME = "hospitals.toml"
 _FOR_ALL = ("output", "wait")
 """What only the round as a whole has."""
 
+_COMMON = {"ping_url", "log_file", "log_format", "quiet", "verbose"}
+"""What the command has itself; the rest is for the hospitals."""
+
 ALLOWED = (*settings.ALLOWED, "schema")
 """The keys of a hospital's table."""
 
@@ -68,6 +71,25 @@ class Hospital:
     def __str__(self) -> str:
         """Return the file and the line where its table begins, and its name."""
         return self.file.place_of_table((self.name,))
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the file says for all hospitals; it stands above the environment (`prevail`)."""
+
+    file: Settings
+    name: str = ""
+
+    def keys(self) -> Collection[str]:
+        """Return what is set."""
+        given = self.file.tables[()]
+        return {*given, *(key.removesuffix("_file") for key in given)} & _COMMON
+
+    def get(self, key: str) -> Setting | None:
+        """Return what a key is set to; raises SettingsError if a secret cannot be read."""
+        return self.file.first(key, [()]) if key in _COMMON else None
+
+    salvaged = get
 
 
 def read() -> list[Hospital]:

@@ -1,11 +1,13 @@
 """A command that has --all: it does its work for one hospital, or for all of a file."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from typing import Annotated, Any, cast
 
 import typer
 
+from visitpay import settings
 from visitpay.cli import options
 from visitpay.cli.command import Command, path_of
 from visitpay.errors import ConfigurationError
@@ -53,16 +55,28 @@ def _shared_options() -> Sequence[Any]:
 class ManyCommand(Command):
     """A command that does its work for one hospital, or with --all for all."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         """Make the command, with the options about many hospitals."""
-        settings["params"] = [*(settings.get("params") or ()), *_shared_options()]
-        super().__init__(*arguments, **settings)
+        named["params"] = [*(named.get("params") or ()), *_shared_options()]
+        super().__init__(*arguments, **named)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; keep them as they were given, by the names of their options."""
+        """Read the arguments; keep them as they were given, by the names of their options.
+
+        What the file of hospitals says for the command itself stands above the environment.
+        """
         given, _rest, _order = self.make_parser(ctx).parse_args(list(args))
         ctx.meta[__name__] = given
-        return super().parse_args(ctx, args)
+        if not given.get("for_all") or given.get("help") or ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        from visitpay import hospitals
+
+        ctx.obj = hospitals.read()
+        with ExitStack() as opened:
+            opened.enter_context(settings.prevail(hospitals.Common(ctx.obj[0].file)))
+            rest = super().parse_args(ctx, args)
+            ctx.call_on_close(opened.pop_all().close)
+        return rest
 
     def run(self, ctx: Any) -> Any:
         """Run the command, once or for all hospitals."""
@@ -79,7 +93,7 @@ class ManyCommand(Command):
         self._require_for_many(given, name)
         words = dict(self._words(given))
         wanted = Wanted(name, words, many["workers"] or 1, many["only"] or ())
-        return run_round(wanted, ctx.params)
+        return run_round(wanted, ctx.obj, ctx.params)
 
     def _require_for_many(self, given: Mapping[str, Any], name: str) -> None:
         """Raise ConfigurationError for an argument that is about one hospital."""

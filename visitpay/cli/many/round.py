@@ -51,11 +51,11 @@ class Wanted:
     """The directory for the pages of `report`."""
 
 
-def run_round(wanted: Wanted, params: Mapping[str, Any]) -> None:
+def run_round(wanted: Wanted, every: Sequence[Hospital], params: Mapping[str, Any]) -> None:
     """Run a command for all hospitals, and say what came of it; `params` are its options.
 
-    Raises typer.Exit with the worst exit status, SettingsError if the file of hospitals cannot be
-    used, StoppedError at a signal, once the files under way are rolled back.
+    Raises typer.Exit with the worst exit status, StoppedError at a signal, once the files under way
+    are rolled back.
     """
     from visitpay.cli.load import watched
     from visitpay.cli.logs import start_log
@@ -65,26 +65,20 @@ def run_round(wanted: Wanted, params: Mapping[str, Any]) -> None:
     path = params.get("log_file")  # the parser gives a text
     log_file = Path(path) if path else None
     start_log(params.get("log_format", "text"), scheduled=is_load, path=log_file)
-    every = hospitals.read()
     chosen = hospitals.choose(every, wanted.only)
     if wanted.command == "report":
         is_given = "output" in wanted.given
         reports = Path(params["output"]) if is_given else _reports(every[0].file)
         wanted = replace(wanted, reports=reports)
-    ping = _ping_url(every) if is_load and not params["dry_run"] else ""
-    with watched(LoadWatch(ping_url=ping)), stoppable(rolled_back=is_load):
+    is_watched = is_load and not params["dry_run"]
+    ping_url = str(settings.in_force("ping_url").value) if is_watched else ""
+    with watched(LoadWatch(ping_url=ping_url)), stoppable(rolled_back=is_load):
         answers = _answers(wanted, _from_anywhere(chosen))
         documents = {each.name: answers[each.name]["document"] for each in chosen}
         if wanted.command == "report":
             _write_index(wanted.reports, documents)
         _show(wanted, documents, every[0].file, as_json=params["as_json"])
         _leave(wanted, answers, documents)
-
-
-def _ping_url(every: Sequence[Hospital]) -> str:
-    """Return the URL of the round's own ping, which the file names for all hospitals, or nobody."""
-    found = every[0].file.first("ping_url", [()]) or settings.in_force("ping_url")
-    return str(found.value)
 
 
 def _from_anywhere(chosen: list[Hospital]) -> list[Hospital]:
@@ -136,10 +130,14 @@ def _told(answers: Answers) -> Answers:
 def _of_dead(hospital: str, answer: Any) -> Any:  # noqa: ANN401 - JSON
     from visitpay.cli import to_json
 
-    if not isinstance(answer, Exception):
+    if isinstance(answer, WorkerDiedError):
+        message = str(answer)
+    elif isinstance(answer, Exception):
+        message = "its process cannot be started"
+    elif answer["document"] is None:
+        message = "it printed nothing that can be read"
+    else:
         return answer
-    known = isinstance(answer, WorkerDiedError)
-    message = str(answer) if known else "its process cannot be started"
     logging.getLogger("visitpay").error("%s: %s", printable(hospital), message)
     document = to_json.error("failed", f"{message}; nothing half-done is kept, run it again")
     status = VisitPayError.exit_status
