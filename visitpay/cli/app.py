@@ -82,7 +82,7 @@ for command in (
 app.add_typer(rejects_app, name="rejects")
 
 
-@app.command(WORKER, hidden=True)
+@app.command(WORKER, hidden=True)  # not a Command: its output is never held back
 def _work() -> None:
     """Do the work of one process of a command with --all: standard input says what."""
     work(perform)

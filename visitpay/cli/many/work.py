@@ -16,7 +16,6 @@ from typing import Any
 
 from visitpay import settings
 from visitpay.errors import LeftError, VisitPayError
-from visitpay.hospitals import Hospital
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ Perform = Callable[[Sequence[str]], Ended]
 
 def work(perform: Perform) -> None:
     """Do each task of standard input; `perform` runs a command in this process."""
+    from visitpay.hospitals import Hospital
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # between two commands nothing is to be told
     answers = sys.stdout
     file = json.loads(sys.stdin.readline())
