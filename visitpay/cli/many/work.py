@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from visitpay import settings
-from visitpay.errors import LeftError, VisitPayError
+from visitpay.errors import LeftError, StoppedError, VisitPayError
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def work(perform: Perform) -> None:
             answer = _run(perform, task["arguments"]) if task["arguments"] else _last_run()
         answers.write(f"{json.dumps(answer)}\n")
         answers.flush()
+        if answer.get("is_last"):
+            return
 
 
 def _run(perform: Perform, arguments: Sequence[str]) -> Mapping[str, object]:
@@ -54,6 +56,7 @@ def _run(perform: Perform, arguments: Sequence[str]) -> Mapping[str, object]:
     return {
         "exit_status": ended.exit_status,
         "is_error": ended.error is not None,
+        "is_last": isinstance(ended.error, StoppedError),  # an import may be half done
         "is_taken": isinstance(ended.error, LeftError) and ended.error.is_under_way,
         "document": _document(printed.getvalue()),
     }

@@ -111,7 +111,7 @@ class Crew:
                 worker = worker or _Worker(self._file)
                 self._busy.add(worker)
             answer = worker.ask(task)
-            kept = worker
+            kept = None if answer.get("is_last") else worker
         except (WorkerDiedError, OSError) as error:
             return error
         else:
