@@ -15,9 +15,10 @@ from tests.support.hospitals import Group, workers_of
 from tests.support.listeners import Listener
 from visitpay.cli.many import round as rounds
 from visitpay.cli.many.workers import Task
-from visitpay.database.engine import make_engine, make_migration_engine
+from visitpay.database.engine import make_engine, make_migration_engine, read_connection
 from visitpay.database.session import ExclusiveSession, run_lock
 from visitpay.hospitals import Hospital
+from visitpay.ledger.runs import Run, last_run
 from visitpay.models import Procedure, Visit
 from visitpay.sample import write_sample
 from visitpay.settings import Settings
@@ -211,7 +212,8 @@ class ScriptedCrew:
 
 def test_what_was_taken_is_looked_at_again() -> None:
     """At the end of the round it is loaded, unless it is done or still held by then."""
-    taken, done = ({"is_taken": each, "document": {}} for each in (True, False))
+    taken: dict[str, object] = {"is_taken": True, "document": {}}
+    done: dict[str, object] = {"is_taken": False, "document": {}}
     crew = ScriptedCrew(
         {"A": {"last_run": 4}, "B": {"last_run": 0}, "C": {"last_run": None}},
         {"A": taken, "B": done, "C": done},
@@ -230,6 +232,14 @@ def test_what_was_taken_is_looked_at_again() -> None:
         ["A load --settle=1 --json --wait=0 --unless-after=4"],
     ]
     assert answers == {"A": done, "B": done, "C": done}
+
+
+def last_run_of(feed: Feed) -> Run:
+    """Return the last run of a hospital's loads."""
+    with read_connection(feed.url) as connection:
+        run = last_run(connection)
+    assert run
+    return run
 
 
 @pytest.fixture
@@ -293,3 +303,7 @@ def test_a_worker_that_is_stopped_does_nothing_more(large: Group) -> None:
     statuses = {name: each["status"] for name, each in json.loads(out)["hospitals"].items()}
     assert statuses.pop("Abc") == "interrupted"
     assert set(statuses.values()) == {"ok"}
+    runs = {name: last_run_of(feed) for name, feed in large.feeds.items()}
+    later = [run for run in runs.values() if run.started_at > runs["Abc"].started_at]
+    assert worker == runs["Abc"].process_id
+    assert worker not in {run.process_id for run in later}
