@@ -1,9 +1,11 @@
 """The file of hospitals: what it may hold, and what stands above what."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
+from tests.support.databases import ROOT
 from visitpay import hospitals, settings
 from visitpay.errors import ConfigurationError, SettingsError
 
@@ -148,3 +150,14 @@ def test_names_of_pages() -> None:
     assert stems[0] == "Mercy"
     assert len({stem.lower() for stem in stems} | {"index"}) == len(names) + 1
     assert all(len(stem) < 80 and "/" not in stem and stem[:1] != "." for stem in stems)
+
+
+def test_the_page_shows_a_file_that_can_be_read(file: Path) -> None:
+    """What stands in the page on many hospitals names three, and nothing is wrong with any."""
+    page = (ROOT / "docs" / "how-to" / "many-hospitals.md").read_text("utf-8")
+    shown = page.partition("    # /etc/visitpay/hospitals.toml\n")[2].partition("\nThen,")[0]
+    file.write_text(dedent(shown))
+    file.with_name("abc.url").write_text("postgresql+psycopg://loader@db/abc")
+    found = hospitals.read()
+    assert [each.name for each in found] == ["HospitalABC", "Mercy", "St. John"]
+    assert [each.fault for each in found] == ["", "", ""]
