@@ -91,9 +91,13 @@ class Command(TyperCommand):
             is_document = any(ctx.params.get(each) for each in ("as_json", "as_csv", "sql"))
             held = loudness is Loudness.QUIET and not is_document
             with _held_back() if held else nullcontext():
-                return super().invoke(ctx)
+                return self.run(ctx)
         finally:
             LOUDNESS.reset(token)
+
+    def run(self, ctx: Any) -> Any:
+        """Run the command's function with what was read."""
+        return super().invoke(ctx)
 
 
 def _loudness_of(ctx: Any) -> Loudness:

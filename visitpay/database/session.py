@@ -63,10 +63,11 @@ def run_lock(
                 holder = describe_holder()
                 logger.warning("waiting for %s, %g s at most", holder.rstrip(","), wait_seconds)
             if time.monotonic() >= deadline:
-                other = "a migration" if dialect.is_migrating(connection) else "another load"
+                by_migration = dialect.is_migrating(connection)
+                other = "a migration" if by_migration else "another load"
                 name = title(connection.engine.url)
                 message = f"{holder or other} holds {name}; wait for it, or give a longer --wait"
-                raise BusyError(message)
+                raise BusyError(message, by_migration=by_migration)
             time.sleep(_POLL_SECONDS)
         yield
 
