@@ -28,7 +28,7 @@ STANDARD = MACHINE / NAME
 PLACES = ("database_url", "schema", "landing", "hospital")
 """What all commands must agree on, so that no part of the file is about a command of its own."""
 
-SECRETS = ("alert_urls", "ping_url")
+SECRETS = ("alert_urls", "ping_url", "sftp_password")
 
 REFERABLE = ("database_url", *SECRETS)
 """What may be in a file of its own."""

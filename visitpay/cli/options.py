@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -207,12 +207,12 @@ class NotifySettings:
 
         Raises SettingsError.
         """
-        return cls(*(str(settings.in_force(key).value) for key in settings.SECRETS))
+        return cls(*(str(settings.in_force(field.name).value) for field in fields(cls)))
 
     @classmethod
     def salvaged(cls) -> "NotifySettings":
         """Return as much as can be told of them although something is wrong."""
-        return cls(*map(settings.salvaged, settings.SECRETS))
+        return cls(*(settings.salvaged(field.name) for field in fields(cls)))
 
 
 LandingDirectory = Annotated[

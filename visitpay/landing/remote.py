@@ -35,6 +35,9 @@ BLOCKS_AHEAD = 4
 STALL_SECONDS = 60.0
 """A request that takes longer is given up: a block then comes at less than 35 KiB a second."""
 
+AHEAD_SECONDS = 1800.0
+"""So far the clock of a server may be ahead: a change in that time is one of now."""
+
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try of a request; each is up to a half more or less."""
 
@@ -68,8 +71,11 @@ class Listed(NamedTuple):
         return self.kind
 
     def look(self, now: float) -> Seen:
-        """Return what the listing told; a time after `now` is ignored."""
-        return self.seen if self.seen.changed_at <= now else self.seen._replace(changed_at=0)
+        """Return what the listing told; a time well after `now` is ignored."""
+        changed_at = self.seen.changed_at
+        if changed_at <= now:
+            return self.seen
+        return self.seen._replace(changed_at=now if changed_at - now <= AHEAD_SECONDS else 0)
 
 
 class Requests(Protocol):
@@ -223,7 +229,9 @@ class RemoteReader:
         """
         self._ask_ahead()
         if not self._block and self._coming:
-            self._block = memoryview(self._answer(self._coming.popleft(), "while it was read"))
+            # It stays among those under way until it is there, for `stop` to find it.
+            self._block = memoryview(self._answer(self._coming[0], "while it was read"))
+            self._coming.popleft()
             self._ask_ahead()
         block, self._block = bytes(self._block[:size]), self._block[size:]
         self._hash.update(block)
@@ -278,5 +286,5 @@ class RemoteReader:
 
     def stop(self) -> None:
         """Cancel what is under way, so that a read that waits ends at once."""
-        for future in self._coming:
+        for future in tuple(self._coming):
             future.cancel()
