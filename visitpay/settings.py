@@ -48,7 +48,6 @@ KEYS = (
     "limit",
     "log_format",
     "log_file",
-    "log_file",
     "quiet",
     "verbose",
 )
