@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -207,12 +207,12 @@ class NotifySettings:
 
         Raises SettingsError.
         """
-        return cls(*(str(settings.in_force(key).value) for key in settings.SECRETS))
+        return cls(*(str(settings.in_force(field.name).value) for field in fields(cls)))
 
     @classmethod
     def salvaged(cls) -> "NotifySettings":
         """Return as much as can be told of them although something is wrong."""
-        return cls(*map(settings.salvaged, settings.SECRETS))
+        return cls(*(settings.salvaged(field.name) for field in fields(cls)))
 
 
 LandingDirectory = Annotated[
@@ -434,6 +434,15 @@ Wait = Annotated[
         parser=as_seconds,
         metavar="SECONDS",
         help="How long to wait while another load holds the database.",
+    ),
+]
+
+UnlessAfter = Annotated[
+    int | None,
+    typer.Option(
+        "--unless-after",
+        hidden=True,
+        help="Leave it to another load: one that is under way, or a later run that ended well.",
     ),
 ]
 
