@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -161,6 +162,8 @@ class RemotePlace:
     @contextmanager
     def open(self, file: LandedFile) -> Iterator["RemoteReader"]:
         """Open a file; raises FileChangedError if it is gone, FileError if it cannot be opened."""
+        # Polars, which is there by now, lets a wait go on after Ctrl-C.
+        signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
         reader = RemoteReader(self, file.name)
         try:
             yield reader
