@@ -1,9 +1,11 @@
 """What is handed out to schedule a load fits the command."""
 
+import ast
 import configparser
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -51,13 +53,32 @@ def test_the_cron_job_runs_a_load(feed: Feed, visitpay: Visitpay) -> None:
 
 
 @only_sqlite
+def test_many_hospitals(
+    feed: Feed, visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So are those of the CronJob for many hospitals, and of Airflow's tasks."""
+    monkeypatch.delenv("VISITPAY_DATABASE_URL")
+    file = tmp_path / "hospitals.toml"
+    text = f'[HospitalABC]\nlanding = "{feed.landing}"\ndatabase_url = "{feed.url}"\n'
+    file.write_text(text)
+    monkeypatch.setenv("VISITPAY_HOSPITALS", str(file))
+    feed.deliver(Procedure)
+    assert visitpay(*arguments("cronjob-all.yaml")).status == 0
+    assert feed.descriptions() == {1: "bandaid"}
+    dag = (DEPLOY / "airflow" / "visitpay_dag.py").read_text()
+    words = re.search(r"^LOAD = (.*)$", dag, re.MULTILINE)
+    assert words is not None
+    assert visitpay(*ast.literal_eval(words[1]), "HospitalABC").status == 0
+
+
+@only_sqlite
 @pytest.mark.usefixtures("feed")
 def test_the_job_migrates(visitpay: Visitpay) -> None:
     """So is that of the Job that migrates; here there is nothing to do."""
     assert visitpay(*arguments("migrate.yaml")).status == 0
 
 
-@pytest.mark.parametrize("manifest", ["cronjob.yaml", "migrate.yaml"])
+@pytest.mark.parametrize("manifest", ["cronjob.yaml", "cronjob-all.yaml", "migrate.yaml"])
 def test_kubernetes_runs_the_image(manifest: str) -> None:
     """Version and user are the Containerfile's, and only a volume is written."""
     text = (DEPLOY / manifest).read_text()

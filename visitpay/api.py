@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visitpay.settings import in_force
-from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
+from visitpay.settings import database_in_force, in_force, with_schema
+from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING
 
 if TYPE_CHECKING:  # the libraries behind them are imported by what needs them
     from sqlalchemy import Connection
@@ -472,7 +472,11 @@ def _feed(
 
 
 def _url(given: str | None) -> str:
-    return _setting(given, "database_url", DEFAULT_URL)
+    """Return the URL of the database, with the schema in force unless it names one."""
+    if given is None:
+        return str(database_in_force().value)
+    schema = str(in_force("schema").value)
+    return with_schema(given, schema, is_default=True) if schema else given
 
 
 def _landing(given: Path | str | None) -> str:

@@ -29,7 +29,23 @@ class DatabaseError(VisitPayError):
 
 
 class BusyError(DatabaseError):
-    """Another load holds the database."""
+    """Another load holds the database, or a migration."""
+
+    def __init__(self, message: str, *, by_migration: bool = False) -> None:
+        """Say what holds it, and what to do."""
+        super().__init__(message)
+        self.by_migration = by_migration
+
+
+class LeftError(VisitPayError):
+    """Another load of the same round has the hospital, or had it: all is well."""
+
+    exit_status = 0
+
+    def __init__(self, why: str, *, is_under_way: bool) -> None:
+        """Say why; `is_under_way` if nobody knows yet how the other load ends."""
+        super().__init__(f"left to another load: {why}")
+        self.is_under_way = is_under_way
 
 
 class RefusedError(DatabaseError):

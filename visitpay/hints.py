@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from visitpay import settings
-from visitpay.database.naming import shown
+from visitpay.database.naming import options_for
 from visitpay.vocabulary import DEFAULT_HOSPITAL, DEFAULT_LANDING, DEFAULT_URL
 
 _TAKE_LANDING = {"load", "status", "report", "check", "doctor", "files", "rejects export"}
@@ -37,7 +37,7 @@ class Setup:
         """Return a command to be run as it stands, from whatever directory and environment.
 
         `command` is its name, such as `rejects list`, or more of it. Paths are absolute. A database
-        URL with a password or options is never in it; the command takes it from the environment.
+        URL that holds a secret is never in it; the command takes it from the environment.
         No command gives an empty text.
         """
         if not command:
@@ -52,9 +52,9 @@ class Setup:
         if command in _TAKE_HOSPITAL and is_other:
             words += ["--hospital", self.hospital]
         if command not in _TAKE_NO_DATABASE and self._is_named("database_url", DEFAULT_URL):
-            url = _public(self.database_url)
-            words += ["--database-url", url] if url else []
-            secret = "" if url else SET_URL
+            named, is_withheld = _options_for(self.database_url)
+            words += named
+            secret = SET_URL if is_withheld else ""
         return shlex.join(words) + secret
 
     def _is_named(self, field: str, default: str) -> bool:
@@ -78,10 +78,9 @@ def setup_of(
 DEFAULT_SETUP = Setup()
 
 
-def _public(url: str) -> str:
-    """Return the URL as a command may show it; empty if it holds a secret, or is none."""
+def _options_for(url: str) -> tuple[list[str], bool]:
+    """Return the options that name a database; none, and True, for what is no URL."""
     try:
-        parts = make_url(url)
+        return options_for(make_url(url))
     except (ArgumentError, ValueError):
-        return ""
-    return "" if parts.password or parts.query else shown(parts)
+        return [], True

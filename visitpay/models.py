@@ -420,6 +420,18 @@ class Acknowledgement(Base):
     """When the problem was over, or the word was taken back, in UTC; NULL while it holds."""
 
 
+class Turn(Base):
+    """A row that a transaction under the run lock locks, and keeps locked while it is in doubt.
+
+    On Citus a commit may be in doubt: the load goes on, and its rows are not to be seen yet.
+    """
+
+    __tablename__ = "turns"
+
+    entity: Mapped[Code] = mapped_column(primary_key=True)
+    """The record type: Procedure, Visit or Transaction."""
+
+
 class SchemaRevision(Base):
     """A revision of the schema that was applied: older code asks whether it may go on."""
 

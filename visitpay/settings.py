@@ -7,21 +7,25 @@ and so does a variable such as VISITPAY_DATABASE_URL_FILE.
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from visitpay.errors import SettingsError
 from visitpay.text import printable
+from visitpay.vocabulary import DEFAULT_URL, SCHEMA
 
 NAME = "visitpay.toml"
 
-STANDARD = Path("/etc/visitpay") / NAME
+MACHINE = Path("/etc/visitpay")
+"""The directory of a machine's settings."""
+
+STANDARD = MACHINE / NAME
 """The file of a machine."""
 
-PLACES = ("database_url", "landing", "hospital")
+PLACES = ("database_url", "schema", "landing", "hospital")
 """What all commands must agree on, so that no part of the file is about a command of its own."""
 
 SECRETS = ("alert_urls", "ping_url", "sftp_password")
@@ -44,17 +48,19 @@ KEYS = (
     "limit",
     "log_format",
     "log_file",
-    "log_file",
     "quiet",
     "verbose",
 )
 """The options that may be in the file. What says what a single run does is not: `--dry-run`."""
 
-_ALLOWED = (*KEYS, *(f"{key}_file" for key in REFERABLE))
+ALLOWED = (*KEYS, *(f"{key}_file" for key in REFERABLE))
 
 _PATHS = ("landing", "metrics_file", "log_file", "output")
 
 _VARIABLES = {"migrate": {"wait": "VISITPAY_MIGRATION_WAIT"}}
+
+DEFAULT = "default"
+"""Where a value is from that nobody set."""
 
 _PASSWORD = re.compile(r"[^:]*://[^:/]*:[^@]+@|[?&](?:\w*password|pwd|passwd)=", re.IGNORECASE)
 
@@ -103,7 +109,11 @@ class Settings:
         above = [command[:end] for end in range(len(command), -1, -1)]
         if command == ("doctor",):
             above.insert(1, ("load",))
-        for place in above:
+        return self.first(key, above)
+
+    def first(self, key: str, places: Iterable[tuple[str, ...]]) -> Setting | None:
+        """Return what the first of these tables says that has the key, or names its file."""
+        for place in places:
             table = self.tables.get(place, {})
             if key in table and key not in SECRETS:
                 return self._setting(key, table[key], place)
@@ -147,13 +157,16 @@ class Settings:
 
     def refuse_table(self, path: tuple[str, ...], what: str) -> NoReturn:
         """Raise SettingsError that says what is wrong with a table."""
+        message = f"{self.place_of_table(path)} {what}"
+        raise SettingsError(message)
+
+    def place_of_table(self, path: tuple[str, ...]) -> str:
+        """Return where a table is, in words: the file, the line if it can be told, its name."""
         table = printable(".".join(path))
         for number, line in enumerate(self.text.splitlines(), 1):
             if _table_of(line) == path:
-                message = f"{self.name}, line {number}: [{table}] {what}"
-                raise SettingsError(message)
-        message = f"{self.name}: [{table}] {what}"
-        raise SettingsError(message)
+                return f"{self.name}, line {number}: [{table}]"
+        return f"{self.name}: [{table}]"
 
     def refuse(self, key: str, command: tuple[str, ...], what: str) -> NoReturn:
         """Raise SettingsError that says where a key is, and what to do; the value is not told."""
@@ -174,8 +187,65 @@ def absolute_landing(landing: Path | str) -> str:
 
 def _table_of(line: str) -> tuple[str, ...]:
     """Return the names in the line that begins a table; none in another line."""
-    header = re.match(r"\s*\[+([^\]]*)\]", line)
-    return tuple(part.strip(" \t\"'") for part in header[1].split(".")) if header else ()
+    if not line.lstrip().startswith("["):
+        return ()
+    import tomllib
+
+    table: object = None
+    with suppress(ValueError):  # a line of a list
+        table = tomllib.loads(line)
+    names = []
+    while isinstance(table, dict) and table:
+        ((name, table),) = table.items()
+        names.append(name)
+    return tuple(names)
+
+
+class Source(Protocol):
+    """What stands above the environment for a while: the settings of one hospital of many."""
+
+    @property
+    def name(self) -> str:
+        """The hospital's name."""
+
+    def keys(self) -> Collection[str]:
+        """Return what is set."""
+
+    def get(self, key: str) -> Setting | None:
+        """Return what a key is set to; raises SettingsError if something cannot be used."""
+
+    def salvaged(self, key: str) -> Setting | None:
+        """Return it although something else cannot be used; raises SettingsError if it cannot."""
+
+
+_prevailing: list[Source] = []
+"""At most one, for the whole process: threads that write into the log need it, too."""
+
+
+@contextmanager
+def prevail(source: Source) -> Iterator[None]:
+    """Let a source win over the environment and the file of settings while the block runs.
+
+    The parser of the command line asks the environment by itself: what the source has is not in the
+    environment meanwhile.
+    """
+    variables = {variable_of(key) for key in source.keys()}  # noqa: SIM118 - it is no mapping
+    hidden = {name: os.environ.pop(name) for name in variables & os.environ.keys()}
+    _prevailing.append(source)
+    try:
+        yield
+    finally:
+        _prevailing.pop()
+        os.environ |= hidden
+
+
+def one_of_many() -> str:
+    """Return the name of the hospital whose turn it is; empty if the command is not for many."""
+    return _prevailing[-1].name if _prevailing else ""
+
+
+def _prevailing_setting(key: str) -> Setting | None:
+    return _prevailing[-1].get(key) if _prevailing else None
 
 
 def variable_of(key: str, command: tuple[str, ...] = ()) -> str:
@@ -188,31 +258,79 @@ def in_force(key: str, default: str = "", command: tuple[str, ...] = ()) -> Sett
     variable = variable_of(key, command)
     if value := os.environ.get(variable):
         return Setting(value, variable)
-    return _referred(key) or read().get(key, command) or Setting(default, "default")
+    found = _prevailing_setting(key) or _referred(key) or read().get(key, command)
+    return found or Setting(default, DEFAULT)
+
+
+def database_in_force() -> Setting:
+    """Return the database URL, with its schema, that a command takes where no argument says."""
+    url, schema = in_force("database_url", DEFAULT_URL), in_force("schema")
+    if not schema.value:
+        return url
+    path = url.path if url.path == schema.path else None
+    return Setting(with_schema(str(url.value), str(schema.value)), url.origin, path)
+
+
+def with_schema(url: str, schema: str, *, is_default: bool = False) -> str:
+    """Return a database URL that names a schema, as its option.
+
+    Raises SettingsError if the URL names another; a default gives way to that one. A URL that
+    cannot be read is returned as it is, for others to refuse.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not schema:
+        message = "--schema is empty; name the schema, or leave the option out"
+        raise SettingsError(message)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return url
+    named = parsed.query.get(SCHEMA, schema)
+    if named != schema and is_default:
+        return url
+    if named != schema:
+        message = (
+            f"the database URL names the schema {printable(str(named))}, and --schema or"
+            f" VISITPAY_SCHEMA names {printable(schema)}; take one of them out"
+        )
+        raise SettingsError(message)
+    return parsed.update_query_dict({SCHEMA: schema}).render_as_string(hide_password=False)
 
 
 def below_environment(key: str, settings: Settings, command: tuple[str, ...]) -> Setting | None:
     """Return what stands where neither an argument nor the variable of a setting says."""
-    return _referred(key) or settings.get(key, command)
+    return _prevailing_setting(key) or _referred(key) or settings.get(key, command)
 
 
 def salvaged(key: str) -> str:
     """Return what can be told of a setting although something is wrong; empty if nothing can."""
     if value := os.environ.get(variable_of(key)):
         return value
-    with suppress(SettingsError):
-        if found := _referred(key):
-            return str(found.value)
-    with suppress(SettingsError):
-        if found := _parsed().get(key):
-            return str(found.value)
+    for look in (*(source.salvaged for source in _prevailing), _referred, _in_file):
+        with suppress(SettingsError):
+            if found := look(key):
+                return str(found.value)
     return ""
+
+
+def salvaged_database() -> str:
+    """Return what can be told of the database URL and its schema."""
+    url, schema = salvaged("database_url") or DEFAULT_URL, salvaged("schema")
+    with suppress(SettingsError):
+        return with_schema(url, schema)
+    return url
+
+
+def _in_file(key: str) -> Setting | None:
+    return parse(_path()).get(key)
 
 
 def is_standing(key: str, value: str) -> bool:
     """Whether every command finds a value by itself, since the file of the machine says so."""
     try:
-        found = in_force(key)
+        found = database_in_force() if key == "database_url" else in_force(key)
     except SettingsError:
         return False
     return found.path == STANDARD and found.value == value
@@ -220,20 +338,24 @@ def is_standing(key: str, value: str) -> bool:
 
 def read() -> Settings:
     """Return the file of settings; raises SettingsError if something in it cannot be used."""
-    settings = _parsed()
+    settings = parse(_path())
     for command, table in settings.tables.items():
         for key, value in table.items():
-            _require_usable(settings, command, key, value)
+            require_usable(settings, command, key, value)
+            _require_in_place(settings, command, key)
     return settings
 
 
-def _parsed() -> Settings:
-    path = _path()
+def parse(path: Path | None, text: str | None = None) -> Settings:
+    """Return the settings of a file, of `text` if it was read before; empty ones without a path.
+
+    Raises SettingsError if it is no TOML.
+    """
     if path is None:
         return Settings()
     import tomllib
 
-    text = _text_of(path, "")
+    text = _text_of(path, "") if text is None else text
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # its text holds a letter or a key, and no value
@@ -266,19 +388,26 @@ def _tables(
 
 
 def _path() -> Path | None:
-    """Return the file of settings, if there is one; raises SettingsError if one is out of reach."""
-    if named := os.environ.get("VISITPAY_CONFIG"):
+    return find("VISITPAY_CONFIG", NAME, STANDARD)
+
+
+def find(variable: str, name: str, standard: Path) -> Path | None:
+    """Return a file: the one that a variable names, else that of the working directory, or machine.
+
+    None if there is none. Raises SettingsError if one is out of reach.
+    """
+    if named := os.environ.get(variable):
         return Path(named).absolute()
     with suppress(OSError):  # a directory that this user may not enter, or one that is gone
-        os.lstat(NAME)
-        return Path(NAME).absolute()
+        os.lstat(name)
+        return Path(name).absolute()
     try:
-        os.lstat(STANDARD)
+        os.lstat(standard)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _unreadable(STANDARD, "", error) from None
-    return STANDARD
+        raise _unreadable(standard, "", error) from None
+    return standard
 
 
 def _text_of(path: Path, origin: str) -> str:
@@ -317,14 +446,17 @@ def _secret(path: Path, origin: str) -> str:
     raise SettingsError(message)
 
 
-def _require_usable(settings: Settings, command: tuple[str, ...], key: str, value: object) -> None:
-    """Raise SettingsError unless a key may be where it is, with a value of that kind."""
-    if key in SECRETS:
-        settings.refuse(key, command, _secret_remedy(key))
-    if key not in _ALLOWED:
-        settings.refuse(key, command, f"is no setting of this file{nearest(key, _ALLOWED)}")
+def _require_in_place(settings: Settings, command: tuple[str, ...], key: str) -> None:
     if command and (key in PLACES or key.removesuffix("_file") in REFERABLE):
         settings.refuse(key, command, "is for all commands: put it above the first [table]")
+
+
+def require_usable(settings: Settings, command: tuple[str, ...], key: str, value: object) -> None:
+    """Raise SettingsError unless a key may be in the file, with a value of that kind."""
+    if key in SECRETS:
+        settings.refuse(key, command, _secret_remedy(key))
+    if key not in ALLOWED:
+        settings.refuse(key, command, f"is no setting of this file{nearest(key, ALLOWED)}")
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) for item in items) or (
         isinstance(value, list) and any(isinstance(item, bool) for item in items)

@@ -5,6 +5,9 @@ from enum import StrEnum
 DEFAULT_URL = "sqlite:///visitpay.db"
 """The database that is used when none is named."""
 
+SCHEMA = "schema"
+"""The option of a database URL that names a schema of PostgreSQL."""
+
 DEFAULT_LANDING = "landing"
 """The landing directory that is read when none is named."""
 

@@ -333,7 +333,7 @@ def test_status_says_first_whether_all_is_well(feed: Feed, visitpay: Visitpay) -
         "new: 2021-12-01: no Transaction file was loaded, though others were",
         "new: 1 visit ends before it begins",
     ]
-    assert any(line.startswith("1 more; see: visitpay status --all") for line in lines)
+    assert any(line.startswith("1 more; see: visitpay status --problems") for line in lines)
     found = visitpay("status", "--json", "--expect", "daily").document["findings"]
     assert [each["check"] for each in found][:2] == ["type_missing", "feed_missing"]
     feed.deliver(Visit, at="20211202_223005", visit_identifier=11)
@@ -1225,12 +1225,12 @@ def test_harmful_names(
 OPTIONS = {
     "load": "--database-url --hospital --pass-over --settle --expect --ignore --since"
     " --max-rejects --hold-above --approve --again --again-since --wait --metrics-file --dry-run"
-    " --json --log-format --log-file",
+    " --json --log-format --log-file --all --workers --only",
     "runs": "--database-url --hospital --status --since --limit --json",
     "doctor": "--database-url --hospital --pass-over --expect --ignore --every --metrics-file"
     " --send --json",
-    "status": "--database-url --hospital --pass-over --settle --expect --ignore --every --all"
-    " --exit-status --json",
+    "status": "--database-url --hospital --pass-over --settle --expect --ignore --every --problems"
+    " --exit-status --json --all --workers --only",
     "acknowledge": "--why --entity --reason --undo --landing --database-url --hospital --pass-over"
     " --expect --every --wait --json",
     "files": "--database-url --hospital --pass-over --entity --status --limit --json",
@@ -1243,10 +1243,12 @@ OPTIONS = {
     " --wait --json",
     "rejects retry": "--database-url --wait --json",
     "report": "--output --database-url --hospital --pass-over --settle --expect --ignore --every"
-    " --json",
-    "reconcile": "--database-url --expect --ignore --raw --limit --wait --json",
+    " --json --all --workers --only",
+    "reconcile": "--database-url --expect --ignore --raw --limit --wait --json --all --workers"
+    " --only",
     "check": "--hospital --pass-over --entity --limit --json",
-    "migrate": "--database-url --check --sql --downgrade --backup --wait",
+    "migrate": "--database-url --check --sql --downgrade --backup --wait --json --all"
+    " --workers --only",
     "config": "--json",
     "sample": "--visits --days --dirt --seed --hospital",
 }
@@ -1259,7 +1261,8 @@ def test_help(visitpay: Visitpay, command: str) -> None:
     outcome = visitpay(*command.split(), "--help")
     assert (outcome.status, outcome.err) == (0, "")
     named = re.findall("^  (?:-., )?(--[a-z-]+)", outcome.out, re.MULTILINE)
-    assert named == [*OPTIONS[command].split(), "--quiet", "--verbose", "--help"]
+    own = OPTIONS[command].replace("--database-url", "--database-url --schema")
+    assert named == [*own.split(), "--quiet", "--verbose", "--help"]
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "[[" not in outcome.out
     assert re.search(rf"^  Example: visitpay {command}(?: .*)?\n\n", outcome.out, re.MULTILINE)

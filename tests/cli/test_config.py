@@ -362,10 +362,10 @@ def test_the_example(visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("VISITPAY_CONFIG", str(ROOT / "deploy" / "visitpay.toml"))
     rows = visitpay("config", "--json").document["settings"]
     usual = {row["name"] for row in rows if row["origin"] != "default"}
-    assert set(KEYS) - usual == {"quiet", "verbose", "wait"} - usual
+    assert set(KEYS) - usual == {"quiet", "verbose", "wait", "schema"} - usual
     text = (ROOT / "deploy" / "visitpay.toml").read_text()
-    for key in ("alert_urls", "ping_url", "database_url"):
-        assert f"# {key}_file = " in text
+    for key in ("alert_urls_file", "ping_url_file", "database_url_file", "schema"):
+        assert f"# {key} = " in text
 
 
 def test_loudness(feed: Feed, visitpay: Visitpay) -> None:

@@ -648,6 +648,163 @@ def test_the_documented_way(
         own_postgres.execute(f"DROP ROLE {role}")
 
 
+def test_the_documented_hospitals(server: Server, feed: Feed, visitpay: Visitpay) -> None:
+    """Of two hospitals set up by the page, none can read or migrate what the other has."""
+    page = (ROOT / "docs" / "postgres.md").read_text()
+    blocks = re.findall(r"<!-- run: a hospital -->\n```sh\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    script = "set -e\n" + "".join(blocks)
+    script += "".join(blocks).replace("abc", "xyz")
+    database = str(make_url(feed.url).database)
+    script = re.sub(r"\bvisitpay( <<'SQL'| \\|;)", rf"{database}\1", script)
+    script = script.replace("@/visitpay", f"@/{database}").replace(
+        "DATABASE visitpay", f"DATABASE {database}"
+    )
+    feed.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
+    paths = (Path(sys.executable).parent, server.programs, os.environ["PATH"])
+    settings = {"PATH": os.pathsep.join(map(str, paths)), "PGUSER": "postgres"}
+    settings |= {"PGHOST": "127.0.0.1", "PGPORT": str(server.port)}
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    feed.deliver(Procedure)
+
+    def run(role: str, *words: str, schema: str = "abc") -> Outcome:
+        url = rendered(make_url(feed.url).set(username=role))
+        return visitpay(*words, "--database-url", url, "--schema", schema)
+
+    try:
+        assert run("abc_loader", "load").status == 0
+        assert run("abc_reader", "status").status == 0
+        assert run("abc_reader", "load").status == 3
+        assert run("xyz_loader", "load", schema="xyz").status == 0
+        for role in ("abc_owner", "abc_loader", "abc_reader"):
+            for words in (["load"], ["migrate"], ["status"]):
+                refused = run(role, *words, schema="xyz")
+                told = f"the role {role} may not use the schema xyz"
+                assert (refused.status, told in refused.err) == (3, True), refused.err
+            url = make_url(feed.url).set(username=role, drivername="postgresql")
+            with psycopg.connect(rendered(url), autocommit=True) as connection:
+                for statement in ("SELECT FROM xyz.visits", "CREATE TABLE xyz.made (id int)"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(statement.encode())
+    finally:
+        for each in ("owner", "loader", "reader"):
+            for role in (f"abc_{each}", f"xyz_{each}"):
+                feed.execute(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
+
+
+def as_citus(feed: Feed, group: int) -> None:
+    """Make of a database what Citus has in it, as far as it is asked for."""
+    feed.execute(
+        "SET LOCAL allow_system_table_mods = on",
+        f"CREATE TABLE pg_catalog.pg_dist_local_group AS SELECT {group} AS groupid",
+        "CREATE TABLE pg_catalog.pg_dist_partition AS SELECT 'visits'::regclass AS logicalrelid",
+        "CREATE FUNCTION pg_catalog.citus_total_relation_size(regclass) RETURNS bigint"
+        " RETURN 1 << 30",
+    )
+
+
+def test_a_worker_of_citus(feed: Feed, visitpay: Visitpay) -> None:
+    """A session on a worker is refused, whatever it is for."""
+    as_citus(feed, group=2)
+    for words in (["load"], ["status"], ["migrate"]):
+        outcome = visitpay(*words)
+        assert outcome.status == 3
+        assert "a worker of Citus" in outcome.err
+        assert outcome.err.endswith("name the coordinator in the database URL\n")
+
+
+def test_a_coordinator_of_citus(feed: Feed, visitpay: Visitpay) -> None:
+    """The coordinator is one to load into; what is on its workers counts as the database's."""
+    as_citus(feed, group=0)
+    feed.deliver(Procedure)
+    assert visitpay("load").status == 0
+    found = visitpay("doctor").out
+    assert re.search(r"postgresql [0-9.]+ \(coordinator of Citus\) answers", found)
+    assert re.search(r"the database takes 1\.\d GiB", found)
+    missing = visitpay("load", "--schema", "abc").said
+    statement = "SET citus.enable_schema_based_sharding TO on; CREATE SCHEMA abc AUTHORIZATION"
+    assert f"run: {statement} " in missing
+
+
+def fail_once(feed: Feed, state: str, message: str) -> None:
+    """Let the first row that comes fail, and no other."""
+    feed.execute(
+        "CREATE SEQUENCE failures",
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('failures') = 1 THEN"
+        f" RAISE EXCEPTION '{message}' USING ERRCODE = '{state}'; END IF; RETURN new; END $$",
+        "CREATE TRIGGER fail BEFORE INSERT ON visits FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("58030", "connection to the remote node role@host:5432 failed with the following error"),
+        ("58030", "failed to COPY to shard 102008 on host:5432"),
+        ("XX000", "server closed the connection unexpectedly"),
+        ("XX000", "failure on connection marked as essential: host:5432"),
+    ],
+)
+def test_a_worker_that_went_away(feed: Feed, visitpay: Visitpay, state: str, message: str) -> None:
+    """What Citus says of a worker that it has lost is tried again."""
+    fail_once(feed, state, message)
+    feed.deliver(Visit, *visits(1, 2))
+    outcome = visitpay("load")
+    assert f"{message}; trying again in 0.5 s\n" in outcome.err
+    assert (outcome.status, guarantors(feed)) == (0, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "told"),
+    [
+        ("58030", "could not read block 7 in file base/1/2", "could not read block 7"),
+        ("XX000", "cache lookup failed for relation 7", "cache lookup failed for relation 7"),
+        ("23514", "a value SECRET", "CheckViolation (the server does not say where)"),
+    ],
+)
+def test_what_does_not_pass(
+    feed: Feed, visitpay: Visitpay, state: str, message: str, told: str
+) -> None:
+    """A broken disk or table is not tried again; an error of a row without a place is told."""
+    fail_once(feed, state, message)
+    feed.deliver(Visit, *visits(1, 2))
+    outcome = visitpay("load")
+    assert outcome.status != 0
+    assert told in outcome.err
+    assert "trying again" not in outcome.err
+    assert "SECRET" not in outcome.err
+    assert guarantors(feed) == []
+
+
+def test_a_backup_of_a_schema(
+    feed: Feed,
+    server: Server,
+    visitpay: Visitpay,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The command that is told makes a copy of the schema, whatever its name, and of no other."""
+    for name in ('A"b.*', 'A"b.c'):
+        feed.execute("CREATE SCHEMA " + '"' + name.replace('"', '""') + '"')
+        assert visitpay("migrate", "--schema", name).status == 0
+    told = visitpay("migrate", "--schema", 'A"b.*', "--backup", tmp_path / "copy").said
+    monkeypatch.setenv("PATH", f"{server.programs}:{os.environ['PATH']}")
+    subprocess.run(["bash", "-c", told.partition("run before: ")[2]], check=True)
+    listing = ["pg_restore", "--list", str(tmp_path / "copy")]
+    found = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    assert found.count('TABLE A"b.* visits') == 1
+    assert 'A"b.c' not in found
+    assert " public " not in found
+
+
 ODD = ["DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Tokyo'", "IntervalStyle = 'iso_8601'"]
 ODD += ["bytea_output = 'escape'", "standard_conforming_strings = off", "client_encoding = LATIN1"]
 

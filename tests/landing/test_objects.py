@@ -321,7 +321,7 @@ def test_every_command(feed: Feed, visitpay: Visitpay, store: ObjectStore) -> No
     assert visitpay("check", f"{store.url}/{VISIT}").status == 0
     assert visitpay("status", store.url, "--json").document["files_waiting"] == [VISIT]
     seen = visitpay("explain", "visit", "10", "--landing", store.url, "--json").document
-    assert seen["files"]["sightings"][0]["file"] == VISIT
+    assert seen["search"]["sightings"][0]["file"] == VISIT
     doctor = visitpay("doctor", store.url)
     assert "ok      landing directory 1 file of the feed" in doctor.out
     assert visitpay("load", store.url).status == 0

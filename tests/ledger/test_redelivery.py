@@ -269,7 +269,7 @@ def test_another_hospital_is_refused(feed: Feed, visitpay: Visitpay) -> None:
     assert outcome.status == 2
     assert outcome.said.splitlines()[-1] == (
         "visitpay: the database holds files of HospitalABC, not of General: each hospital needs a"
-        " database (on PostgreSQL, or a schema) of its own"
+        " database of its own, or on PostgreSQL a schema of its own, which --schema names"
     )
     assert feed.descriptions() == {1: "cast"}
     assert visitpay("load").status == 0

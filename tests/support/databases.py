@@ -68,6 +68,7 @@ class Server:
             settings.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\n")
             settings.write("unix_socket_directories = ''\nfsync = off\nfull_page_writes = off\n")
             settings.write("wal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\n")
+            settings.write("max_prepared_transactions = 4\n")
         self.start()
 
     @property

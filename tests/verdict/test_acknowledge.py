@@ -105,7 +105,7 @@ def test_who_and_why(feed: Feed, visitpay: Visitpay) -> None:
     assert datetime.now(UTC) - made_at < timedelta(minutes=5)
     assert [(word["why"], bool(word["who"])) for word in words] == [("ticket 12", True)] * 2
     assert "soon" not in str(problems)
-    assert "ticket 12" in visitpay("status", "--all").out
+    assert "ticket 12" in visitpay("status", "--problems").out
 
 
 def set_back(feed: Feed, days: int) -> None:

@@ -65,5 +65,5 @@ def _contexts_below(group: Any, above: Any) -> Iterator[Any]:  # noqa: ANN401 - 
         context = command.context_class(command, info_name=name, parent=above)
         if hasattr(command, "commands"):
             yield from _contexts_below(command, context)
-        else:
+        elif not command.hidden:
             yield context

@@ -17,6 +17,9 @@ from visitpay.cli.doctor import doctor
 from visitpay.cli.explain import explain
 from visitpay.cli.files import files
 from visitpay.cli.load import load, tell_of_arguments
+from visitpay.cli.many.command import ManyCommand
+from visitpay.cli.many.work import Ended, work
+from visitpay.cli.many.workers import WORKER
 from visitpay.cli.migrate import migrate
 from visitpay.cli.reconcile import reconcile
 from visitpay.cli.rejects import rejects_app
@@ -26,6 +29,7 @@ from visitpay.cli.sample import sample
 from visitpay.cli.status import status
 from visitpay.errors import (
     ConfigurationError,
+    LeftError,
     OutputError,
     SettingsError,
     StoppedError,
@@ -35,6 +39,9 @@ from visitpay.errors import (
 from visitpay.version import __version__
 
 _INTERRUPTED_STATUS = 130
+
+_HOW = {StoppedError: "interrupted", LeftError: "left"}
+"""The status in the document of a command that an error ended, where it is not `failed`."""
 
 # Typer gives the errors of its parser no name.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
@@ -70,14 +77,24 @@ for command in (
     *(load, status, runs, acknowledge, files, explain, doctor),
     *(reconcile, report, check, sample, migrate, config),
 ):
-    app.command(cls=Command)(command)
+    is_for_many = command in (load, status, reconcile, report, migrate)
+    app.command(cls=ManyCommand if is_for_many else Command)(command)
 app.add_typer(rejects_app, name="rejects")
+
+
+@app.command(WORKER, hidden=True)  # not a Command: its output is never held back
+def _work() -> None:
+    """Do the work of one process of a command with --all: standard input says what."""
+    work(perform)
 
 
 def _log_failure(told: VisitPayError, error: BaseException) -> None:
     from visitpay.cli.logs import tell
     from visitpay.events import Event
 
+    if isinstance(told, LeftError):
+        logging.getLogger("visitpay").info("%s", told)
+        return
     event = Event.RUN_STOPPED if isinstance(told, StoppedError) else Event.FAILURE
     logging.getLogger("visitpay").debug("traceback", exc_info=error, extra=event.extra)
     tell(str(told), event)
@@ -108,7 +125,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     That is 0, ATTENTION_STATUS where the command says so, or that of the error that ended it.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(perform(sys.argv[1:] if arguments is None else arguments).exit_status)
+
+
+def perform(arguments: Sequence[str]) -> Ended:
+    """Run the command, and return how it ended."""
+    arguments = list(arguments)
     logging.getLogger("visitpay").handlers.clear()  # a former command in this process had its own
     try:
         status = app(args=arguments, prog_name="visitpay", standalone_mode=False) or 0
@@ -117,29 +139,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _tell_json(arguments, "failed", message)
         _say_on_stderr(said)
         tell_of_arguments(arguments, message)
-        sys.exit(ConfigurationError.exit_status)
+        return Ended(ConfigurationError.exit_status, ConfigurationError(message))
     except SystemExit as leaving:  # typer's, which says 1
         is_lost = isinstance(leaving.__context__, BrokenPipeError)
-        sys.exit(OutputError.exit_status if is_lost else leaving.code)
+        return Ended(OutputError.exit_status if is_lost else int(leaving.code or 0))
     except SettingsError as error:
-        exit_status = _report_error(arguments, error)
+        ended = _report_error(arguments, error)
         tell_of_arguments(arguments, str(error), error)
-        sys.exit(exit_status)
+        return ended
     except BaseException as error:  # noqa: BLE001 - polars panics with one
-        sys.exit(_report_error(arguments, error))
+        return _report_error(arguments, error)
     if status == _INTERRUPTED_STATUS:  # typer's word for Ctrl-C
-        sys.exit(_report_error(arguments, KeyboardInterrupt()))
-    sys.exit(status)
+        return _report_error(arguments, KeyboardInterrupt())
+    return Ended(status)
 
 
-def _report_error(arguments: Sequence[str], error: BaseException) -> int:
-    """Say what ended the command, in a line of words and in JSON; return its exit status."""
+def _report_error(arguments: Sequence[str], error: BaseException) -> Ended:
+    """Say what ended the command, in a line of words and in JSON; return that."""
     told = to_visitpay_error(error)
     if not isinstance(told, OutputError):
-        how = "interrupted" if isinstance(told, StoppedError) else "failed"
-        _tell_json(arguments, how, str(told))
+        _tell_json(arguments, _HOW.get(type(told), "failed"), str(told))
     _log_failure(told, error)
-    return told.exit_status
+    return Ended(told.exit_status, told)
 
 
 def _tell_json(arguments: Sequence[str], status: str, error: str) -> None:

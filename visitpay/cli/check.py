@@ -61,7 +61,6 @@ def check(
     from visitpay.cli.console import on_terminal, say
     from visitpay.hints import setup_of
     from visitpay.loading import validate
-    from visitpay.vocabulary import DEFAULT_URL
 
     landed = validate.find(landing, hospital, pass_over or (), entity)
     shown = limit or (_SHOWN_ON_TERMINAL if on_terminal() else _SHOWN)
@@ -80,7 +79,7 @@ def check(
         _show_unrecognised(landed.unrecognised, shown)
         _show_totals(totals)
         if totals.files and entity is None:
-            url = str(settings.in_force("database_url", DEFAULT_URL).value)
+            url = str(settings.database_in_force().value)
             where = landed.files[0].place.name
             hint = setup_of(url, where, hospital).hint("load", "--dry-run")
             say(f"{_NEXT_IF_BAD if bad else 'next'}: {hint}")

@@ -1,4 +1,4 @@
-"""What every command has: settings for what no argument says, --quiet and --verbose."""
+"""What every command has: settings for what no argument says, --quiet, --verbose, --schema."""
 
 import io
 import os
@@ -21,23 +21,41 @@ from visitpay.events import Event
 # ruff: noqa: ANN401
 
 
-def _loudness(
+def _shared(
     *,
+    schema: Annotated[  # for commands that have a database
+        str | None,
+        typer.Option(
+            envvar="VISITPAY_SCHEMA",
+            metavar="NAME",
+            help="The schema of a PostgreSQL database; each hospital may have one.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool,
         typer.Option("--quiet", "-q", help="Print nothing where all is well; log errors only."),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
-    """Have the two options, as Typer makes them of a function."""
+    """Have the options, as Typer makes them of a function."""
 
 
 @cache
 def _shared_options() -> Sequence[Any]:
     app = typer.Typer(add_completion=False)
-    app.command()(_loudness)
+    app.command()(_shared)
     params: Sequence[Any] = cast("Any", typer.main.get_command(app)).params
     return params
+
+
+def _with_shared(own: Sequence[Any]) -> Iterator[Any]:
+    """Yield a command's own options, and those of every command; the schema's is by its URL's."""
+    schema, *others = _shared_options()
+    for option in own:
+        yield option
+        if option.name == "database_url":
+            yield schema
+    yield from others
 
 
 class Command(TyperCommand):
@@ -45,7 +63,7 @@ class Command(TyperCommand):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Make the command, with the options of every command."""
-        options["params"] = [*(options.get("params") or ()), *_shared_options()]
+        options["params"] = list(_with_shared(options.get("params") or ()))
         super().__init__(*arguments, **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -60,8 +78,12 @@ class Command(TyperCommand):
             raise found.unusable(name, error) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, as loud as it was asked to be."""
+        """Run the command, as loud as it was asked to be, on the schema that it was given."""
         loudness = _loudness_of(ctx)
+        schema = ctx.params.pop("schema", None)
+        if schema is not None:
+            url = ctx.params["database_url"]
+            ctx.params["database_url"] = settings.with_schema(url, schema)
         token = LOUDNESS.set(loudness)
         try:
             if loudness is Loudness.VERBOSE:
@@ -69,9 +91,13 @@ class Command(TyperCommand):
             is_document = any(ctx.params.get(each) for each in ("as_json", "as_csv", "sql"))
             held = loudness is Loudness.QUIET and not is_document
             with _held_back() if held else nullcontext():
-                return super().invoke(ctx)
+                return self.run(ctx)
         finally:
             LOUDNESS.reset(token)
+
+    def run(self, ctx: Any) -> Any:
+        """Run the command's function with what was read."""
+        return super().invoke(ctx)
 
 
 def _loudness_of(ctx: Any) -> Loudness:
@@ -138,7 +164,7 @@ class Found:
         default = option.default
         usual = default if isinstance(default, bool) else "" if default is None else str(default)
         found = settings.below_environment(name, self._settings, self._path)
-        return found or settings.Setting(usual, "default")
+        return found or settings.Setting(usual, settings.DEFAULT)
 
     def unusable(self, name: str, error: typer.BadParameter) -> SettingsError:
         """Return the error for a value that the parser refuses; the value is not told."""

@@ -90,7 +90,7 @@ def known_files(ctx: typer.Context, incomplete: str) -> list[str]:
     from visitpay.ledger.files import list_entries
 
     def names() -> list[str]:
-        with read_connection(_setting(ctx, "database_url", DEFAULT_URL)) as connection:
+        with read_connection(_database(ctx)) as connection:
             entries = list_entries(connection, entity=None, status=None, limit=FEW)
         return [entry.name for entry in entries]
 
@@ -103,7 +103,7 @@ def reject_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     from visitpay.rejects.queries import RejectFilter, list_rejects
 
     def ids() -> list[str]:
-        with read_connection(_setting(ctx, "database_url", DEFAULT_URL)) as connection:
+        with read_connection(_database(ctx)) as connection:
             return [str(reject.id) for reject in list_rejects(connection, RejectFilter(), FEW)]
 
     return _begun(incomplete, _within(ids))
@@ -121,6 +121,11 @@ def _names_begun(incomplete: str, names: Iterable[str]) -> list[str]:
     newest = sorted(of_feed, key=lambda name: name.removesuffix(".txt")[-15:], reverse=True)
     short = _begun(incomplete, dict.fromkeys(map(short_name, newest)))
     return short or _begun(incomplete, dict.fromkeys(newest))
+
+
+def _database(ctx: typer.Context) -> str:
+    url, schema = _setting(ctx, "database_url", DEFAULT_URL), _setting(ctx, "schema", "")
+    return settings.with_schema(url, schema) if schema else url
 
 
 def _setting(ctx: typer.Context, key: str, default: str) -> str:

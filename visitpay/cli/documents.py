@@ -3,6 +3,7 @@
 A key means the same in every document. docs/json.md is made from these types (`make docs`).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, TypedDict
@@ -304,10 +305,38 @@ class Document(TypedDict):
     format: Annotated[int, f"the version of the format: {FORMAT}"]
 
 
+class HospitalsDocument(Document):
+    """A command with `--all`."""
+
+    status: Annotated[str, "the worst of all; what was left to another load is ok"]
+    hospitals: Annotated[
+        Mapping[str, Mapping[str, object]], "what the command prints for each, by its name"
+    ]
+
+
+class PendingRevision(TypedDict):
+    """A revision that is to be applied."""
+
+    revision: Annotated[str, "its number"]
+    title: Annotated[str, "what it does"]
+    is_additive: Annotated[bool, "whether code that does not know it can load as before"]
+
+
+class MigrateDocument(Document):
+    """`visitpay migrate`."""
+
+    status: Annotated[str, "ok or attention: with --check, something is to be done"]
+    database: Annotated[str, "its URL, without the password"]
+    current: Annotated[list[str], "the revisions where it is now"]
+    newer: Annotated[list[str], "revisions that this visitpay does not know, and can work on"]
+    pending: Annotated[list[PendingRevision], "what is to be applied"]
+    done: Annotated[list[str], "what was done, in lines of words"]
+
+
 class ErrorDocument(Document):
     """A command that could not do its work, instead of its own document."""
 
-    status: Annotated[str, "failed, or interrupted by a signal"]
+    status: Annotated[str, "failed, interrupted by a signal, or left to another load (`--all`)"]
     error: Annotated[str, "what happened, and what to do"]
 
 
@@ -627,6 +656,8 @@ DOCUMENTS: tuple[type[Document], ...] = (
     CheckDocument,
     DoctorDocument,
     ConfigDocument,
+    MigrateDocument,
+    HospitalsDocument,
     ErrorDocument,
 )
 """All of them, in the order of docs/json.md."""

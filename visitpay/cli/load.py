@@ -15,6 +15,7 @@ from visitpay.cli.signals import stoppable
 from visitpay.errors import (
     ATTENTION_STATUS,
     ConfigurationError,
+    LeftError,
     SettingsError,
     StoppedError,
     to_visitpay_error,
@@ -45,6 +46,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     again: options.AgainNames = None,
     again_since: options.AgainSince = None,
     wait: options.Wait = 60,
+    unless_after: options.UnlessAfter = None,
     metrics_file: options.MetricsFile = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything, then take it all back.")
@@ -87,6 +89,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
         since=since,
         dry_run=dry_run,
         wait_seconds=wait,
+        unless_after=unless_after,
         tolerance=cast("Tolerance", max_rejects),
         hold_above=hold_above,
         approved=frozenset(map(_name, approve or ())),
@@ -99,7 +102,7 @@ def load(  # noqa: PLR0913 - each is an option of the command
     expected = Expectations(expect, ignore or ())
     of_alerts = replace(setup, is_read_elsewhere=True)
     watch = _watch(of_alerts, metrics_file, expected, told=not dry_run)
-    with _watched(watch), _on_record(database_url, dry_run=dry_run):
+    with watched(watch), _on_record(database_url, dry_run=dry_run):
         with stoppable(), progress_bar() as progress:
             engine = make_engine(database_url)
             report = load_landing(engine, landing, hospital, wanted, progress, watch.after_load)
@@ -125,7 +128,8 @@ def _on_record(database_url: str, *, dry_run: bool) -> Iterator[None]:
         yield
     except Exception as error:
         known = to_visitpay_error(error)
-        if RUN_ID.get() is None and not dry_run and not isinstance(known, StoppedError):
+        is_refused = RUN_ID.get() is None and not isinstance(known, StoppedError | LeftError)
+        if is_refused and not dry_run:
             record_refusal(database_url, str(known), known.exit_status)
         raise
 
@@ -152,13 +156,23 @@ def _watch(
     if not told:
         return LoadWatch()
     notify = notify or options.NotifySettings.in_force()
-    last_alert = LastAlert(state_directory(), setup.database_url)
+    hospital = settings.one_of_many()
+    if metrics_file and hospital:
+        metrics_file = _of_hospital(metrics_file, hospital)
+    last_alert = LastAlert(state_directory(), setup.database_url, hospital)
     urls = (notify.alert_urls, notify.ping_url)
     return LoadWatch(*urls, metrics_file, last_alert, expected or NOTHING_EXPECTED, setup)
 
 
+def _of_hospital(file: Path, hospital: str) -> Path:
+    """Return the file of metrics of a hospital: several processes cannot write one."""
+    from visitpay.hospitals import file_stem
+
+    return file.with_name(f"{file.stem}-{file_stem(hospital)}{file.suffix}")
+
+
 @contextmanager
-def _watched(watch: "LoadWatch") -> Iterator[None]:
+def watched(watch: "LoadWatch") -> Iterator[None]:
     """Tell the watch that the load begins, and with which exit status it ends."""
     watch.begin()
     try:
@@ -168,7 +182,8 @@ def _watched(watch: "LoadWatch") -> Iterator[None]:
         raise
     except BaseException as error:
         known = to_visitpay_error(error)
-        watch.end(known.exit_status, known)
+        if not (isinstance(known, LeftError) and known.is_under_way):
+            watch.end(known.exit_status, known)
         raise
     watch.end(0)
 
@@ -185,13 +200,15 @@ def tell_of_arguments(
 
     start_log(options.LogFormat.TEXT)
     metrics_file = settings.salvaged("metrics_file")
-    setup = Setup(settings.salvaged("database_url") or DEFAULT_URL)
+    database_url = settings.salvaged("database_url")
+    setup = Setup(settings.salvaged_database())
     notify = options.NotifySettings.salvaged()
     what = "an argument of its command cannot be used, its log says which"
     told = error or ConfigurationError(what)
     # A URL in the wrong place may have a password.
     reason = what if "://" in message else message
-    record_refusal(setup.database_url, reason, told.exit_status)
+    if "--all" not in arguments and (database_url or not settings.one_of_many()):
+        record_refusal(setup.database_url, reason, told.exit_status)
     watch = _watch(setup, Path(metrics_file) if metrics_file else None, notify=notify)
     watch.end(told.exit_status, told)
 

@@ -16,6 +16,7 @@ from visitpay.cli.console import err
 from visitpay.cli.loudness import LOUDNESS, Loudness
 from visitpay.errors import VisitPayError
 from visitpay.events import RUN_ID, Event
+from visitpay.settings import one_of_many
 from visitpay.text import iso, printable
 
 _LOGGER = logging.getLogger("visitpay")
@@ -58,7 +59,12 @@ def tell(message: str, event: Event) -> None:
     if not log or log.is_file:
         moment = f"{iso(datetime.now(UTC))} error: " if log and not err.is_terminal else ""
         with suppress(OSError):  # who cannot hear us must go by the exit status
-            console.say(moment + line, err)
+            console.say(f"{moment}{_about_hospital()}{line}", err)
+
+
+def _about_hospital() -> str:
+    hospital = one_of_many()
+    return f"{printable(hospital)}: " if hospital else ""
 
 
 def _logs() -> "list[_Handler]":
@@ -132,8 +138,10 @@ class _Handler(logging.Handler):
         if record.exc_info and record.exc_info[1]:
             message = _traced(record.exc_info[1])
         if not self.as_json:
-            return f"{iso(moment)} {level.lower()}: {message}"
+            return f"{iso(moment)} {level.lower()}: {_about_hospital()}{message}"
         named = {"event": getattr(record, "event", None), "run_id": RUN_ID.get()}
+        if hospital := one_of_many():
+            named["hospital"] = hospital
         return json.dumps(
             {"time": iso(moment), "level": level.lower(), **named, "message": message}
         )

@@ -7,10 +7,12 @@ import typer
 
 from visitpay.cli import options
 from visitpay.cli.signals import stoppable
-from visitpay.errors import ATTENTION_STATUS
+from visitpay.errors import ATTENTION_STATUS, ConfigurationError
 from visitpay.vocabulary import DEFAULT_URL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from visitpay.migrations.migrate import Standing
 
 
@@ -46,6 +48,7 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
             help="Wait so long for a load to end, and for tables that others use.",
         ),
     ] = 600,
+    as_json: options.Json = False,
 ) -> None:
     """Bring the database's tables to what this visitpay needs; make them in a new database.
 
@@ -65,13 +68,20 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
 
     start_log(options.LogFormat.TEXT)
     if sql:
+        if as_json:
+            message = "--sql prints statements; leave --json out"
+            raise ConfigurationError(message)
         print_script(database_url, revision, downgrade=downgrade)
     elif check:
         found = standing(database_url)
-        _show(found)
+        if as_json:
+            _echo(found, [])
+        else:
+            _show(found)
         if found.pending:
             raise typer.Exit(ATTENTION_STATUS)
     else:
+        done: list[str] = []
         with stoppable(rolled_back=False):
             migrate_database(
                 database_url,
@@ -79,8 +89,17 @@ def migrate(  # noqa: PLR0913 - each is an option of the command
                 downgrade=downgrade,
                 wait_seconds=wait,
                 backup=backup,
-                tell=console.say,
+                tell=done.append if as_json else console.say,
             )
+        if as_json:
+            _echo(standing(database_url), done)
+
+
+def _echo(found: "Standing", done: "Sequence[str]") -> None:
+    from visitpay.cli import to_json
+
+    is_to_do = bool(found.pending) and not done
+    typer.echo(to_json.dumps(to_json.migrate(found, done, attention=is_to_do)))
 
 
 def _show(found: "Standing") -> None:

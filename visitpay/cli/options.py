@@ -437,6 +437,15 @@ Wait = Annotated[
     ),
 ]
 
+UnlessAfter = Annotated[
+    int | None,
+    typer.Option(
+        "--unless-after",
+        hidden=True,
+        help="Leave it to another load: one that is under way, or a later run that ended well.",
+    ),
+]
+
 DEFAULT_LANDING = vocabulary.DEFAULT_LANDING
 
 DEFAULT_REPORT = Path("report.html")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from visitpay.cli.console import err
 from visitpay.cli.loudness import LOUDNESS, Loudness
 from visitpay.feed import short_name
+from visitpay.settings import one_of_many
 from visitpay.text import counted
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def progress_bar() -> Iterator["Progress"]:
     """Show a progress bar on standard error while the block runs; nothing off a console."""
     from visitpay.loading.types import NoProgress
 
-    if not err.is_terminal or err.is_dumb_terminal or LOUDNESS.get() is Loudness.QUIET:
+    is_shown = err.is_terminal and not err.is_dumb_terminal and not one_of_many()
+    if not is_shown or LOUDNESS.get() is Loudness.QUIET:
         yield NoProgress()
         return
     from rich import table

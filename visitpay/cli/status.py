@@ -39,7 +39,7 @@ def status(  # noqa: PLR0913 - each is an option of the command
     ignore: options.Ignored = None,
     every: options.Every = None,
     all_problems: Annotated[
-        bool, typer.Option("--all", help="Show all problems, and how each is acknowledged.")
+        bool, typer.Option("--problems", help="Show all problems, and how each is acknowledged.")
     ] = False,
     exit_status: Annotated[
         bool,
@@ -119,7 +119,7 @@ def _show_problems(verdict: "Verdict", now: datetime, *, all_problems: bool) -> 
     if all_problems:
         _show_acknowledged(verdict)
     elif hidden:
-        console.say(f"{' and '.join(hidden)}; see: {verdict.setup.hint('status', '--all')}")
+        console.say(f"{' and '.join(hidden)}; see: {verdict.setup.hint('status', '--problems')}")
 
 
 def _acknowledge(problem: "Judged", setup: "Setup") -> str:

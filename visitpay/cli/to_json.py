@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from visitpay.ledger.runs import Run, RunInFull
     from visitpay.loading.types import FileReport, RunReport
     from visitpay.loading.validate import CheckedFile, Totals
+    from visitpay.migrations.migrate import Standing
     from visitpay.quality.balances import Comparison, Reconciliation
     from visitpay.quality.checks import Finding, OddVisit
     from visitpay.rejects.export import ExportedFile
@@ -45,6 +46,31 @@ def _plain(value: object) -> object:
 def error(status: str, message: str) -> documents.ErrorDocument:
     """Return the document of a command that failed, or was interrupted."""
     return {"format": FORMAT, "status": status, "error": message}
+
+
+def round_of_hospitals(
+    status: str, hospitals: Mapping[str, Mapping[str, object]]
+) -> documents.HospitalsDocument:
+    """Return the document of a command for all hospitals, with what it printed for each."""
+    return {"format": FORMAT, "status": status, "hospitals": hospitals}
+
+
+def migrate(
+    found: "Standing", done: Sequence[str], *, attention: bool
+) -> documents.MigrateDocument:
+    """Return the document of how a schema stands, after what was done."""
+    return {
+        "format": FORMAT,
+        "status": _verdict(attention=attention),
+        "database": found.database,
+        "current": found.current,
+        "newer": found.newer,
+        "pending": [
+            {"revision": each.revision, "title": each.title, "is_additive": each.is_additive}
+            for each in found.pending
+        ],
+        "done": list(done),
+    }
 
 
 def _verdict(*, attention: bool) -> RunStatus:

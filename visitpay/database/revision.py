@@ -9,9 +9,10 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, select, text
 
 from visitpay.database.dialects import dialect_of
-from visitpay.database.naming import migrate_command
+from visitpay.database.naming import migrate_command, schema_of
 from visitpay.errors import DatabaseError
 from visitpay.models import Base, SchemaRevision
+from visitpay.text import printable
 
 _IDENTIFIERS = re.compile(
     r"^(revision|down_revision)(?:: [^=\n]+)? = (\([^)]*\)|[^(\n]+)$", re.MULTILINE
@@ -85,7 +86,11 @@ def _refusal(connection: Connection) -> str:
         migrate_command, connection.engine.url, owner=dialect_of(connection).owner(connection)
     )
     if not current:
-        return f"the database has no schema yet; run: {migrate()}"
+        schema = schema_of(connection.engine.url)
+        empty = (
+            f"the schema {printable(schema)} is empty" if schema else "the database has no schema"
+        )
+        return f"{empty} yet; run: {migrate()}"
     if current <= known:
         needed = f"older than {_listed(heads)}, which this visitpay needs"
         return f"the database's schema is {_listed(current)}, {needed}; run: {migrate()}"

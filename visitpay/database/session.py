@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from visitpay.database.dialects import dialect_of
 from visitpay.database.engine import translate_errors
+from visitpay.database.naming import title
 from visitpay.database.revision import require_head
-from visitpay.errors import BusyError
+from visitpay.errors import BusyError, DatabaseError
 from visitpay.events import Event
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,21 @@ T = TypeVar("T")
 PAUSES = (0.5, 2.0, 8.0)
 """Seconds to wait before each retry: enough for a deadlock, or for a server to restart."""
 
+TURN_SECONDS = 300.0
+"""The longest wait for a transaction in doubt; Citus decides them once a minute."""
+
 _POLL_SECONDS = 0.1
 
 _LAST_WAIT_SECONDS = 1.0
 """Enough for a server to notice that a connection has gone, and to release its lock."""
+
+
+_IN_DOUBT = (
+    "a former transaction on {} is neither committed nor rolled back, so nothing was changed; see"
+    " pg_prepared_xacts (on Citus, that of its workers: run"
+    " SELECT recover_prepared_transactions() on the coordinator), or who has locked the rows of the"
+    " table turns; decide it and run again"
+)
 
 
 @contextmanager
@@ -51,10 +63,11 @@ def run_lock(
                 holder = describe_holder()
                 logger.warning("waiting for %s, %g s at most", holder.rstrip(","), wait_seconds)
             if time.monotonic() >= deadline:
-                other = "a migration" if dialect.is_migrating(connection) else "another load"
-                name = connection.engine.url.database
+                by_migration = dialect.is_migrating(connection)
+                other = "a migration" if by_migration else "another load"
+                name = title(connection.engine.url)
                 message = f"{holder or other} holds {name}; wait for it, or give a longer --wait"
-                raise BusyError(message)
+                raise BusyError(message, by_migration=by_migration)
             time.sleep(_POLL_SECONDS)
         yield
 
@@ -62,13 +75,20 @@ def run_lock(
 class ExclusiveSession:
     """A connection with the run lock: no other load works on the database meanwhile.
 
-    The lock is released when the process ends, however it ends.
+    The lock is released when the process ends, however it ends. What a transaction of this or a
+    former session did may still be in doubt (`turns`), so each one begins by taking its turn.
     """
 
-    def __init__(self, engine: Engine, wait_seconds: float) -> None:
-        """Wait at most `wait_seconds` for another load to end."""
+    def __init__(
+        self, engine: Engine, wait_seconds: float, turn_seconds: float = TURN_SECONDS
+    ) -> None:
+        """Wait at most `wait_seconds` for another load to end.
+
+        Each transaction waits at most `turn_seconds` for a former one that is in doubt.
+        """
         self._engine = engine
         self._wait_seconds = wait_seconds
+        self._turn_seconds = turn_seconds
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -96,7 +116,7 @@ class ExclusiveSession:
     @contextmanager
     def dry_run(self) -> Iterator[None]:
         """Roll back at the end what the transactions inside did; none of them is retried."""
-        with translate_errors(self._engine.url), self._connection.begin() as everything:
+        with translate_errors(self._engine.url), self._begin() as everything:
             yield
             everything.rollback()
 
@@ -139,7 +159,7 @@ class ExclusiveSession:
 
         Raises DatabaseError if the database cannot be used, or another load took the lock at once.
         """
-        self._wait_seconds = _LAST_WAIT_SECONDS
+        self._wait_seconds = self._turn_seconds = _LAST_WAIT_SECONDS
         with translate_errors(self._engine.url):
             self._open()
         return self.transact(work)
@@ -147,8 +167,29 @@ class ExclusiveSession:
     def _once(self, work: Callable[[Connection], T]) -> T:
         if self._connection.closed or self._connection.invalidated:
             self._open()
-        with self._connection.begin():
+        with self._begin():
             return work(self._connection)
+
+    @contextmanager
+    def _begin(self) -> Iterator[RootTransaction]:
+        """Begin a transaction that has its turn; raises DatabaseError if it gets none in time.
+
+        It waits between transactions: within one it might not see what was decided meanwhile.
+        """
+        deadline, is_told = time.monotonic() + self._turn_seconds, False
+        while True:
+            with self._connection.begin() as transaction:
+                if dialect_of(self._connection).take_turn(self._connection):
+                    yield transaction
+                    return
+            name = title(self._engine.url)
+            if time.monotonic() >= deadline:
+                raise DatabaseError(_IN_DOUBT.format(name))
+            if not is_told:
+                told = "waiting for a former transaction on %s to be decided, %g s at most"
+                logger.warning(told, name, self._turn_seconds)
+                is_told = True
+            time.sleep(_POLL_SECONDS)
 
 
 def _find_or_work(

@@ -107,13 +107,15 @@ def _database(
             engine.connect() as connection,
         ):
             version = connection.dialect.server_version_info or ()
+            setting = dialect.setting(connection)
             lacking = dialect.incomplete_encoding(connection)
             newer = newer_revisions(reader)
     except VisitPayError as error:
         yield Examined("database", State.ERROR, str(error))
         yield Examined("verdict", State.WARNING, "unknown: the database cannot be used")
         return
-    yield _version(engine.name, version, dialect.OLDEST_VERSION, newer)
+    name = f"{engine.name} {_dotted(version)}" + (f" ({setting})" if setting else "")
+    yield _version(name, version, dialect.OLDEST_VERSION, newer)
     if lacking:
         remedy = (
             "make a database with ENCODING 'UTF8' TEMPLATE template0, migrate it, and load the"
@@ -134,7 +136,7 @@ def _version(
     oldest: tuple[int | str, ...],
     newer: Collection[str],
 ) -> Examined:
-    seen = f"{name} {_dotted(version)} answers, and its schema is at head"
+    seen = f"{name} answers, and its schema is at head"
     if newer:
         remedy = "install the visitpay that migrated it, when you can"
         seen = f"{seen}, and beyond, which this visitpay can work with: {', '.join(newer)}"
@@ -152,7 +154,7 @@ def _dotted(version: tuple[int | str, ...]) -> str:
 def _as_a_load(engine: Engine, setup: Setup) -> list[Examined]:
     """Check what a load does first: take the lock, write, look at the run before."""
     try:
-        with ExclusiveSession(engine, 0) as session:
+        with ExclusiveSession(engine, 0, 0) as session:
             last = _last_run(session.transact(last_run), setup, is_over=True)
         lock = Examined("lock", State.OK, "no load holds the database; foreign keys are kept")
         return [lock, _writing(engine), last]  # writing may wait for a table: not under the lock

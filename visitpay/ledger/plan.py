@@ -151,6 +151,7 @@ def require_one_hospital(connection: Connection, hospital: str) -> None:
     for other in set(connection.scalars(_HOSPITALS)) - {hospital}:
         message = (
             f"the database holds files of {printable(other)}, not of {printable(hospital)}: each"
-            " hospital needs a database (on PostgreSQL, or a schema) of its own"
+            " hospital needs a database of its own, or on PostgreSQL a schema of its own, which"
+            " --schema names"
         )
         raise ConfigurationError(message)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from visitpay.database.dialects import dialect_of
 from visitpay.database.session import ExclusiveSession
 from visitpay.errors import (
+    BusyError,
     ConfigurationError,
     DatabaseError,
     FileChangedError,
     FileError,
     HeldError,
+    LeftError,
     RefusedError,
     to_visitpay_error,
 )
@@ -38,7 +40,7 @@ from visitpay.ledger.plan import (
     require_tried,
 )
 from visitpay.ledger.refused import forget_refusal
-from visitpay.ledger.runs import close_run, end_early, open_run, plan_run
+from visitpay.ledger.runs import close_run, end_early, last_run, open_run, plan_run
 from visitpay.loading import orphans
 from visitpay.loading.faults import as_file_error
 from visitpay.loading.types import (
@@ -83,11 +85,11 @@ def load(
     DatabaseError if the database cannot be used or another load holds it, and ConfigurationError if
     the landing place cannot be read, if a name in the options is that of no file in it or of
     several, if a file that is to be taken again was never loaded, or if the database has files of
-    another hospital.
+    another hospital; LeftError as `Options.unless_after` says.
     """
     options = options or Options()
     RUN_ID.set(None)
-    with ExclusiveSession(engine, options.wait_seconds) as session:
+    with _exclusive_session(engine, options) as session:
         # Listed under the lock: while this load waited, another one loaded files.
         landing = scan(landing_place, hospital, options.pass_over, options.settle)
         options = _with_whole_names(options, landing)
@@ -102,6 +104,29 @@ def load(
             rows_changed = report.rows_changed or session.transact(may_have_changed)
             (afterwards or _record_problems)(session, landing, rows_changed=rows_changed)
         return report
+
+
+@contextmanager
+def _exclusive_session(engine: Engine, options: Options) -> Iterator[ExclusiveSession]:
+    """Yield the session of a load; raises LeftError if the load is shared, and another has it."""
+    with ExitStack() as opened:
+        try:
+            session = opened.enter_context(ExclusiveSession(engine, options.wait_seconds))
+        except BusyError as busy:
+            if options.unless_after is None or busy.by_migration:
+                raise
+            why = "one is under way"
+            raise LeftError(why, is_under_way=True) from busy
+        if options.unless_after is not None:
+            session.transact(partial(_require_not_done, after=options.unless_after))
+        yield session
+
+
+def _require_not_done(connection: Connection, after: int) -> None:
+    run = last_run(connection)
+    if run and run.id > after and run.status in {RunStatus.OK, RunStatus.ATTENTION}:
+        why = f"run {run.id} on {printable(run.host)} has ended"
+        raise LeftError(why, is_under_way=False)
 
 
 def _record_problems(session: ExclusiveSession, landing: Landing, *, rows_changed: bool) -> None:

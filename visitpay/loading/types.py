@@ -81,6 +81,8 @@ class Options:
     """Everything is done, and rolled back at the end."""
     wait_seconds: float = 60
     """How long to wait for another load to end."""
+    unless_after: int | None = None
+    """Leave everything to another load, if one is under way or a later run than this ended well."""
     tolerance: Tolerance = field(default_factory=Tolerance)
     hold_above: float | None = None
     """A file is held if more than this percentage of its rows is rejected.

@@ -32,7 +32,7 @@ from visitpay.errors import ConfigurationError, DatabaseError, VisitPayError, to
 from visitpay.migrations import applied, authoring
 from visitpay.models import LoadRun
 from visitpay.text import minute, printable
-from visitpay.vocabulary import DEFAULT_URL, RunStatus
+from visitpay.vocabulary import RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +86,13 @@ def _obey_alembic() -> None:
 
 
 def _url_in_force() -> URL:
-    found = settings.in_force("database_url")
-    url = parse_url(str(found.value) or DEFAULT_URL)
+    found = settings.database_in_force()
+    url = parse_url(str(found.value))
     alembic = logging.getLogger("alembic.env")
-    if found.value:
-        alembic.info("the database is %s (%s)", shown(url), found.origin)
-    else:
+    if found.origin == settings.DEFAULT:
         alembic.warning("VISITPAY_DATABASE_URL is not set: the database is %s", shown(url))
+    else:
+        alembic.info("the database is %s (%s)", shown(url), found.origin)
     return url
 
 
@@ -198,7 +198,7 @@ def _migrate_once(connection: Connection, on_step: _OnStep | None) -> None:
 
 def _print_script(url: URL) -> None:
     _configure(url=url, literal_binds=True)
-    for statement in dialect_of(url).migration_preamble(is_script=True):
+    for statement in dialect_of(url).migration_preamble(script_for=url):
         context.execute(statement)
     with context.begin_transaction():
         context.run_migrations()

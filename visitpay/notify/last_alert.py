@@ -18,9 +18,13 @@ class LastAlert:
     If it cannot be read or written, there is no last message.
     """
 
-    def __init__(self, directory: Path | None, url: str) -> None:
-        """Keep the file in `directory`; without one nothing is remembered."""
-        self._path = directory and directory / f"alerted-{database_key(url)}"
+    def __init__(self, directory: Path | None, url: str, hospital: str = "") -> None:
+        """Keep the file in `directory`; without one nothing is remembered.
+
+        One `hospital` of many has a file of its own, though its database may not be known.
+        """
+        key = _digest(hospital)[:16] if hospital else database_key(url)
+        self._path = directory and directory / f"alerted-{key}"
 
     def was_sent(self, message: str) -> bool:
         """Whether this was the last message, and was sent less than SECONDS ago."""

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from visitpay.hints import Setup
+from visitpay.text import printable
 from visitpay.verdict.problems import CurrentProblem, in_brief
 from visitpay.verdict.record import Change, Transition
 
 _MAX_LINES = 20
 
 
-def summary(changes: Sequence[Change], setup: Setup) -> tuple[str, str]:
+def summary(changes: Sequence[Change], setup: Setup, hospital: str = "") -> tuple[str, str]:
     """Return the title and the body of the message that tells of changes."""
     lines = [
         (transition.value, problem)
@@ -19,7 +20,7 @@ def summary(changes: Sequence[Change], setup: Setup) -> tuple[str, str]:
         for problem in _problems(changes, transition, setup)
     ]
     counts = Counter(name for name, _ in lines)
-    title = f"{sender()}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    title = f"{sender(hospital)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
     told = [f"{name}: {_told(problem)}" for name, problem in lines]
     if len(told) > _MAX_LINES:
         more = len(told) - _MAX_LINES
@@ -38,6 +39,7 @@ def _told(problem: CurrentProblem) -> str:
     return f"{problem.message}; see: {problem.command}" if problem.command else problem.message
 
 
-def sender() -> str:
-    """Return who sends a message: the program and the host."""
-    return f"visitpay on {socket.gethostname()}"
+def sender(hospital: str = "") -> str:
+    """Return who sends a message: the program, the host, and which `hospital` of many it is."""
+    of = f" for {printable(hospital)}" if hospital else ""
+    return f"visitpay on {socket.gethostname()}{of}"

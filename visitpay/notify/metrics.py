@@ -139,19 +139,35 @@ def run_metrics(exit_status: int, seconds: float) -> list[Metric]:
     ]
 
 
-def write(path: Path, of_run: Sequence[Metric], of_database: Sequence[Metric] | None) -> None:
+def write(
+    path: Path,
+    of_run: Sequence[Metric],
+    of_database: Sequence[Metric] | None,
+    hospital: str = "",
+) -> None:
     """Write the file under another name, and rename it; logs a warning if that fails.
 
-    If `of_database` is None, since the run had no database, those in the file are kept.
+    If `of_database` is None, since the run had no database, those in the file are kept. One
+    `hospital` of many is a label of each.
     """
     others = _other_metrics(path, of_run) if of_database is None else of_database
     registry = CollectorRegistry()
-    registry.register(_Fixed([*of_run, *others]))
+    written = [*of_run, *others]
+    registry.register(_Fixed(_labelled(written, hospital) if hospital else written))
     try:
         write_to_textfile(str(path), registry)
     except OSError as error:
         name = printable(str(path))
         logger.warning("the metrics file %s cannot be written: %s", name, error.strerror)
+
+
+def _labelled(metrics: Sequence[Metric], hospital: str) -> list[Metric]:
+    for metric in metrics:
+        metric.samples = [
+            sample._replace(labels={"hospital": hospital, **sample.labels})
+            for sample in metric.samples
+        ]
+    return list(metrics)
 
 
 class _Fixed(Collector):

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from visitpay.database.session import ExclusiveSession
-from visitpay.errors import ConfigurationError, DatabaseError, StoppedError, VisitPayError
+from visitpay.errors import (
+    ConfigurationError,
+    DatabaseError,
+    LeftError,
+    StoppedError,
+    VisitPayError,
+)
 from visitpay.hints import DEFAULT_SETUP, Setup
 from visitpay.landing.place import Landing
 from visitpay.private_files import may_replace
+from visitpay.settings import one_of_many
 from visitpay.text import printable
 from visitpay.verdict.problems import (
     NOTHING_EXPECTED,
@@ -55,9 +62,11 @@ class LoadWatch:
     ) -> None:
         """Set up what is given; `setup` is what the commands in messages work on.
 
-        Without `last_alert`, each load that cannot run sends an alert.
+        Without `last_alert`, each load that cannot run sends an alert. Messages and metrics name
+        the hospital, if it is one of many.
         """
         self._last_alert, self._expectations, self._setup = last_alert, expectations, setup
+        self._hospital = one_of_many()
         self._channels, alert_faults = open_channels(alert_urls)
         self._heartbeat, ping_faults = open_heartbeat(ping_url)
         self._metrics_file, metrics_faults = open_metrics(metrics_file)
@@ -108,15 +117,17 @@ class LoadWatch:
 
     def end(self, exit_status: int, error: Exception | None = None) -> None:
         """Report how the load ended; `error` is what ended it early, if anything did."""
-        if self._channels and error and not (self._is_loaded or isinstance(error, StoppedError)):
+        is_refused = error and not (self._is_loaded or isinstance(error, StoppedError | LeftError))
+        if self._channels and error and is_refused:
             self._alert_of_error(error)
         if self._metrics_file:
             from visitpay.notify import metrics
 
             of_run = metrics.run_metrics(exit_status, time.monotonic() - self._began)
-            if error and not (self._is_loaded or isinstance(error, StoppedError)):
+            if is_refused:
                 of_run.append(metrics.needs_person())
-            metrics.write(self._metrics_file, of_run, self._database_metrics)
+            path, of_database = self._metrics_file, self._database_metrics
+            metrics.write(path, of_run, of_database, self._hospital)
         if self._heartbeat:
             self._heartbeat.end(exit_status)
 
@@ -128,7 +139,7 @@ class LoadWatch:
 
         return channels.send(
             self._channels,
-            *message.summary(changes, self._setup),
+            *message.summary(changes, self._setup, self._hospital),
             good=all(change.transition is Transition.OVER for change in changes),
         )
 
@@ -137,7 +148,10 @@ class LoadWatch:
         from visitpay.notify import channels, message
 
         if self._last_alert and self._last_alert.is_open:
-            title, body = f"{message.sender()}: 1 over", "over: a load could run again"
+            title, body = (
+                f"{message.sender(self._hospital)}: 1 over",
+                "over: a load could run again",
+            )
             if channels.send(self._channels, title, body, good=True):
                 self._last_alert.forget()
 
@@ -148,7 +162,7 @@ class LoadWatch:
         what = str(error) if isinstance(error, VisitPayError) else type(error).__name__
         if self._last_alert and self._last_alert.was_sent(what):
             return
-        title = f"{message.sender()}: a load could not run"
+        title = f"{message.sender(self._hospital)}: a load could not run"
         body = f"{what}; what was not loaded waits for the next load"
         if channels.send(self._channels, title, body) and self._last_alert:
             self._last_alert.record(what)

@@ -300,33 +300,12 @@ def _reasons(connection: Connection, setup: Setup, numbers: Figures) -> list[Ope
 
 
 def page(shown_report: Report) -> str:
-    """Return the page as HTML; all text from outside is escaped."""
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(here),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "age": lambda moment: ago(shown_report.now - moment),
-        "advice": _advice,
-        "amount": amount,
-        "breakable": _breakable,
-        "counted": counted,
-        "hash": _hash,
-        "iso": iso,
-        "minute": minute,
-        "number": _number,
-        "parted": _parted,
-        "printable": printable,
-        "short_name": short_name,
-        "words": _words,
-    }
+    """Return the page as HTML."""
     status, setup = shown_report.status, shown_report.setup
     word, _, detail = status.summary.partition(": ")
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
+        shown_report.now,
         report=shown_report,
         status=status,
         verdict=status.verdict,
@@ -340,6 +319,40 @@ def page(shown_report: Report) -> str:
         first_problems=FIRST_PROBLEMS,
         most_problems=PROBLEMS,
         most_days=DAYS,
+    )
+
+
+def render(template: str, now: datetime, **values: object) -> str:
+    """Return a page as HTML, with the styles and the script of all pages; `now` is in UTC.
+
+    All text from outside is escaped.
+    """
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "age": lambda moment: ago(now - moment),
+        "advice": _advice,
+        "amount": amount,
+        "breakable": _breakable,
+        "counted": counted,
+        "hash": _hash,
+        "iso": iso,
+        "minute": minute,
+        "number": _number,
+        "parted": _parted,
+        "printable": printable,
+        "short_name": short_name,
+        "words": _words,
+    }
+    return environment.get_template(template).render(
+        **values,
+        now=now,
         script=(here / "page.js").read_text("utf-8"),
         styles=(here / "page.css").read_text("utf-8"),
         version=__version__,

@@ -60,6 +60,9 @@ class Dialect(Protocol):
     def size_bytes(self, connection: Connection) -> int:
         """Return how much room the database takes."""
 
+    def setting(self, connection: Connection) -> str:
+        """Return in words which part of what kind of server it is; empty for a plain one."""
+
     def temporary_directory(self) -> Path | None:
         """Return where this machine keeps temporary files; None if nowhere, or on a server."""
 
@@ -73,10 +76,11 @@ class Dialect(Protocol):
     def make_migration_engine(self, url: URL) -> Engine:
         """Return the engine for Alembic."""
 
-    def migration_preamble(self, *, is_script: bool = False) -> tuple[str, ...]:
+    def migration_preamble(self, script_for: URL | None = None) -> tuple[str, ...]:
         """Return the statements to run before a migration's transaction.
 
-        A script, which people run by hand, also takes the run lock by them, where a statement can.
+        A script for a database, which people run by hand, also chooses the schema by them, and
+        takes the run lock, where a statement can.
         """
 
     def back_up(self, url: URL, path: Path) -> None:
@@ -101,6 +105,9 @@ class Dialect(Protocol):
         self, connection: Connection, *, is_migration: bool = False
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Yield a function that tries to take the run lock; leaving the context releases it."""
+
+    def take_turn(self, connection: Connection) -> bool:
+        """Lock the rows of `turns` until the transaction ends, unless another has one of them."""
 
     def is_migrating(self, connection: Connection) -> bool:
         """Whether the holder of the run lock is a migration; asked outside of a transaction."""

@@ -37,8 +37,10 @@ from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalErr
 from sqlalchemy.schema import CreateTable, DropTable
 
 from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts, do_update_changed
-from visitpay.database.naming import shown
+from visitpay.database.naming import schema_of, shown
 from visitpay.errors import ConfigurationError, DatabaseError
+from visitpay.text import printable
+from visitpay.vocabulary import SCHEMA
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,9 +50,18 @@ OLDEST_VERSION: tuple[int | str, ...] = (15,)
 """The oldest that is tested."""
 
 RUN_LOCK = 0x76697369_74706179
-"""The key of the advisory lock that is the run lock ("visitpay" in ASCII)."""
+"""The key of the advisory lock that is the run lock ("visitpay" in ASCII), in schema public."""
 MIGRATION_LOCK = RUN_LOCK + 1
 """The key of a second one, by which a migration is known."""
+
+_KEY = (
+    "SELECT CASE schema WHEN 'public' THEN {0} ELSE hashtextextended(schema, {0}) END"
+    " FROM (SELECT CAST(coalesce((SELECT nspname FROM pg_class"
+    " JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE pg_class.oid = to_regclass('alembic_version')), current_schema(), 'public') AS text)"
+    " AS schema) AS books"
+)
+"""The key of such a lock in the schema that the session's tables are in, or will be."""
 
 ROWS_PER_WRITE = 10_000
 
@@ -73,7 +84,29 @@ _SESSION = {
 _SET = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items()
 )
-_ORIGIN = "SELECT current_setting('session_replication_role') = 'origin'"
+_CHOOSE = "SELECT set_config('search_path', quote_ident({}), false)"
+"""Tables are found, and made, in one schema alone."""
+_SEEN = (
+    "SELECT current_setting('session_replication_role') = 'origin', current_schema(),"
+    " to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL"
+)
+_GROUP = "SELECT groupid FROM pg_catalog.pg_dist_local_group"
+"""On a server with Citus: 0 if it is the coordinator, or alone."""
+_OUT_OF_REACH = (
+    "SELECT to_regnamespace(quote_ident(%(schema)s)) IS NOT NULL, quote_ident(%(schema)s),"
+    " quote_ident(current_user)"
+)
+
+_CITUS_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+_ON_WORKERS = (
+    "SELECT sum(pg_catalog.citus_total_relation_size(logicalrelid))"
+    " FROM pg_catalog.pg_dist_partition WHERE pg_table_is_visible(logicalrelid)"
+)
+
+_LONGEST_NAME = 63
+"""PostgreSQL cuts what is longer (in bytes), so that two names could be one."""
+_NOT_NAMES = ("pg_", "$user")
+"""Of the server itself, and what a search path reads as the user's own."""
 
 _FOR_MIGRATION = """
 SELECT set_config(name, wanted, false)
@@ -106,6 +139,13 @@ _OF_DATA = ("22", "23")
 _TRANSIENT = ("08", "40001", "40P01", "55P03", "57P01", "57P02", "57P03")
 """Connection, serialisation, deadlock, lock_timeout, a server that shuts down or starts up."""
 
+_PASSED_ON = ("58030", "XX000")
+_LOST = re.compile(r"\bconnection\b|server closed|failed to (complete )?COPY", re.IGNORECASE)
+"""By these words a coordinator of Citus says, with those states, that a worker went away.
+
+Of a server alone, the states are a broken disk and a broken table: none of its messages has them.
+"""
+
 _REMEDIES = {
     "0A": _TAKE_AWAY,
     "2B": _TAKE_AWAY,
@@ -129,17 +169,23 @@ _REFUSALS = {
 
 _ODD_HOST = re.compile(r"""(?<!user )(["'])[^"']*@[^"']*\1""")
 """A quoted name with an @, except a user's: the part before the @ may be a password (PGHOST)."""
-_IS_HELD = text(
+_IS_HELD = (
     "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
     " WHERE datname = current_database() AND locktype = 'advisory' AND granted AND objsubid = 1"
-    " AND classid = CAST(:high AS oid) AND objid = CAST(:low AS oid))"
+    " AND CAST(classid AS bigint) << 32 | CAST(objid AS bigint) = ({}))"
 )
-"""Whether an advisory lock is held in this database; its key of 64 bits is given in two halves."""
+"""Whether an advisory lock is held in this database; the server keeps its key in two halves."""
 
+
+_TAKE_TURN = text(
+    "WITH mine AS (SELECT entity FROM turns FOR UPDATE SKIP LOCKED)"
+    " SELECT count(*) > 0 AND count(*) = (SELECT count(*) FROM turns) FROM mine"
+)
 
 _OWNER = text(
     "SELECT pg_get_userbyid(owner) FROM (SELECT coalesce((SELECT relowner FROM pg_class"
-    " WHERE oid = to_regclass('alembic_version')), datdba) AS owner"
+    " WHERE oid = to_regclass('alembic_version')), (SELECT nspowner FROM pg_namespace"
+    " WHERE nspname = current_schema() AND nspname <> 'public'), datdba) AS owner"
     " FROM pg_database WHERE datname = current_database()) AS database"
     " WHERE NOT pg_has_role(owner, 'USAGE')"
 )
@@ -160,14 +206,27 @@ def validate_url(url: URL) -> URL:
 
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     hosts = url.normalized_query.get("host", ())
-    if url.query.keys() - known or any("@" in host for host in hosts):
+    if url.query.keys() - known - {SCHEMA} or any("@" in host for host in hosts):
         # The option is not named: it may be the part of a password after an &.
         message = (
             "an option of the database URL is none that PostgreSQL knows, or its host has an @;"
             " in a password & is written %26, @ %40"
         )
         raise ConfigurationError(message)
+    if schema := schema_of(url):
+        _require_name(schema)
     return url.set(drivername="postgresql+psycopg")
+
+
+def _require_name(schema: str) -> None:
+    """Raise ConfigurationError unless a schema can have the name."""
+    is_printable = schema.isprintable()  # else it has no bytes, perhaps
+    if not is_printable or len(schema.encode()) > _LONGEST_NAME or schema.startswith(_NOT_NAMES):
+        message = (
+            f"{printable(schema)} cannot be a schema's name: that has {_LONGEST_NAME} bytes at"
+            " most, no control character, and does not begin with pg_"
+        )
+        raise ConfigurationError(message)
 
 
 def local_path(_url: URL) -> None:
@@ -175,9 +234,25 @@ def local_path(_url: URL) -> None:
 
 
 def size_bytes(connection: Connection) -> int:
-    """Return the size of the database, as the server counts it."""
+    """Return the size of the database, as the server counts it, and of its tables on workers."""
     size = select(func.pg_database_size(func.current_database()))
-    return int(connection.execute(size).scalar_one())
+    on_workers = connection.scalar(text(_ON_WORKERS)) if _is_citus(connection) else 0
+    return int(connection.execute(size).scalar_one()) + int(on_workers or 0)
+
+
+def setting(connection: Connection) -> str:
+    """Return the schema, unless it is public, and whether the server is one of Citus."""
+    schema = str(connection.scalar(select(func.current_schema())))
+    parts = [] if schema == "public" else [f"schema {printable(schema)}"]
+    if _is_citus(connection):
+        version = connection.scalar(text(_CITUS_VERSION))
+        parts.append(f"coordinator of Citus {version or ''}".rstrip())
+    return ", ".join(parts)
+
+
+def _is_citus(connection: Connection) -> bool:
+    found = select(func.to_regclass("pg_catalog.pg_dist_local_group").is_not(None))
+    return bool(connection.scalar(found))
 
 
 def temporary_directory() -> None:
@@ -199,29 +274,73 @@ def make_migration_engine(url: URL) -> Engine:
 
 def _engine(url: URL) -> Engine:
     settings = {name: value for name, value in _SETTINGS.items() if name not in url.query}
+    schema = schema_of(url)
     engine = create_engine(
         url.difference_update_query(["client_encoding"]),
         poolclass=NullPool,
         hide_parameters=True,
         connect_args=settings | {"client_encoding": "utf8"},
     )
-    event.listen(engine, "connect", _set_up, insert=True)  # before SQLAlchemy's first query
+
+    def hide_schema(
+        _dialect: object, _record: object, _: object, parameters: dict[str, Any]
+    ) -> None:
+        parameters.pop(SCHEMA, None)  # libpq does not know it; the engine's URL keeps it
+
+    def set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) -> None:
+        _set_up(connection, schema)
+
+    event.listen(engine, "do_connect", hide_schema)
+    event.listen(engine, "connect", set_up, insert=True)  # before SQLAlchemy's first query
     return engine
 
 
-def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", _record: object) -> None:
-    """Set up the session; raises DatabaseError if it does not enforce foreign keys.
+def _set_up(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> None:
+    """Set up the session; raises DatabaseError if it cannot work on the schema as it must.
 
     By statements, not by options of the connection: a pooler (PgBouncer) refuses most of those.
     """
     connection.execute(_SET)
-    (kept,) = connection.execute(_ORIGIN).fetchone() or (False,)
+    if schema:
+        connection.execute(_CHOOSE.format("%s"), [schema])
+    keeps_foreign_keys, current, is_citus = connection.execute(_SEEN).fetchone() or (False, "", 0)
+    if schema and current != schema:
+        raise _out_of_reach(connection, schema, is_citus=bool(is_citus))
+    if is_citus and connection.execute(_GROUP).fetchone() != (0,):
+        message = (
+            "this server is a worker of Citus, where locks and numbers are its own; name the"
+            " coordinator in the database URL"
+        )
+        raise DatabaseError(message)
     connection.commit()
-    if not kept:
+    if not keeps_foreign_keys:
         message = (
             "this role's sessions do not keep foreign keys; take its session_replication_role away"
         )
         raise DatabaseError(message)
+
+
+def _out_of_reach(
+    connection: "psycopg.Connection[tuple[Any, ...]]", schema: str, *, is_citus: bool
+) -> DatabaseError:
+    """Return the error for a schema that is missing, or that the role may not use.
+
+    It is not made here: a slip of the pen would make one.
+    """
+    asked = connection.execute(_OUT_OF_REACH, {"schema": schema}).fetchone()
+    is_there, name, role = asked or (False, schema, "")
+    name, role, database = printable(name), printable(role), connection.info.dbname
+    if is_there:
+        statement = f"GRANT USAGE ON SCHEMA {name} TO {role}"
+        what = f"the role {role} may not use the schema {name} of {database}; as its owner run"
+    else:
+        on_a_worker = "SET citus.enable_schema_based_sharding TO on; " if is_citus else ""
+        statement = f"{on_a_worker}CREATE SCHEMA {name} AUTHORIZATION {role}"
+        what = (
+            f"there is no schema {name} in {database}; correct the name, or, as the owner of"
+            " the database, run"
+        )
+    return DatabaseError(f"{what}: {statement}")
 
 
 def incomplete_encoding(connection: Connection) -> str:
@@ -230,20 +349,37 @@ def incomplete_encoding(connection: Connection) -> str:
     return "" if encoding == "UTF8" else encoding
 
 
-def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:
-    """Return statements that set the session up for a migration; a script also takes the run lock.
+def migration_preamble(script_for: URL | None = None) -> tuple[str, ...]:
+    """Return statements that set the session up for a migration.
 
-    What is set for the connection itself (PGOPTIONS) is kept, and any lock_timeout.
+    A script also chooses the schema of its database, and takes the run lock. What is set for the
+    connection itself (PGOPTIONS) is kept, and any lock_timeout.
     """
-    locks = [f"SELECT pg_advisory_lock({key})" for key in (RUN_LOCK, MIGRATION_LOCK)]
-    return (*(locks if is_script else ()), _FOR_MIGRATION)
+    if script_for is None:
+        return (_FOR_MIGRATION,)
+    name = schema_of(script_for)
+    keys = (_KEY.format(each) for each in (RUN_LOCK, MIGRATION_LOCK))
+    locks = (f"SELECT pg_advisory_lock(({key}))" for key in keys)
+    return (*([_CHOOSE.format(_literal(name))] if name else ()), *locks, _FOR_MIGRATION)
+
+
+def _literal(name: str) -> str:
+    r"""Return a name as a text in SQL: `a_b` as 'a_b', `a:b` as U&'a\+00003Ab'.
+
+    In a statement of a script, a colon would begin a parameter, and a % become two.
+    """
+    letters = (each if each.isalnum() or each in "_ -." else f"\\+{ord(each):06X}" for each in name)
+    written = "".join(letters)
+    return f"'{written}'" if written == name else f"U&'{written}'"
 
 
 def back_up(url: URL, path: Path) -> None:
     """Raise ConfigurationError: PostgreSQL has a program for it."""
-    parts = (url.username, None, url.host, url.port, url.database, url.query)
-    server = shown(URL.create("postgresql", *parts))
-    command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", server])
+    server = shown(URL.create("postgresql", url.username, None, url.host, url.port, url.database))
+    # In quotes it is a name: without, a pattern.
+    name = schema_of(url).replace('"', '""')
+    schema = [f'--schema="{name}"'] if name else []
+    command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", *schema, server])
     message = f"PostgreSQL is backed up by a program of its own; run before: {command}"
     raise ConfigurationError(message)
 
@@ -272,12 +408,24 @@ def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[
 
     def take() -> bool:
         with connection.begin():
-            is_taken = bool(connection.scalar(select(func.pg_try_advisory_lock(RUN_LOCK))))
+            is_taken = _try_lock(connection, RUN_LOCK)
             if is_taken and is_migration:
-                connection.execute(select(func.pg_try_advisory_lock(MIGRATION_LOCK)))
+                _try_lock(connection, MIGRATION_LOCK)
             return is_taken
 
     yield take
+
+
+def _try_lock(connection: Connection, seed: int) -> bool:
+    return bool(connection.scalar(text(f"SELECT pg_try_advisory_lock(({_KEY.format(seed)}))")))
+
+
+def take_turn(connection: Connection) -> bool:
+    """Lock all rows of `turns`; a transaction that is prepared keeps its locks.
+
+    Nothing waits in the server: lock_timeout does not reach the workers of Citus.
+    """
+    return bool(connection.scalar(_TAKE_TURN))
 
 
 def is_migrating(connection: Connection) -> bool:
@@ -287,13 +435,12 @@ def is_migrating(connection: Connection) -> bool:
 
 
 def is_held(connection: Connection) -> bool:
-    """Whether a session of this database holds the run lock."""
+    """Whether a session holds the run lock of the schema."""
     return _is_held(connection, RUN_LOCK)
 
 
-def _is_held(connection: Connection, key: int) -> bool:
-    halves = {"high": key >> 32, "low": key & 0xFFFFFFFF}
-    return bool(connection.scalar(_IS_HELD, halves))
+def _is_held(connection: Connection, seed: int) -> bool:
+    return bool(connection.scalar(text(_IS_HELD.format(_KEY.format(seed)))))
 
 
 def upsert(
@@ -398,7 +545,13 @@ def is_refused_value(error: DBAPIError) -> bool:
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether the same work may succeed a little later."""
-    return _sqlstate(error).startswith(_TRANSIENT)
+    return _sqlstate(error).startswith(_TRANSIENT) or _is_lost_behind(error)
+
+
+def _is_lost_behind(error: DBAPIError) -> bool:
+    """Whether the server has lost a server of its own."""
+    message = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
+    return _sqlstate(error) in _PASSED_ON and bool(_LOST.search(message))
 
 
 def describe_error(error: DBAPIError) -> ErrorSummary:
@@ -414,11 +567,16 @@ def describe_error(error: DBAPIError) -> ErrorSummary:
             what = f"{what} ({detail})"
     else:
         names = ("table_name", "column_name", "constraint_name")
-        parts = (getattr(diagnosis, name, None) for name in names)
-        what = " ".join([type(error.orig).__name__, *filter(None, parts)])
+        parts = [part for name in names if (part := getattr(diagnosis, name, None))]
+        what = " ".join(
+            [type(error.orig).__name__, *(parts or ["(the server does not say where)"])]
+        )
     remedies = (_REMEDIES.get(part) for part in (state, state[:2]))
+    remedy = next(filter(None, remedies), "mend it")
+    if _is_lost_behind(error):
+        remedy = "see that the workers of the server answer"
     what = _ODD_HOST.sub("(a name with an @, withheld)", what)
-    return ErrorSummary(" ".join(what.split()), next(filter(None, remedies), "mend it"))
+    return ErrorSummary(" ".join(what.split()), remedy)
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -39,6 +39,7 @@ from visitpay.database.dialects.base import EXAMPLES, ErrorSummary, UpsertCounts
 from visitpay.database.naming import migrate_command
 from visitpay.errors import ConfigurationError, DatabaseError
 from visitpay.models import SOURCE_COLUMNS, UTCDateTime
+from visitpay.vocabulary import SCHEMA
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,6 +82,9 @@ def validate_url(url: URL) -> URL:
     if url.database in (None, "", ":memory:"):
         message = f"a database in memory keeps nothing; use a URL like {EXAMPLES['sqlite']}"
         raise ConfigurationError(message)
+    if SCHEMA in url.query:
+        message = "SQLite has no schemas; leave the schema out, and name a file for each hospital"
+        raise ConfigurationError(message)
     if url.host or url.query:
         message = f"an SQLite URL has a path and nothing else; use one like {EXAMPLES['sqlite']}"
         raise ConfigurationError(message)
@@ -95,6 +99,11 @@ def local_path(url: URL) -> Path:
 def size_bytes(connection: Connection) -> int:
     """Return the size of the database's file."""
     return local_path(connection.engine.url).stat().st_size
+
+
+def setting(_connection: Connection) -> str:
+    """Return nothing: a file is all there is."""
+    return ""
 
 
 def temporary_directory() -> Path | None:
@@ -166,7 +175,7 @@ def _engine(url: URL, *pragmas: str, begin: str = "BEGIN") -> Engine:
     return engine
 
 
-def migration_preamble(*, is_script: bool = False) -> tuple[str, ...]:  # noqa: ARG001 - as base
+def migration_preamble(script_for: URL | None = None) -> tuple[str, ...]:  # noqa: ARG001 - as base
     """Return none: a statement cannot take the run lock, and there is nothing to set."""
     return ()
 
@@ -224,6 +233,11 @@ def run_lock(connection: Connection, *, is_migration: bool = False) -> Iterator[
         yield take
     finally:
         os.close(handle)
+
+
+def take_turn(_connection: Connection) -> bool:
+    """Return True: no transaction is ever in doubt."""
+    return True
 
 
 def is_migrating(connection: Connection) -> bool:
