@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from tests.support.feed import Feed, line, only_sqlite
 from tests.support.object_store import ObjectStore, client, running
 from tests.support.proxy import Proxy
 from visitpay.database.engine import make_engine, read_connection
-from visitpay.errors import ConfigurationError
-from visitpay.landing import remote
+from visitpay.errors import ConfigurationError, FileError
+from visitpay.landing import objects, remote
 from visitpay.landing.scan import scan
 from visitpay.loading.run import load
 from visitpay.loading.types import NoProgress
@@ -148,7 +149,7 @@ def test_a_stall(store: ObjectStore, proxy: Proxy, monkeypatch: pytest.MonkeyPat
     content = many_rows()
     store.put(VISIT, content)
     (file,) = scan(store.url, "HospitalABC").files
-    monkeypatch.setattr(remote, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "STALL_SECONDS", 2.0)
     proxy.stall_after(50_000)
     with file.open() as source:
         read = hashlib.sha256(source.read(1))
@@ -195,6 +196,77 @@ def test_an_object_that_may_not_be_read(
     )
     proxy.answers.clear()
     assert visitpay("load", store.url).status == 0
+
+
+def answer(status: str, body: str = "") -> bytes:
+    """Return an answer of a server."""
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close"
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+ANSWERS = {
+    "another region": (answer("301 Moved Permanently"), "it is in another region; check"),
+    "a clock that is wrong": (
+        answer("403 Forbidden", "<Error><Code>RequestTimeTooSkewed</Code></Error>"),
+        "refused (RequestTimeTooSkewed); check",
+    ),
+    "a web page": (answer("200 OK", "<html><body>console</body></html>"), "no object store; check"),
+    "no such bucket": (answer("404 Not Found"), "there is no such place"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), ANSWERS.values(), ids=ANSWERS)
+def test_what_is_told_of_an_answer(
+    store: ObjectStore, proxy: Proxy, answer: bytes, said: str
+) -> None:
+    """What is wrong is told at once, and never taken for a place without files."""
+    proxy.answer(answer, 2)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        scan(store.url, "HospitalABC")
+
+
+def test_a_machine_without_credentials(
+    store: ObjectStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none are set, and the machine has none of its own, that is told."""
+    for name in store.keys:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{proxy.port}")
+    proxy.answer(answer("404 Not Found"), 2)
+    with pytest.raises(ConfigurationError, match=r"no credentials are set \(AWS_\.\.\.\)"):
+        scan(store.url, "HospitalABC")
+
+
+def test_a_stored_page_that_is_compressed(store: ObjectStore, proxy: Proxy) -> None:
+    """A server that gives the whole of an object for a part of it is told, not read."""
+    store.put(VISIT, many_rows(1000))
+    (file,) = scan(store.url, "HospitalABC").files
+    proxy.answer(answer('200 OK\r\nETag: "x"', "whole"), 5)
+    with pytest.raises(FileError, match="store it as it is, not compressed"):
+        file.sha256()
+
+
+def test_a_listing_that_takes_long(
+    store: ObjectStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its pages come, it says that it goes on; a page has its own limit of time."""
+    monkeypatch.setattr(objects, "STALL_SECONDS", 0.1)
+    listing = objects.place_of(store.url)._requests.listing()  # noqa: SLF001
+    proxy.stall_after(0)
+
+    async def first() -> int:
+        return len(await anext(listing))
+
+    assert remote.wait_for(remote.begin(first())) == 0
+    proxy.flow()
+    proxy.cut()
+
+
+def test_a_name_that_nobody_can_ask_for(store: ObjectStore) -> None:
+    """It is told, so that it can be taken away: the library cannot list the others."""
+    store.put("tab\tx", b"")
+    with pytest.raises(ConfigurationError, match=r"the name feeds/abc/tab.*x has an empty"):
+        scan(store.url, "HospitalABC")
 
 
 CHANGES: dict[str, tuple[Callable[[ObjectStore, bytes], None], str]] = {
@@ -283,12 +355,16 @@ def test_secrets(visitpay: Visitpay, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in (store.environment() | right).items():
             monkeypatch.setenv(name, value)
         assert visitpay("load", store.url).status == 0
-        for wrong in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"):
+        wrongs = {
+            "AWS_SECRET_ACCESS_KEY": "SignatureDoesNotMatch",
+            "AWS_ACCESS_KEY_ID": "InvalidAccessKeyId",
+        }
+        for wrong, code in wrongs.items():
             with monkeypatch.context() as patch:
                 patch.setenv(wrong, "wrong-0123456789abcdef")
                 refused = visitpay("load", store.url)
             assert refused.status == 2
-            assert "refused; check the credentials (AWS_...)" in refused.err
+            assert f"refused ({code}); check the credentials (AWS_...)" in refused.err
             assert "wrong-0123456789abcdef" not in refused.err
 
 

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 import random
-import signal
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -22,6 +21,7 @@ from visitpay.errors import ConfigurationError, FileChangedError, FileError
 from visitpay.events import Event
 from visitpay.landing.place import LandedFile, Seen
 from visitpay.text import printable
+from visitpay.waiting import result_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def begin(work: Coroutine[Any, Any, T]) -> "Future[T]":
 def wait_for(future: "Future[T]") -> T:
     """Wait for a request, and hear a signal meanwhile, which cancels it."""
     try:
-        return future.result()
+        return result_of(future)
     except BaseException:
         future.cancel()
         raise
@@ -162,8 +162,6 @@ class RemotePlace:
     @contextmanager
     def open(self, file: LandedFile) -> Iterator["RemoteReader"]:
         """Open a file; raises FileChangedError if it is gone, FileError if it cannot be opened."""
-        # Polars, which is there by now, lets a wait go on after Ctrl-C.
-        signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
         reader = RemoteReader(self, file.name)
         try:
             yield reader

@@ -35,6 +35,7 @@ from visitpay.quality.columns import without_ignored
 from visitpay.rejects.queries import count_orphans
 from visitpay.rejects.store import supersede_former
 from visitpay.text import counted, first, minute
+from visitpay.waiting import result_of
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _read_ahead(batches: Iterator[Batch], source: Reader) -> Generator[Batch]:
     """Yield batches that another thread reads, some of them before they are needed."""
     with ThreadPoolExecutor(1) as pool, _stopping(source):
         coming = deque(pool.submit(next, batches, None) for _ in range(_BATCHES_AHEAD))
-        while (batch := coming.popleft().result()) is not None:
+        while (batch := result_of(coming.popleft())) is not None:
             coming.append(pool.submit(next, batches, None))
             yield batch
 
