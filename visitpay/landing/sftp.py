@@ -55,7 +55,7 @@ _KINDS = {
     asyncssh.FILEXFER_TYPE_UNKNOWN: _UNKNOWN,
 }
 
-_PLACES: WeakValueDictionary[str, RemotePlace] = WeakValueDictionary()
+_PLACES: WeakValueDictionary[tuple[str, Login], RemotePlace] = WeakValueDictionary()
 """The places in use: all who read one share its connection."""
 
 
@@ -65,9 +65,10 @@ def place_of(url: str) -> RemotePlace:
     The path is absolute; sftp://user@host/~/path is below the user's home.
     """
     name = url.rstrip("/")
-    if (place := _PLACES.get(name)) is None:
-        requests = _Sftp(*_parsed(name))
-        place = _PLACES[name] = RemotePlace(name, requests, SETTLE_SECONDS)
+    login, path = _parsed(name)
+    if (place := _PLACES.get((name, login))) is None:
+        requests = _Sftp(login, path)
+        place = _PLACES[name, login] = RemotePlace(name, requests, SETTLE_SECONDS)
         # When the process ends, the system closes it.
         finalize(place, lambda: begin(requests.close())).atexit = False
     return place
@@ -102,10 +103,11 @@ class _Sftp:
         self._path = path
         self._session: _Session | None = None
         self._connecting = asyncio.Lock()
-        self._refused: RefusedRequestError | None = None
+        self._refused = ""
 
     async def listing(self) -> AsyncIterator[Sequence[Listed]]:
-        """Yield the entries of the directory."""
+        """Yield the entries of the directory; for each load, who was refused may try again."""
+        self._refused = ""
         session = await self._connected()
         entries = session.client.scandir(self._path)
         while page := await self._asked(session, _page(session.client, self._path, entries)):
@@ -140,12 +142,12 @@ class _Sftp:
         """Return the connection; one who was refused does not try again, which may lock a user."""
         async with self._connecting:
             if self._refused:
-                raise self._refused
+                raise RefusedRequestError(self._refused)
             if self._session is None or self._session.connection.is_closed():
                 try:
                     self._session = await self._begun()
                 except RefusedRequestError as refused:
-                    self._refused = refused
+                    self._refused = str(refused)
                     raise
             return self._session
 
@@ -224,8 +226,12 @@ async def _read(
     client: asyncssh.SFTPClient, path: bytes, start: int, size: int
 ) -> tuple[bytes, asyncssh.SFTPAttrs]:
     """Return a part of a file, and how the same file was afterwards."""
+    block = bytearray()
     async with client.open(path, "rb") as file:
-        return await file.read(size, start), await file.stat()
+        # A server may give less than it is asked for, although there is more.
+        while part := cast("bytes", await file.read(size - len(block), start + len(block))):
+            block += part
+        return bytes(block), await file.stat()
 
 
 def _joined(path: bytes, name: bytes) -> bytes:

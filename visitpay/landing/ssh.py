@@ -3,7 +3,9 @@
 A server whose host key is not known is sent no password, and its key is never learnt.
 """
 
+import os
 from pathlib import Path
+from socket import gaierror
 from typing import Any, NamedTuple, cast
 
 import asyncssh
@@ -19,6 +21,9 @@ KEEPALIVE_SECONDS = 15.0
 
 _KNOWN_HOSTS = "~/.ssh/known_hosts"
 _KNOWN_HOSTS_OF_ALL = "/etc/ssh/ssh_known_hosts"
+
+_ANY_HOST_KEY = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
+"""The kinds of host keys that a server may show beside the known ones, to be refused by name."""
 
 _LETTERS_TO_TELL = 200
 
@@ -45,6 +50,7 @@ async def connect(login: Login) -> asyncssh.SSHClientConnection:
             **login.options(),
             password=login.password or None,
             known_hosts=_known_hosts(login),
+            server_host_key_algs=_ANY_HOST_KEY,
             client_factory=lambda: server,
             connect_timeout=CONNECT_SECONDS,
             keepalive_interval=KEEPALIVE_SECONDS,
@@ -53,7 +59,7 @@ async def connect(login: Login) -> asyncssh.SSHClientConnection:
         message = f"no connection in {CONNECT_SECONDS:g} s"
         raise LostError(message) from None
     except OSError as error:
-        message = f"no connection: {error.strerror or 'refused'}"
+        message = f"no connection: {_why(error)}"
         raise LostError(message) from None
     except asyncssh.DisconnectError as error:
         raise _meaning(error, server.shown) from None
@@ -65,9 +71,10 @@ def _known_hosts(login: Login) -> asyncssh.SSHKnownHosts:
     Where the config says that there are none, asyncssh itself would believe any server.
     """
     try:
-        named = asyncssh.SSHClientConnectionOptions(**login.options()).known_hosts
-        names = [_KNOWN_HOSTS, _KNOWN_HOSTS_OF_ALL] if named == [] else cast("list[str]", named)
-        paths = [Path(name).expanduser() for name in names or []]
+        config = asyncssh.SSHClientConnectionOptions(config=(), **login.options()).config
+        names = cast("list[str]", config.get("UserKnownHostsFile", [_KNOWN_HOSTS]))
+        names += cast("list[str]", config.get("GlobalKnownHostsFile", [_KNOWN_HOSTS_OF_ALL]))
+        paths = [Path(name).expanduser() for name in names]
         return asyncssh.read_known_hosts([str(path) for path in paths if path.is_file()])
     except (OSError, ValueError) as error:
         message = f"a file of ~/.ssh, or one that its config names, is unusable: {_told(error)}"
@@ -105,6 +112,13 @@ def _meaning(error: asyncssh.DisconnectError, shown: str) -> RefusedRequestError
         return LostError("the connection was lost")
     # Whoever tries again and again may be locked out.
     return RefusedRequestError(f"the login ended: {_told(error)}")
+
+
+def _why(error: OSError) -> str:
+    """Return the system's words; asyncio's own tell the address, a resolver's number is another."""
+    if error.errno and not isinstance(error, gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or "no address answers"
 
 
 def _told(error: Exception) -> str:
