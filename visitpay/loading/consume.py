@@ -33,7 +33,7 @@ from visitpay.parsing.parser import DAY_FIRST_ERROR, Parser
 from visitpay.parsing.rows import Batch
 from visitpay.quality.columns import without_ignored
 from visitpay.rejects.queries import count_orphans
-from visitpay.rejects.store import supersede_former
+from visitpay.rejects.store import supersede_former, supersede_keyless
 from visitpay.text import counted, first, minute
 from visitpay.waiting import result_of
 
@@ -153,6 +153,8 @@ def _merge_batches(
         conflicting += differing
         name, rows = delivery.parameters["name"], counted(counts.read, "row")
         logger.debug("%s: %s so far", name, rows, extra=Event.FILE_PROGRESS.extra)
+    if counts.rejected and not layout.is_resubmission:
+        supersede_keyless(connection, delivery)
     return counts, conflicting
 
 

@@ -188,7 +188,8 @@ def _missing_references(
     for column in reversed(file_columns(entity)):
         references = rows[column.name]
         for key in column.foreign_keys:
-            wanted = keys_as_table(connection, references.drop_nulls().unique()).c.value
+            distinct = references.drop_nulls().unique().to_list()
+            wanted = keys_as_table(connection, distinct).c.value
             query = select(wanted).where(~exists().where(key.column == wanted))
             missing = pl.Series(connection.scalars(query).all(), dtype=pl.Int64)
             headers = headers.set(references.is_in(missing.implode()), file_header(column))

@@ -81,19 +81,21 @@ def multiline_cells_mask(raw: pl.Series, bad: pl.Series, delimiter: str) -> pl.S
     if opening.is_empty():
         return mask
     closing = set(index.filter(quoted.str.contains(f"^{closes_cell_pattern(delimiter)}")))
-    may_be_between = bad.clone().scatter(opening, values=False).to_list()  # scatter writes in place
+    bad_lines = set(bad.arg_true())
+    may_be_between = bad_lines.difference(opening)
     sizes = (raw.str.len_bytes() + 1).to_list()
     pieces: list[int] = []
     for first in opening:
         last, size = first + 1, sizes[first]
-        while last < len(sizes) and may_be_between[last] and last not in closing:
+        while last in may_be_between and last not in closing:
             size += sizes[last]
             last += 1
         if last not in closing:
             continue
+        stretch = range(first, last + 1)
         is_near = size + sizes[last] <= MAX_MULTILINE_CELL_BYTES
-        if is_near and bad[first : last + 1].any():
-            pieces.extend(range(first, last + 1))
+        if is_near and not bad_lines.isdisjoint(stretch):
+            pieces.extend(stretch)
     return mask.scatter(pieces, values=True)
 
 

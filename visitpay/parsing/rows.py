@@ -77,17 +77,16 @@ def parse(
     rows, faults = _converted(cells, layout, date_order)
     if not faults:
         return Batch(_sorted(rows, layout), NO_REJECTS, ragged, len(rows))
+    bad = reduce(or_, (fault.mask for fault in faults))
     if adjacent:
-        bad = reduce(or_, (fault.mask for fault in faults))
         # Only the start of a line that is too long was kept: it neither opens nor closes a cell.
         is_cut = cells["line_too_long"]
         pieces = multiline_cells_mask(rows["raw"].set(is_cut, ""), bad & ~is_cut, layout.delimiter)
         faults.append(Fault(Reason.MALFORMED, None, pieces))
-    judged = rows.with_columns(_verdict(faults))
-    is_good = pl.col("reason").is_null()
-    good = judged.filter(is_good).select(rows.columns)
-    rejects = as_rejects(judged.filter(~is_good), layout)
-    return Batch(_sorted(good, layout), rejects, ragged, len(rows))
+        bad |= pieces
+    verdict = _verdict([fault._replace(mask=fault.mask.filter(bad)) for fault in faults])
+    rejects = as_rejects(rows.filter(bad).with_columns(verdict), layout)
+    return Batch(_sorted(rows.filter(~bad), layout), rejects, ragged, len(rows))
 
 
 def cut_off(line: pl.DataFrame, layout: Layout) -> Batch:
@@ -160,11 +159,11 @@ def _converted(
     """Return rows of the model's types, and the faults that some of them have."""
     columns = [cells["source_line"], cells["raw"]]
     faults = [Fault(reason, None, cells[reason]) for reason in _REASONS_OF_LINES]
-    has_padding = cells["raw"].str.contains('[" ]').any()
+    padded = cells["raw"].str.contains('[" ]').arg_true()
     for column in layout.columns:
         text = cells[column.name]
-        if has_padding:
-            text = trim_cells(text)
+        if len(padded):
+            text = text.scatter(padded, trim_cells(text.gather(padded)))
         if date_order and column.kind.dtype == pl.Date:
             date_order.observe(text)
         values, invalid = convert(text, column.kind)

@@ -63,6 +63,8 @@ class LineSplitter:
         """Return the cells of the model's columns, or None when the line is malformed."""
         cells = line.split(self._delimiter)
         if not self.has_all_cells(cells):
+            if '"' not in line:
+                return None
             cells = csv_cells(line, self._delimiter, self._width)
             if not self.has_all_cells(cells):
                 return None

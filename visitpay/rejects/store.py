@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, true, update
 from sqlalchemy.orm import aliased
 
 from visitpay.database.writes import insert_rows, keys_as_table
@@ -39,13 +39,21 @@ _OLDER = (
 
 _OLDER_NO_ORPHANS = _OLDER.where(RejectedRow.reason != Reason.MISSING_REFERENCE)
 
+_brought = aliased(RejectedRow)
+_BROUGHT_KEYLESS = select(_brought.raw).where(
+    _brought.file_id == bindparam("file_id"), _brought.record_key.is_(None)
+)
+
 _OLDER_KEYLESS = (
-    select(RejectedRow.id, RejectedRow.raw)
+    select(RejectedRow.id)
     .join(LoadFile)
     .where(
         *_IS_OLDER,
         RejectedRow.record_key.is_(None),
         RejectedRow.file_id != bindparam("file_id"),
+        _BROUGHT_KEYLESS.exists(),
+        # IS TRUE: else PostgreSQL, which takes new tables for small, compares all with all.
+        RejectedRow.raw.in_(_BROUGHT_KEYLESS).is_(true()),
     )
 )
 
@@ -115,19 +123,20 @@ def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame
 def supersede_by_rejects(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> None:
     """Close the open rejects that the rejects of a delivery replace (`is_replaced`).
 
-    Of one key, or of one raw line without a key, only the newest reject needs to be mended.
+    Of one key only the newest reject needs to be mended.
     """
     keyed = rejects.drop_nulls("record_key")
     last = keyed.group_by(key="record_key").agg(source_line=pl.col("line_number").max())
     _close_older(connection, delivery, _OLDER_NO_ORPHANS, last)
-    if len(keyed) < len(rejects):
-        keyless = rejects.filter(pl.col("record_key").is_null())["raw"].implode()
-        replaced = [
-            older.filter(pl.col("raw").is_in(keyless))["id"]
-            for older in _read_raw(connection, _OLDER_KEYLESS, delivery.parameters)
-        ]
-        if replaced:
-            close(connection, pl.concat(replaced), RejectStatus.SUPERSEDED)
+
+
+def supersede_keyless(connection: Connection, delivery: Delivery) -> None:
+    """Close the open rejects without a key that a delivery brought again, once all of it is added.
+
+    Of one raw line without a key only the newest reject needs to be mended.
+    """
+    older = connection.scalars(_OLDER_KEYLESS, delivery.parameters).all()
+    close(connection, pl.Series(older, dtype=pl.Int64), RejectStatus.SUPERSEDED)
 
 
 def _close_older(
