@@ -229,7 +229,9 @@ async def _read(
     block = bytearray()
     async with client.open(path, "rb") as file:
         # A server may give less than it is asked for, although there is more.
-        while part := cast("bytes", await file.read(size - len(block), start + len(block))):
+        while left := size - len(block):
+            if not (part := cast("bytes", await file.read(left, start + len(block)))):
+                break
             block += part
         return bytes(block), await file.stat()
 
