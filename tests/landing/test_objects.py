@@ -149,8 +149,8 @@ def test_a_stall(store: ObjectStore, proxy: Proxy, monkeypatch: pytest.MonkeyPat
     content = many_rows()
     store.put(VISIT, content)
     (file,) = scan(store.url, "HospitalABC").files
-    monkeypatch.setattr(remote, "STALL_SECONDS", 2.0)
-    proxy.stall_after(50_000)
+    monkeypatch.setattr(remote, "STALL_SECONDS", 1.0)
+    proxy.stall_after(75_000)  # in the fifth block, or before it, but not in the first
     with file.open() as source:
         read = hashlib.sha256(source.read(1))
         proxy.stalled.wait(10)
