@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import URL
-from tests.support.sftp_server import SftpServer
 
 from benchmarks.databases import SQLite
 from benchmarks.measuring import ROOT, Command, Measurement, Step, Steps, Turn, alternating
 from benchmarks.tables import BIN, migrate
 from tests.support import object_store
 from tests.support.databases import Postgres, Server, rendered
+from tests.support.sftp_server import SftpServer
 from visitpay.sample import write_sample
 
 PAGE = ROOT / "docs" / "scale.md"

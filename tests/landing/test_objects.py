@@ -237,7 +237,17 @@ def test_a_machine_without_credentials(
         scan(store.url, "HospitalABC")
 
 
-def test_a_stored_page_that_is_compressed(store: ObjectStore, proxy: Proxy) -> None:
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"])
+def test_a_line_end_in_a_setting(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It is told: a secret of Kubernetes easily has one, and the library breaks on it."""
+    monkeypatch.setenv(variable, f"{store.environment()[variable]}\n")
+    with pytest.raises(ConfigurationError, match=r"has it a line end\? \(AWS_\.\.\.\)"):
+        scan(store.url, "HospitalABC")
+
+
+def test_an_object_that_is_stored_compressed(store: ObjectStore, proxy: Proxy) -> None:
     """A server that gives the whole of an object for a part of it is told, not read."""
     store.put(VISIT, many_rows(1000))
     (file,) = scan(store.url, "HospitalABC").files

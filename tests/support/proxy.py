@@ -43,15 +43,18 @@ class Proxy:
 
     def cut_after(self, size: int) -> None:
         """Cut a connection when so many more bytes have come from the server; once."""
-        self._cut_after = size
+        with self._lock:
+            self._cut_after = size
 
     def stall_after(self, size: int) -> None:
         """Pass nothing on any more once so many more bytes have come from the server."""
-        self._stall_after = size
+        with self._lock:
+            self._stall_after = size
 
     def flow(self) -> None:
         """Pass on what comes from now on; what stalled stays so."""
-        self._stall_after = None
+        with self._lock:
+            self._stall_after = None
 
     def answer(self, answer: bytes, times: int = 1) -> None:
         """Answer the next requests in the server's place."""

@@ -130,6 +130,8 @@ class OtherServer:
         self.password = password
         self.lists_attributes = lists_attributes
         self.tells_types = tells_types
+        self.most_bytes = 1 << 20
+        """It gives no more than these of a file at once, whatever it is asked for."""
         self.tries: list[str] = []
         """The passwords that were tried."""
         self.connections: list[asyncssh.SSHServerConnection] = []
@@ -208,6 +210,11 @@ class _Files(asyncssh.SFTPServer):
         async for entry in super().scandir(path):
             attributes = entry.attrs if self._server.lists_attributes else asyncssh.SFTPAttrs()
             yield asyncssh.SFTPName(entry.filename, b"", attributes)
+
+    def read(self, file_obj: object, offset: int, size: int) -> bytes:
+        part = super().read(file_obj, offset, min(size, self._server.most_bytes))
+        assert isinstance(part, bytes)
+        return part
 
     def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
         attributes = asyncssh.SFTPAttrs.from_local(os.lstat(path))

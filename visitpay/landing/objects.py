@@ -6,9 +6,9 @@ Credentials, region and endpoint are what each provider's own variables, or the 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -35,6 +35,8 @@ from visitpay.text import printable
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
+
+T = TypeVar("T")
 
 _STORES = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 
@@ -99,6 +101,7 @@ class _Objects:
         self._signs = {
             "redirect without LOCATION": f"it is in another region; {self._check_endpoint}",
             "builder error": f"its endpoint is no URL that can be used; {self._check_endpoint}",
+            "panicked": f"a setting cannot be used; has it a line end? ({variables}...)",
             "InvalidCertificate": "its certificate is not trusted; name its issuer (SSL_CERT_FILE)",
             "non-partial": "the server gives no part of it; store it as it is, not compressed",
         }
@@ -106,14 +109,12 @@ class _Objects:
 
     async def listing(self) -> AsyncIterator[Sequence[Listed]]:
         """Yield the objects directly below the prefix; what lies deeper is not the feed's."""
-        asked = asyncio.ensure_future(obstore.list_with_delimiter_async(self._store))
+        asked = asyncio.ensure_future(self._asked(obstore.list_with_delimiter_async(self._store)))
         try:
             # All pages come at once. Each has its own limit of time; an empty one says: it goes on.
             while not (await asyncio.wait([asked], timeout=STALL_SECONDS / 2))[0]:
                 yield []
             objects = asked.result()["objects"]
-        except (BaseError, OSError, ValueError) as error:
-            self._refuse(error)
         finally:
             asked.cancel()
         if not objects:
@@ -135,10 +136,7 @@ class _Objects:
 
     async def look(self, name: str) -> Seen:
         """Look at an object."""
-        try:
-            return _seen(await obstore.head_async(self._store, name))
-        except (BaseError, OSError, ValueError) as error:
-            self._refuse(error)
+        return _seen(await self._asked(obstore.head_async(self._store, name)))
 
     async def read(self, name: str, start: int, size: int, version: str) -> bytes:
         """Return a part of an object, if it is still this version."""
@@ -146,13 +144,17 @@ class _Objects:
         options: GetOptions = {"range": (start, start + size)}
         if not etag.startswith(_TIME):
             options["if_match"] = f'"{etag}"'
+        found = await self._asked(obstore.get_async(self._store, name, options=options))
+        # Not every server minds the condition.
+        if _seen(found.meta).version != version:
+            raise ReplacedError
+        return bytes(await self._asked(found.bytes_async()))
+
+    async def _asked(self, request: Awaitable[T]) -> T:
+        """Return what a request gives; raises what its error means."""
         try:
-            found = await obstore.get_async(self._store, name, options=options)
-            # Not every server minds the condition.
-            if _seen(found.meta).version != version:
-                raise ReplacedError
-            return bytes(await found.bytes_async())
-        except (BaseError, OSError, ValueError) as error:
+            return await request
+        except Exception as error:  # noqa: BLE001 - a panic of Rust's code has no class of its own
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> NoReturn:

@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BLOCK_BYTES = 2 << 20
-"""So many bytes are asked for at once: as many as the parser reads at once."""
+BLOCK_BYTES = 1 << 20
+"""So many bytes are asked for at once."""
 
 BLOCKS_AHEAD = 4
 """So many blocks of a file are under way or waiting to be parsed."""
 
 STALL_SECONDS = 60.0
-"""A request that takes longer is given up: a block then comes at less than 35 KiB a second."""
+"""A request that takes longer is given up: the blocks under way come at less than 70 KiB/s."""
 
 AHEAD_SECONDS = 1800.0
 """So far the clock of a server may be ahead: a change in that time is one of now."""

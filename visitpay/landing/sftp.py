@@ -226,8 +226,14 @@ async def _read(
     client: asyncssh.SFTPClient, path: bytes, start: int, size: int
 ) -> tuple[bytes, asyncssh.SFTPAttrs]:
     """Return a part of a file, and how the same file was afterwards."""
+    block = bytearray()
     async with client.open(path, "rb") as file:
-        return await file.read(size, start), await file.stat()
+        # A server may give less than it is asked for, although there is more.
+        while left := size - len(block):
+            if not (part := cast("bytes", await file.read(left, start + len(block)))):
+                break
+            block += part
+        return bytes(block), await file.stat()
 
 
 def _joined(path: bytes, name: bytes) -> bytes:
