@@ -70,7 +70,7 @@ def merge_batch(
     rejects = batch.rejects.vstack(merged.orphans)
     last = last_lines(merged.accepted, NO_REJECTS if layout.is_resubmission else rejects)
     _add_rejects(connection, delivery, rejects, is_followed(rejects, last), layout)
-    supersede(connection, delivery, last, last["source_line"].min())
+    supersede(connection, delivery, last, of_batch=True)
     if layout.is_resubmission:
         cited = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
         close(connection, unambiguous_ids(cited), RejectStatus.SUPERSEDED)
@@ -113,7 +113,8 @@ def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
         merged = merge_rows(connection, delivery, again, expects_orphans=True)
         found = rows.join(merged.accepted, on="source_line", how="semi")
         close(connection, found["id"], RejectStatus.RESOLVED)
-        supersede(connection, delivery, last_lines(merged.accepted, NO_REJECTS))
+        last = last_lines(merged.accepted, NO_REJECTS)
+        supersede(connection, delivery, last, of_batch=False)
         still = rows.join(
             merged.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
         )

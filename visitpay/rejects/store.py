@@ -140,19 +140,20 @@ def is_followed(rejects: pl.DataFrame, last: pl.DataFrame) -> pl.Series:
 
 
 def supersede(
-    connection: Connection, delivery: Delivery, last: pl.DataFrame, before_line: int | None = None
+    connection: Connection, delivery: Delivery, last: pl.DataFrame, *, of_batch: bool
 ) -> None:
     """Close the open rejects that rows of a delivery (`last_lines`) replace.
 
     A good row replaces the rejects of its key in older deliveries, and in earlier lines of its own.
     So does a reject, except orphans (`is_replaced`): of one key only the newest reject needs to be
-    mended. In the delivery itself, only lines up to `before_line` are looked at.
+    mended. `of_batch` says that the rows are a batch of the delivery, whose own rejects were told
+    apart (`is_followed`): only lines before it are looked at.
     """
     if last.is_empty():
         return
     keys, lines = last["key"], last["source_line"]
     bounds = {"first_key": keys.min(), "last_key": keys.max()}
-    bounds["before_line"] = lines.max() if before_line is None else before_line
+    bounds["before_line"] = lines.min() if of_batch else lines.max()
     candidates = connection.execute(_OLDER, {**delivery.parameters, **bounds}).all()
     if not candidates:
         return
