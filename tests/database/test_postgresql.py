@@ -26,7 +26,7 @@ from visitpay.database.engine import make_engine, make_migration_engine, read_co
 from visitpay.database.session import ExclusiveSession
 from visitpay.ledger.files import Counts
 from visitpay.loading import consume
-from visitpay.loading.merge import merge_batch
+from visitpay.loading.merge import MergedBatch, merge_batch
 from visitpay.loading.run import load
 from visitpay.models import ENTITIES, LoadFile, LoadRun, Procedure, RejectedRow, Transaction, Visit
 from visitpay.sample import write_sample
@@ -306,10 +306,10 @@ def test_a_killed_server(  # noqa: PLR0913, PLR0917 - fixtures
     monkeypatch.setattr(session, "PAUSES", (0.01, 0.01))
     take_in, batches = merge_batch, count(1)
 
-    def meddled(*arguments: Any) -> tuple[Counts, int]:
+    def meddled(*arguments: Any, **options: Any) -> MergedBatch:
         if next(batches) == batch:
             server.kill()
-        return take_in(*arguments)
+        return take_in(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(consume, "merge_batch", meddled)

@@ -146,11 +146,12 @@ def _merge_batches(
     connection: Connection, delivery: Delivery, batches: Iterable[Batch], layout: Layout
 ) -> tuple[Counts, int]:
     """Write the batches of a delivery; return its counts, and how many rows are conflicting."""
-    counts, conflicting = Counts(), 0
+    counts, conflicting, expects_orphans = Counts(), 0, False
     for batch in batches:
-        merged, differing = merge_batch(connection, delivery, batch, layout)
-        counts.add(merged)
-        conflicting += differing
+        merged = merge_batch(connection, delivery, batch, layout, expects_orphans=expects_orphans)
+        counts.add(merged.counts)
+        conflicting += merged.conflicting
+        expects_orphans = merged.has_orphans
         name, rows = delivery.parameters["name"], counted(counts.read, "row")
         logger.debug("%s: %s so far", name, rows, extra=Event.FILE_PROGRESS.extra)
     if counts.rejected and not layout.is_resubmission:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection, exists, select
@@ -20,10 +21,11 @@ from visitpay.rejects.queries import OrphanedFile
 from visitpay.rejects.store import (
     add,
     close,
+    is_followed,
     is_replaced,
+    last_lines,
     read_orphans,
     supersede,
-    supersede_by_rejects,
     update_missing_reference,
 )
 from visitpay.vocabulary import Reason, RejectStatus
@@ -42,34 +44,53 @@ class MergeResult:
     """Rows that a later row of their key replaced with other values."""
 
 
+class MergedBatch(NamedTuple):
+    """What became of all rows of a batch."""
+
+    counts: Counts
+    conflicting: int
+    """Rows that a later row of their key replaced with other values."""
+    has_orphans: bool
+
+
 def merge_batch(
-    connection: Connection, delivery: Delivery, batch: Batch, layout: Layout
-) -> tuple[Counts, int]:
+    connection: Connection,
+    delivery: Delivery,
+    batch: Batch,
+    layout: Layout,
+    *,
+    expects_orphans: bool = False,
+) -> MergedBatch:
     """Write a batch of a delivery into the tables and the quarantine.
 
-    Return the counts of its rows, and how many of them are `conflicting`. A mended row that is good
-    supersedes the reject that it was exported from. One that is rejected again is superseded at
-    once, and the reject that it was exported from stays open.
+    A mended row that is good supersedes the reject that it was exported from. One that is rejected
+    again is superseded at once, and the reject that it was exported from stays open.
     """
-    merged = merge_rows(connection, delivery, batch.rows)
-    _add_rejects(connection, delivery, batch.rejects.vstack(merged.orphans), layout)
-    supersede(connection, delivery, merged.accepted)
+    merged = merge_rows(connection, delivery, batch.rows, expects_orphans=expects_orphans)
+    rejects = batch.rejects.vstack(merged.orphans)
+    last = last_lines(merged.accepted, NO_REJECTS if layout.is_resubmission else rejects)
+    _add_rejects(connection, delivery, rejects, is_followed(rejects, last), layout)
+    supersede(connection, delivery, last, of_batch=True)
     if layout.is_resubmission:
         cited = find_cited(connection, delivery, batch.rows["raw"], layout.delimiter)
         close(connection, unambiguous_ids(cited), RejectStatus.SUPERSEDED)
     counts = merged.counts
     counts.read = batch.rows_read
     counts.rejected = len(batch.rejects) + len(merged.orphans)
-    return counts, merged.conflicting
+    return MergedBatch(counts, merged.conflicting, not merged.orphans.is_empty())
 
 
 def _add_rejects(
-    connection: Connection, delivery: Delivery, rejects: pl.DataFrame, layout: Layout
+    connection: Connection,
+    delivery: Delivery,
+    rejects: pl.DataFrame,
+    superseded: pl.Series,
+    layout: Layout,
 ) -> None:
     """Put rejects aside; those that nobody needs to mend are superseded at once."""
     if rejects.is_empty():
         return
-    superseded = is_stale(connection, delivery, rejects["record_key"])
+    superseded |= is_stale(connection, delivery, rejects["record_key"])
     superseded |= is_replaced(connection, delivery, rejects)
     if layout.is_resubmission:
         cited = find_cited(connection, delivery, rejects["raw"], layout.delimiter)
@@ -77,8 +98,6 @@ def _add_rejects(
         cites_reject = rows.is_in(cited["row"].cast(pl.Int64).implode())
         superseded |= cites_reject & (rejects["reason"] != Reason.MISSING_REFERENCE)
     add(connection, delivery, rejects, superseded)
-    if not layout.is_resubmission:
-        supersede_by_rejects(connection, delivery, rejects)
 
 
 def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
@@ -90,10 +109,12 @@ def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
     layout = Layout.of(delivery.entity, orphaned.header)
     resolved = 0
     for rows in read_orphans(connection, delivery):
-        merged = merge_rows(connection, delivery, parse_again(rows, layout).rows)
+        again = parse_again(rows, layout).rows
+        merged = merge_rows(connection, delivery, again, expects_orphans=True)
         found = rows.join(merged.accepted, on="source_line", how="semi")
         close(connection, found["id"], RejectStatus.RESOLVED)
-        supersede(connection, delivery, merged.accepted)
+        last = last_lines(merged.accepted, NO_REJECTS)
+        supersede(connection, delivery, last, of_batch=False)
         still = rows.join(
             merged.orphans, left_on=["source_line"], right_on=["line_number"], suffix="_now"
         )
@@ -103,21 +124,24 @@ def retry_orphans(connection: Connection, orphaned: OrphanedFile) -> int:
     return resolved
 
 
-def merge_rows(connection: Connection, delivery: Delivery, rows: pl.DataFrame) -> MergeResult:
+def merge_rows(
+    connection: Connection, delivery: Delivery, rows: pl.DataFrame, *, expects_orphans: bool
+) -> MergeResult:
     """Write good rows (sorted by key, then line), except stale rows and orphans.
 
-    References are looked up only if a foreign key fails: nearly always all of them are there.
+    References are looked up only if a foreign key fails, or if that is expected: nearly always all
+    of them are there, and else a batch was written in vain.
     """
     key = key_column(delivery.entity).name
     stale, fresh = _partition(rows, is_stale(connection, delivery, rows[key]))
     orphans = NO_REJECTS
-    try:
-        counts, conflicting = _upsert_last_of_each_key(connection, delivery, fresh)
-    except OrphanError:
+    written = None if expects_orphans else _upsert_if_no_orphans(connection, delivery, fresh)
+    if written is None:
         missing = _missing_references(connection, delivery.entity, fresh)
         orphans = _orphans_as_rejects(fresh.with_columns(column_name=missing), key)
         fresh = fresh.filter(missing.is_null())
-        counts, conflicting = _upsert_last_of_each_key(connection, delivery, fresh)
+        written = _upsert_last_of_each_key(connection, delivery, fresh)
+    counts, conflicting = written
     counts.stale = len(stale)
     both = fresh if stale.is_empty() else fresh.vstack(stale).sort(key, "source_line")
     accepted = pl.DataFrame({"key": both[key], "source_line": both["source_line"]})
@@ -155,6 +179,16 @@ def _count_conflicting(rows: pl.DataFrame, entity: type[Entity]) -> int:
     earlier, later = rows.head(len(rows) - 1).filter(is_followed), rows.slice(1).filter(is_followed)
     names = [column.name for column in file_columns(entity)]
     return int(reduce(or_, (earlier[name].ne_missing(later[name]) for name in names)).sum())
+
+
+def _upsert_if_no_orphans(
+    connection: Connection, delivery: Delivery, rows: pl.DataFrame
+) -> tuple[Counts, int] | None:
+    """Upsert as below, or return None, with nothing written, if a row is an orphan."""
+    try:
+        return _upsert_last_of_each_key(connection, delivery, rows)
+    except OrphanError:
+        return None
 
 
 def _upsert_last_of_each_key(

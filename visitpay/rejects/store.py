@@ -24,7 +24,10 @@ _IS_OLDER = (
 )
 
 _OLDER = (
-    select(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number)
+    select(
+        *(RejectedRow.id, RejectedRow.record_key, RejectedRow.file_id, RejectedRow.line_number),
+        RejectedRow.reason,
+    )
     .join(LoadFile)
     .where(
         *_IS_OLDER,
@@ -32,12 +35,10 @@ _OLDER = (
         RejectedRow.record_key.between(bindparam("first_key"), bindparam("last_key")),
         or_(
             RejectedRow.file_id != bindparam("file_id"),
-            RejectedRow.line_number < bindparam("last_line"),
+            RejectedRow.line_number < bindparam("before_line"),
         ),
     )
 )
-
-_OLDER_NO_ORPHANS = _OLDER.where(RejectedRow.reason != Reason.MISSING_REFERENCE)
 
 _brought = aliased(RejectedRow)
 _BROUGHT_KEYLESS = select(_brought.raw).where(
@@ -57,7 +58,14 @@ _OLDER_KEYLESS = (
     )
 )
 
-_OLDER_SCHEMA = dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64)
+_OLDER_SCHEMA = {
+    **dict.fromkeys(("id", "key", "file_id", "line_number"), pl.Int64),
+    "reason": pl.String,
+}
+
+_IS_EARLIER = pl.col("line_number") < pl.col("source_line")
+
+_IS_REPLACEABLE = pl.col("is_good") | (pl.col("reason") != Reason.MISSING_REFERENCE)
 
 # A mended row replaces only the reject that it was exported from.
 _NEWER_SENT = NEWER.where(LoadFile.is_resubmission.is_(False))
@@ -112,22 +120,46 @@ def is_replaced(connection: Connection, delivery: Delivery, rejects: pl.DataFram
     return replaced & (rejects["reason"] != Reason.MISSING_REFERENCE)
 
 
-def supersede(connection: Connection, delivery: Delivery, accepted: pl.DataFrame) -> None:
-    """Close the open rejects that accepted rows (`key`, `source_line`) of a delivery replace.
+def last_lines(accepted: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
+    """Return the last lines of each key (`key`, `source_line`), the accepted ones as `is_good`."""
+    good = accepted.with_columns(is_good=pl.lit(value=True))
+    if rejects.is_empty():
+        return good
+    rejected = rejects.drop_nulls("record_key").group_by(key="record_key")
+    last = rejected.agg(source_line=pl.col("line_number").max()).with_columns(is_good=False)
+    return good.vstack(last)
+
+
+def is_followed(rejects: pl.DataFrame, last: pl.DataFrame) -> pl.Series:
+    """Return a mask of the rejects that a later line of their batch (`last_lines`) replaces."""
+    if rejects.is_empty():
+        return no_rows_mask(rejects["raw"])
+    older = rejects.join(last, left_on="record_key", right_on="key")
+    followed = older.filter(_IS_EARLIER, _IS_REPLACEABLE)
+    return rejects["line_number"].is_in(followed["line_number"].implode())
+
+
+def supersede(
+    connection: Connection, delivery: Delivery, last: pl.DataFrame, *, of_batch: bool
+) -> None:
+    """Close the open rejects that rows of a delivery (`last_lines`) replace.
 
     A good row replaces the rejects of its key in older deliveries, and in earlier lines of its own.
+    So does a reject, except orphans (`is_replaced`): of one key only the newest reject needs to be
+    mended. `of_batch` says that the rows are a batch of the delivery, whose own rejects were told
+    apart (`is_followed`): only lines before it are looked at.
     """
-    _close_older(connection, delivery, _OLDER, accepted)
-
-
-def supersede_by_rejects(connection: Connection, delivery: Delivery, rejects: pl.DataFrame) -> None:
-    """Close the open rejects that the rejects of a delivery replace (`is_replaced`).
-
-    Of one key only the newest reject needs to be mended.
-    """
-    keyed = rejects.drop_nulls("record_key")
-    last = keyed.group_by(key="record_key").agg(source_line=pl.col("line_number").max())
-    _close_older(connection, delivery, _OLDER_NO_ORPHANS, last)
+    if last.is_empty():
+        return
+    keys, lines = last["key"], last["source_line"]
+    bounds = {"first_key": keys.min(), "last_key": keys.max()}
+    bounds["before_line"] = lines.min() if of_batch else lines.max()
+    candidates = connection.execute(_OLDER, {**delivery.parameters, **bounds}).all()
+    if not candidates:
+        return
+    older = pl.DataFrame(candidates, _OLDER_SCHEMA, orient="row").join(last, on="key")
+    is_older = (pl.col("file_id") != delivery.file_id) | _IS_EARLIER
+    close(connection, older.filter(is_older, _IS_REPLACEABLE)["id"], RejectStatus.SUPERSEDED)
 
 
 def supersede_keyless(connection: Connection, delivery: Delivery) -> None:
@@ -137,27 +169,6 @@ def supersede_keyless(connection: Connection, delivery: Delivery) -> None:
     """
     older = connection.scalars(_OLDER_KEYLESS, delivery.parameters).all()
     close(connection, pl.Series(older, dtype=pl.Int64), RejectStatus.SUPERSEDED)
-
-
-def _close_older(
-    connection: Connection,
-    delivery: Delivery,
-    query: Select[*tuple[Any, ...]],
-    rows: pl.DataFrame,
-) -> None:
-    """Close the selected rejects that are older than the row (`key`, `source_line`) of a key."""
-    if rows.is_empty():
-        return
-    keys, lines = rows["key"], rows["source_line"]
-    bounds = {"first_key": keys.min(), "last_key": keys.max(), "last_line": lines.max()}
-    candidates = connection.execute(query, {**delivery.parameters, **bounds}).all()
-    if not candidates:
-        return
-    older = pl.DataFrame(candidates, _OLDER_SCHEMA, orient="row").join(rows, on="key")
-    replaced = older.filter(
-        (pl.col("file_id") != delivery.file_id) | (pl.col("line_number") < pl.col("source_line"))
-    )
-    close(connection, replaced["id"], RejectStatus.SUPERSEDED)
 
 
 def _read_raw(
