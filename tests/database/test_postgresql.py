@@ -347,7 +347,10 @@ def failing(feed: Feed, how: str) -> None:
             "PERFORM pg_sleep(60)",
             f"{TIMEOUT}; {KEPT}, raise the role's statement_timeout and run again",
         ),
-        ("RAISE 'SECRET 31337'", f"RaiseException; {KEPT}, mend it and run again"),
+        (
+            "RAISE 'SECRET 31337'",
+            f"RaiseException (the server does not say where); {KEPT}, mend it and run again",
+        ),
         (
             "INSERT INTO no_such_table SELECT 31337",
             f'relation "no_such_table" does not exist; {KEPT}, mend it and run again',
