@@ -464,10 +464,13 @@ def _feed(
     every: timedelta | None,
 ) -> "Iterator[Feed]":
     from visitpay.database.engine import read_connection
+    from visitpay.feed import normalize_name
+    from visitpay.ledger.plan import require_one_hospital
     from visitpay.verdict.problems import Expectations, Feed
 
     expected = Expectations(expect, ignore, every)
     with read_connection(setup.database_url) as connection:
+        require_one_hospital(connection, normalize_name(setup.hospital))
         yield Feed(connection, landed, datetime.now(UTC), expected, setup)
 
 

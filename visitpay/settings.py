@@ -174,6 +174,11 @@ class Settings:
         raise SettingsError(message)
 
 
+def holds_password(url: str) -> bool:
+    """Whether a URL of a database or of a landing place holds a password."""
+    return _PASSWORD.search(url) is not None
+
+
 def is_url(landing: str) -> bool:
     """Whether a landing place is on another machine, and no directory of this one."""
     return "://" in landing
@@ -465,7 +470,9 @@ def require_usable(settings: Settings, command: tuple[str, ...], key: str, value
         settings.refuse(key, command, what)
     if value == "":
         settings.refuse(key, command, "is empty; take it out")
-    if key == "database_url" and _PASSWORD.search(str(value)):
+    if key == "landing" and holds_password(str(value)):
+        settings.refuse(key, command, "holds a password, which would be in logs: take it out")
+    if key == "database_url" and holds_password(str(value)):
         settings.refuse(key, command, f"holds a password, and {_secret_remedy(key)}")
     if key in REFERABLE and f"{key}_file" in settings.tables[command]:
         settings.refuse(key, command, f"stands beside {key}_file; take one of them out")

@@ -77,3 +77,18 @@ def test_a_lock_is_of_one_schema(
     assert (ended.status, found) == (0, {"Abc": "left", "Mercy": "ok", "St. John": "ok"})
     assert sharing.feeds.keys() == found.keys()
     assert counted(database) == {"abc": 0, SCHEMAS["Mercy"]: 1, "public": 1}
+
+
+def test_a_database_of_another(
+    hospitals: Group, visitpay_alone: Callable[..., Outcome], database: str
+) -> None:
+    """Whoever looks at a database under another hospital's name is refused, as a load is."""
+    url = f"{database}?schema=abc"
+    landing = hospitals.feeds["Abc"].landing
+    assert visitpay_alone("migrate", "--database-url", url).status == 0
+    named = ("--database-url", url, "--hospital")
+    assert visitpay_alone("load", landing, *named, "Abc").status == 0
+    for command in ("load", "status", "report"):
+        refused = visitpay_alone(command, landing, *named, "Mercy")
+        assert refused.status == 2
+        assert "the database holds files of Abc, not of Mercy" in refused.err

@@ -243,7 +243,7 @@ def test_a_line_end_in_a_setting(
 ) -> None:
     """It is told: a secret of Kubernetes easily has one, and the library breaks on it."""
     monkeypatch.setenv(variable, f"{store.environment()[variable]}\n")
-    with pytest.raises(ConfigurationError, match=r"has it a line end\? \(AWS_\.\.\.\)"):
+    with pytest.raises(ConfigurationError, match=r"has one a line end\? \(AWS_\.\.\.\)"):
         scan(store.url, "HospitalABC")
 
 

@@ -72,7 +72,8 @@ def _shown(key: str, setting: Setting) -> Shown:
     if key == "database_url":
         public = _public(str(value))
         return Shown(key, public, public is None, setting.origin)
-    return Shown(key, _text(value) or None, False, setting.origin)  # noqa: FBT003
+    is_secret = key == "landing" and settings.holds_password(str(value))
+    return Shown(key, None if is_secret else _text(value) or None, is_secret, setting.origin)
 
 
 def _text(value: Value) -> str:

@@ -101,7 +101,8 @@ class _Objects:
         self._signs = {
             "redirect without LOCATION": f"it is in another region; {self._check_endpoint}",
             "builder error": f"its endpoint is no URL that can be used; {self._check_endpoint}",
-            "panicked": f"a setting cannot be used; has it a line end? ({variables}...)",
+            "panicked": "a setting cannot be used; is the endpoint a URL, has one a line end?"
+            f" ({variables}...)",
             "InvalidCertificate": "its certificate is not trusted; name its issuer (SSL_CERT_FILE)",
             "non-partial": "the server gives no part of it; store it as it is, not compressed",
         }

@@ -90,10 +90,12 @@ def load(
     options = options or Options()
     RUN_ID.set(None)
     with _exclusive_session(engine, options) as session:
+        session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
+        if options.unless_after is not None:
+            session.transact(partial(_require_not_done, after=options.unless_after))
         # Listed under the lock: while this load waited, another one loaded files.
         landing = scan(landing_place, hospital, options.pass_over, options.settle)
         options = _with_whole_names(options, landing)
-        session.transact(partial(require_one_hospital, hospital=normalize_name(hospital)))
         run = _Run(session, options, progress or NoProgress(), landing_place)
         if options.dry_run:
             with session.dry_run():
@@ -117,8 +119,6 @@ def _exclusive_session(engine: Engine, options: Options) -> Iterator[ExclusiveSe
                 raise
             why = "one is under way"
             raise LeftError(why, is_under_way=True) from busy
-        if options.unless_after is not None:
-            session.transact(partial(_require_not_done, after=options.unless_after))
         yield session
 
 

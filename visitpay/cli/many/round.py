@@ -75,7 +75,7 @@ def run_round(wanted: Wanted, every: Sequence[Hospital], params: Mapping[str, An
     with watched(LoadWatch(ping_url=ping_url)), stoppable(rolled_back=is_load):
         answers = _answers(wanted, _from_anywhere(chosen))
         documents = {each.name: answers[each.name]["document"] for each in chosen}
-        if wanted.command == "report":
+        if wanted.command == "report" and not wanted.only:  # the index is of all
             _write_index(wanted.reports, documents)
         _show(wanted, documents, every[0].file, as_json=params["as_json"])
         _leave(wanted, answers, documents)
